@@ -1,0 +1,98 @@
+"""What can be asked of a running deployment, and what came of it."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from domain.diagnosis import Diagnosis
+from domain.model import Message
+from domain.spec import ClusterSpec
+
+MAX_REPLICAS = 5000
+
+
+class Scale(Message):
+    """Change the number of clients (R11)."""
+
+    replicas: int = Field(ge=0, le=MAX_REPLICAS)
+
+
+class ResetEndpoint(Message):
+    """Point the clients at another coordinator (R10); a missing part stays as it is."""
+
+    ip: str = ""
+    port: int | None = Field(default=None, ge=1, le=65535)
+
+
+class Upgrade(Message):
+    """Converge to this spec: the same release means no change, another one a rollout."""
+
+    spec: ClusterSpec
+
+
+class TearDown(Message):
+    """Remove the clients (R12); `stop_backend` also stops the profile's processes."""
+
+    now: bool = True
+    stop_backend: bool = False
+
+
+class Kind(StrEnum):
+    """The kinds of command, by the name of their signal and update."""
+
+    SCALE = "scale"
+    RESET_ENDPOINT = "reset_endpoint"
+    UPGRADE = "upgrade"
+    TEAR_DOWN = "tear_down"
+
+
+class Command(Message):
+    """One accepted command in the inbox; exactly one of the four payloads is set, as `kind` says."""
+
+    id: str
+    kind: Kind
+    by: str = ""  # who asked: user@host of the CLI
+    scale: Scale | None = None
+    reset_endpoint: ResetEndpoint | None = None
+    upgrade: Upgrade | None = None
+    tear_down: TearDown | None = None
+
+    @property
+    def title(self) -> str:
+        """The command as people say it, e.g. `scale to 3`."""
+        if self.scale:
+            return f"scale to {self.scale.replicas}"
+        if self.reset_endpoint:
+            port = "" if self.reset_endpoint.port is None else f":{self.reset_endpoint.port}"
+            return f"reset endpoint to {self.reset_endpoint.ip}{port}"
+        return "tear down" if self.tear_down else "deploy"
+
+
+class Receipt(Message):
+    """An update's answer: the command was accepted under this id; follow it by query `status`."""
+
+    command_id: str
+    phase: str
+    message: str = ""
+
+
+class Verdict(StrEnum):
+    """How a command ended."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"  # exit 3
+    FAILED = "failed"  # exit 1
+    SUPERSEDED = "superseded"
+
+
+class Outcome(Message):
+    """What came of one command; kept by command id across continue-as-new."""
+
+    command_id: str
+    kind: Kind
+    title: str
+    verdict: Verdict
+    message: str = ""
+    diagnosis: Diagnosis | None = None
+    at: str = ""  # ISO 8601, UTC, workflow time

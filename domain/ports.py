@@ -1,0 +1,114 @@
+"""What activities need from the world; `clients/` fulfils it for real, tests with small fakes.
+
+All methods block and raise the errors of `domain.errors`. `beat` is called at least every few seconds with a short
+text of progress; it raises when the activity was cancelled.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from domain.profile import Profile, Step, StepStatus
+from domain.spec import Backend, SecretRef
+from domain.status import Observation
+from domain.steps import Image, ImageRequest, Source
+
+Beat = Callable[[str], None]
+Manifest = dict[str, Any]  # one Kubernetes object as JSON
+
+
+class Sources(Protocol):
+    """Reads a git repository."""
+
+    def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
+        """The commit of HEAD, its submodules and whether the tree is dirty; DirtyTree, NotARepository."""
+        ...
+
+
+class Images(Protocol):
+    """Builds and pushes prover images."""
+
+    def ensure(self, request: ImageRequest, beat: Beat) -> Image:
+        """The image of this commit exists in the registry afterwards, built only when it is not there."""
+        ...
+
+
+class Secrets(Protocol):
+    """Resolves secret references on this worker."""
+
+    def login(self, ref: SecretRef | None, host: str) -> "Login | None":
+        """User and password for a registry host; None is anonymous; CredentialsMissing."""
+        ...
+
+
+class Login(Protocol):
+    """A user and a password whose repr is masked."""
+
+    user: str
+
+    def reveal(self) -> str:
+        """The password, at the place of use only."""
+        ...
+
+
+class Cluster(Protocol):
+    """One Kubernetes cluster, by its JSON objects."""
+
+    def uid(self) -> str:
+        """UID of kube-system's namespace, else a hash of the CA: the fence."""
+        ...
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Manifest | None:
+        """The object or None; kinds: Namespace, Deployment, ConfigMap, Service, EndpointSlice, …"""
+        ...
+
+    def find(self, kind: str, namespace: str = "", *, selector: str = "") -> list[Manifest]:
+        """The objects; an empty namespace means all of them (Forbidden when rights lack)."""
+        ...
+
+    def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Server-side apply as `prover-cluster`, never forced; ApplyConflict, ObjectRejected, Forbidden."""
+        ...
+
+    def delete(self, kind: str, name: str, namespace: str, *, uid: str = "") -> bool:
+        """Delete with a UID precondition, foreground; False when it was gone already."""
+        ...
+
+    def changes(self, namespace: str, stop: Callable[[], bool]) -> Iterable[None]:
+        """Yields once at once and then whenever Deployment, ReplicaSets, Pods or Events of the namespace changed.
+
+        Also yields at least every few seconds, so that the caller can heartbeat. Lists again after a 410 or a lost
+        connection.
+        """
+        ...
+
+    def events(self, namespace: str) -> list[Manifest]:
+        """Events of the namespace, newest last; empty with no right to read them."""
+        ...
+
+
+class Watches(Protocol):
+    """Long, cheap observation of many namespaces of one cluster (shared informers)."""
+
+    def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncIterator[Observation]:
+        """The current observation and then each one that differs."""
+        ...
+
+
+class BackendHost(Protocol):
+    """Runs the steps of a backend profile on this host."""
+
+    def load(self, backend: Backend) -> tuple[Profile, str]:
+        """The profile and the repository's absolute path; SettingsInvalid names file, line and field."""
+        ...
+
+    def run(self, key: str, repo: str, step: Step, variables: Mapping[str, str], beat: Beat) -> StepStatus:
+        """Run a command, start a process, or await a condition; safe to call twice at once."""
+        ...
+
+    def stop(self, key: str, names: list[str] | None = None) -> list[str]:
+        """Stop these processes (None: all, and the supervisor); names of those that ran."""
+        ...
+
+    def running(self, key: str) -> list[str]:
+        """Names of the processes that run."""
+        ...

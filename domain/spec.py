@@ -1,0 +1,121 @@
+"""What the user wants: one frozen model that travels from the CLI into the workflow. No secrets, only references."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from domain import names
+from domain.model import Message
+
+DEFAULT_COORDINATOR_PORT = 50055
+DEFAULT_RETRY_FOR = 600  # seconds; PROVER_RETRY_FOR
+
+
+class Endpoint(Message):
+    """Where the coordinator listens: an IP that every node reaches, and a TCP port."""
+
+    ip: str
+    port: int = DEFAULT_COORDINATOR_PORT
+
+    def __str__(self) -> str:
+        """`ip:port`, with brackets around IPv6."""
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+class SecretRef(Message):
+    """Where a worker finds a credential: `env:NAME`, `file:PATH`, `docker-config`, `kubernetes:SECRET`.
+
+    `env:IMAGE_AUTH` means the pair IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD. `required` is set when the starter saw
+    the credential: a worker that cannot resolve it fails instead of going on anonymously.
+    """
+
+    ref: str
+    required: bool = False
+    seen_on: str = ""  # the starter's host name, for the error of a worker that lacks it
+
+
+class ImageTarget(Message):
+    """Where the prover image goes: one repository, pushed through one host, pulled through another."""
+
+    repository: str  # path without host, e.g. fluidex/prover-cluster
+    push_host: str = "docker.io"
+    pull_host: str = "docker.io"
+    push_auth: SecretRef | None = None  # None: anonymous
+    pull_auth: SecretRef | None = None
+
+
+class Backend(Message):
+    """The host that holds repository, keys and backend; `repo` and `profile` are paths on that host."""
+
+    host: str = "local"
+    repo: str = ""
+    profile: str = ""  # path or name of a bundled profile; empty: <repo>/proverctl.yaml
+    circuit_dir: str = ""  # relative to repo; empty: the profile's
+    base_image: str = "prover"
+
+
+class KeyValue(Message):
+    """A node label, or key and value of a taint."""
+
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        """`key=value`."""
+        return f"{self.key}={self.value}"
+
+
+class ConfigSchema(StrEnum):
+    """The prove-client's configuration schema: flat is the original's, struct is upstream's later one."""
+
+    FLAT = "flat"
+    STRUCT = "struct"
+
+
+class BackendMode(StrEnum):
+    """What to do with the backend before the cluster."""
+
+    NONE = "none"  # deploy: a coordinator already runs
+    REAL = "real"  # setup-all: nothing is simulated
+    SIMULATED = "simulated"  # run-all: with the ticker
+
+
+class OnFailure(StrEnum):
+    """What a permanent failure of a deploy leads to."""
+
+    HOLD = "hold"  # park with the diagnosis
+    REMOVE = "remove"  # tear down what was applied, then fail
+    FAIL = "fail"  # close the workflow as failed, leave objects
+
+
+class ClusterSpec(Message):
+    """One prover cluster as the user wants it; see docs/operations.md for each setting."""
+
+    cluster: str = "default"
+    namespace: str = "default"
+    coordinator: Endpoint
+    coordinator_serv: str = ""  # overrides the upstream URL given to clients
+    image: ImageTarget
+    stage: str = ""  # empty: short commit of the backend repository
+    replicas: int = 2
+    deploy_name: str = "client"  # value of label `app`
+    circuit: str = "block"
+    config_schema: ConfigSchema = ConfigSchema.FLAT
+    node_label: KeyValue = KeyValue(key="fluidexnode", value="computation")
+    node_taint: KeyValue = KeyValue(key="dedicated", value="computation")
+    client_cpu: str = ""  # Kubernetes quantity; empty: no request
+    client_memory: str = ""  # request = limit; empty: none
+    client_grace: int = 5  # seconds a pod may take to end
+    max_unavailable: str = "1"  # N or N%
+    min_ready: float = Field(default=1.0, ge=0, le=1)  # share of replicas below which it is degraded
+    progress_deadline: int = 3600  # seconds; longer than the key load
+    backend: Backend = Backend()
+    backend_mode: BackendMode = BackendMode.NONE
+    allow_dirty: bool = False
+    on_failure: OnFailure = OnFailure.HOLD
+    retry_for: int = DEFAULT_RETRY_FOR  # seconds that transient failures are retried before parking
+
+    @property
+    def deployment_id(self) -> str:
+        """The workflow id of this cluster and namespace."""
+        return names.deployment_id(self.cluster, self.namespace)

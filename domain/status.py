@@ -1,0 +1,96 @@
+"""What can be said about a deployment: the answer of query `status`, of `proverctl status -o json`, and of the UI."""
+
+from enum import StrEnum
+
+from domain.commands import Outcome
+from domain.diagnosis import Diagnosis
+from domain.model import Message
+
+
+class Phase(StrEnum):
+    """Where a deployment stands."""
+
+    PREPARING = "preparing"
+    BACKEND = "backend"
+    IMAGE = "image"
+    WAITING = "waiting"
+    APPLYING = "applying"
+    ROLLING_OUT = "rolling-out"
+    SERVING = "serving"
+    DEGRADED = "degraded"
+    ROLLING_BACK = "rolling-back"
+    PARKED = "parked"
+    PAUSED = "paused"
+    RELEASING = "releasing"
+    REMOVED = "removed"
+
+
+class Pod(Message):
+    """One prove-client as Kubernetes sees it."""
+
+    name: str
+    node: str = ""
+    ready: bool = False
+    stage: str = ""
+    state: str = ""  # Running, Pending, a waiting reason such as ImagePullBackOff, Terminating
+    restarts: int = 0
+
+
+class Observation(Message):
+    """The live state of the clients in one namespace; `ready` counts pods of the wanted release only."""
+
+    exists: bool = False  # the Deployment is there
+    wanted: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+    complete: bool = False  # the rollout of the wanted release is done and nothing else runs
+    pods: list[Pod] = []
+    diagnosis: Diagnosis | None = None
+
+
+class Release(Message):
+    """What is, or was, deployed."""
+
+    revision: int = 0
+    stage: str = ""
+    commit: str = ""
+    submodules: dict[str, str] = {}  # path → commit
+    dirty: bool = False
+    image: str = ""  # host/repo:tag@sha256:…
+    config_hash: str = ""
+    endpoint: str = ""
+    replicas: int = 0
+    outcome: str = ""  # deploying, done, failed, superseded
+    at: str = ""
+
+
+class Retry(Message):
+    """A step that failed and is being tried again."""
+
+    step: str
+    attempt: int
+    diagnosis: Diagnosis
+
+
+class Status(Message):
+    """Everything `proverctl status` shows."""
+
+    deployment: str = ""  # workflow id
+    cluster: str = ""
+    namespace: str = ""
+    phase: Phase = Phase.PREPARING
+    since: str = ""  # of the phase, ISO 8601 UTC
+    step: str = ""  # what is being done right now
+    release: Release | None = None
+    endpoint: str = ""
+    upstream_override: str = ""
+    backend: str = ""  # workflow id of the backend, empty when deployed without
+    simulated: bool = False
+    observed: Observation = Observation()
+    retry: Retry | None = None
+    diagnosis: Diagnosis | None = None
+    warnings: list[str] = []
+    pending: list[str] = []  # titles of the commands waiting
+    outcomes: list[Outcome] = []  # newest last, at most 50
+    releases: list[Release] = []  # newest last, at most 10

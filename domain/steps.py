@@ -1,0 +1,175 @@
+"""Requests and results of the activities: data only, small (digests, never manifests or logs)."""
+
+from domain.diagnosis import Diagnosis
+from domain.model import Message
+from domain.profile import Profile, Step, StepStatus
+from domain.spec import Backend, BackendMode, ClusterSpec, ImageTarget
+from domain.status import Observation, Release
+
+
+class SourceRequest(Message):
+    """Which tree to read."""
+
+    repo: str
+    stage: str = ""  # set by hand; empty: short commit
+    allow_dirty: bool = False
+
+
+class Source(Message):
+    """One commit, pinned: every later step uses this and never reads HEAD again (trap 13)."""
+
+    commit: str  # 40 hex digits; empty when STAGE is set by hand and there is no repository
+    stage: str
+    dirty: bool = False
+    submodules: dict[str, str] = {}  # path → commit
+
+
+class ImageRequest(Message):
+    """Build `base image + circuit files` and push it."""
+
+    backend: Backend
+    circuit_dir: str  # resolved, relative to repo
+    source: Source
+    target: ImageTarget
+
+
+class Image(Message):
+    """The image by digest; `reference` is what pods pull."""
+
+    reference: str  # pull host/repo:client-<stage>@sha256:…
+    digest: str
+    user: str = ""  # USER of its configuration; empty or 0 means root
+    built: bool = True  # False: the registry had it already
+    warnings: list[str] = []
+
+
+class TargetRequest(Message):
+    """The namespace about to be written to."""
+
+    spec: ClusterSpec
+    deployment_id: str
+    cluster_uid: str = ""  # fence; empty on the first contact
+
+
+class Target(Message):
+    """What is there already."""
+
+    cluster_uid: str
+    namespace_exists: bool = True
+    deployed: bool = False  # a Deployment of ours exists
+    stage: str = ""  # annotation on the namespace
+    owner: str = ""
+    warnings: list[str] = []
+
+
+class NodesRequest(Message):
+    """How many clients are to be placed, and where."""
+
+    spec: ClusterSpec
+    replicas: int
+
+
+class NodeVerdict(Message):
+    """Whether one node can take a client, and why not."""
+
+    name: str
+    usable: bool
+    reasons: list[str] = []  # e.g. "label fluidexnode=computation missing", "cordoned", "NotReady since …"
+    booked_by: str = ""  # namespace/pod of a prover of another namespace on it
+
+
+class NodesReport(Message):
+    """Verdict per node and in sum."""
+
+    wanted: int
+    usable: int
+    nodes: list[NodeVerdict] = []
+    diagnosis: Diagnosis | None = None  # set when usable < wanted
+    warnings: list[str] = []
+
+
+class ApplyRequest(Message):
+    """Make the namespace equal to the rendering of this spec and release."""
+
+    spec: ClusterSpec
+    release: Release
+    deployment_id: str
+    cluster_uid: str
+    image_user: str = ""
+
+
+class Applied(Message):
+    """What was written."""
+
+    config_hash: str
+    generation: int  # of the Deployment, for the rollout wait
+    changed: bool = True  # False: the cluster was equal already
+    warnings: list[str] = []
+
+
+class RolloutRequest(Message):
+    """Wait until exactly this release runs with this many clients."""
+
+    spec: ClusterSpec
+    release: Release
+    generation: int
+    replicas: int
+
+
+class WatchRequest(Message):
+    """Return when what is observed differs from `known` in something that matters."""
+
+    spec: ClusterSpec
+    release: Release
+    known: Observation
+
+
+class Removed(Message):
+    """`kind/name` of each object removed."""
+
+    objects: list[str] = []
+    warnings: list[str] = []
+
+
+class BackendInput(Message):
+    """Start input of BackendWorkflow and argument of its update `converge`."""
+
+    backend: Backend
+    spec: ClusterSpec
+    mode: BackendMode
+    profile_name: str = ""
+
+
+class BackendReport(Message):
+    """What came of bringing the backend to its desired state."""
+
+    workflow_id: str
+    profile: str
+    circuit_dir: str = ""
+    ok: bool = True
+    steps: list[StepStatus] = []
+    diagnosis: Diagnosis | None = None
+
+
+class ProfileRequest(Message):
+    """Read and validate the profile on the backend host."""
+
+    backend: Backend
+
+
+class LoadedProfile(Message):
+    """The profile, and the repository it belongs to."""
+
+    profile: Profile
+    repo: str  # absolute
+
+
+class StepRequest(Message):
+    """Run, start, await or stop one step."""
+
+    backend: Backend
+    profile: str
+    repo: str
+    step: Step
+    variables: dict[str, str] = {}  # built in: COORDINATOR_EP, COORDINATOR_PORT, CIRCUIT, …; never secrets
+    declared: dict[str, str | None] = {}  # the profile's own: name → default
