@@ -1,0 +1,125 @@
+// Package service is the coordinator's gRPC service: hand-out, verification and a log line
+// for each call, which is how tests and operators count what every client did.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"proverctl.example/prover/gen/cluster"
+	"proverctl.example/prover/internal/block"
+	"proverctl.example/prover/internal/keys"
+	"proverctl.example/prover/internal/table"
+)
+
+// Tasks is what the service needs of the table.
+type Tasks interface {
+	HandOut(ctx context.Context, circuit, proverID string) (table.Task, error)
+	Input(ctx context.Context, taskID string) ([]byte, error)
+	Store(ctx context.Context, taskID, proverID string, publicInput, proof []byte) error
+}
+
+// Verifier is what the service needs of the verifying key.
+type Verifier interface {
+	Verify(proof []byte) (publicInput []byte, err error)
+}
+
+// Cluster answers clients.
+type Cluster struct {
+	cluster.UnimplementedClusterServer
+	Tasks    Tasks
+	Verifier Verifier
+	Log      *log.Logger
+}
+
+// Register names a client after its host; the time tells restarts on one host apart.
+func (c *Cluster) Register(_ context.Context, request *cluster.RegisterRequest) (*cluster.RegisterResponse, error) {
+	proverID := fmt.Sprintf("%s-%d", request.GetHostname(), time.Now().UnixMilli())
+	c.Log.Printf("register prover_id=%s hostname=%s", word(proverID), word(request.GetHostname()))
+	return &cluster.RegisterResponse{ProverId: proverID}, nil
+}
+
+// PollTask hands out one task.
+func (c *Cluster) PollTask(ctx context.Context, request *cluster.PollTaskRequest) (*cluster.Task, error) {
+	task, err := c.Tasks.HandOut(ctx, request.GetCircuit(), request.GetProverId())
+	line := fmt.Sprintf("poll prover_id=%s circuit=%s", word(request.GetProverId()), word(request.GetCircuit()))
+	switch {
+	case errors.Is(err, table.ErrNone):
+		c.Log.Printf("%s result=none", line)
+		return nil, status.Error(codes.ResourceExhausted, err.Error())
+	case err != nil:
+		c.Log.Printf("%s result=error reason=%q", line, err)
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	c.Log.Printf("%s result=task task_id=%s", line, word(task.ID))
+	return &cluster.Task{Id: task.ID, Circuit: task.Circuit, Input: task.Input, Output: outputOf(task)}, nil
+}
+
+func outputOf(task table.Task) []byte {
+	if task.Output == nil {
+		return nil // absent on the wire, unlike empty
+	}
+	return task.Output
+}
+
+// SubmitProof verifies a proof and stores it.
+func (c *Cluster) SubmitProof(ctx context.Context, request *cluster.SubmitProofRequest) (*cluster.SubmitProofResponse, error) {
+	verdict, reason, err := c.settle(ctx, request)
+	line := fmt.Sprintf("submit prover_id=%s circuit=%s task_id=%s",
+		word(request.GetProverId()), word(request.GetCircuit()), word(request.GetTaskId()))
+	if err != nil {
+		c.Log.Printf("%s result=error reason=%q", line, err)
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	if reason != nil {
+		c.Log.Printf("%s result=%s reason=%q", line, verdict, reason)
+	} else {
+		c.Log.Printf("%s result=%s", line, verdict)
+	}
+	return &cluster.SubmitProofResponse{Valid: verdict != invalid}, nil
+}
+
+type verdict string
+
+const (
+	valid   verdict = "valid"
+	invalid verdict = "invalid"
+	// unknown is a true proof of a task that this database does not hold. It is answered as
+	// valid, as clients have always been: they could do nothing better with another answer.
+	unknown verdict = "unknown_task"
+)
+
+func (c *Cluster) settle(ctx context.Context, request *cluster.SubmitProofRequest) (result verdict, reason, err error) {
+	public, err := c.Verifier.Verify(request.GetProof())
+	if errors.Is(err, keys.ErrRefused) {
+		return invalid, err, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	text, err := c.Tasks.Input(ctx, request.GetTaskId())
+	if errors.Is(err, table.ErrNone) {
+		return unknown, nil, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	input, err := block.ParseInput(text)
+	if err != nil {
+		return invalid, err, nil
+	}
+	matches, err := keys.MatchesTask(public, input)
+	if err != nil {
+		return "", nil, err
+	}
+	if !matches {
+		return invalid, errors.New("it proves another block"), nil
+	}
+	return valid, nil, c.Tasks.Store(ctx, request.GetTaskId(), request.GetProverId(), public, request.GetProof())
+}
