@@ -1,0 +1,44 @@
+"""The Docker Engine: the machine's own if one answers, else one of ours that touches no firewall rule."""
+
+from pathlib import Path
+
+from sandbox.network import ensure_docker_bridge
+from sandbox.program import Program
+from sandbox.readiness import engine_answers
+from sandbox.settings import Settings
+
+_DEFAULT_SOCKET = Path("/var/run/docker.sock")
+
+
+def engine_socket(settings: Settings) -> Path:
+    """Socket of the Engine that this world uses; once it has its own it stays with it."""
+    own = settings.state / "docker.sock"
+    if not (settings.state / "docker").exists() and engine_answers(_DEFAULT_SOCKET)() is None:
+        return _DEFAULT_SOCKET
+    return own
+
+
+def engine(settings: Settings) -> list[Program]:
+    """Our dockerd, or nothing when the machine has one."""
+    socket = engine_socket(settings)
+    if socket == _DEFAULT_SOCKET:
+        return []
+    state = settings.state
+    configuration = state / "docker.json"
+    configuration.write_text("{}\n")  # without a file of ours it reads the machine's
+    command = (
+        "dockerd",
+        f"--host=unix://{socket}",
+        f"--config-file={configuration}",
+        f"--data-root={state}/docker",
+        f"--exec-root={state}/docker-exec",
+        f"--pidfile={state}/docker.pid",
+        f"--bridge={ensure_docker_bridge(settings)}",
+        f"--default-address-pool=base={settings.docker_networks},size=24",
+        f"--cgroup-parent=/{settings.bridge}",
+        f"--insecure-registry={settings.bridge_network}",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--group=root",
+    )
+    return [Program(name="dockerd", wave=1, command=command, ready=engine_answers(socket), stop_seconds=10)]

@@ -1,0 +1,43 @@
+"""world.env: the one file through which proverctl, the worker and the tests learn where this world is."""
+
+import os
+
+from sandbox.engine import engine_socket
+from sandbox.registry import credentials
+from sandbox.settings import Settings
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The product's settings first, then WORLD_* for tests."""
+    ports = settings.ports
+    user, password = credentials(settings)
+    return {
+        "KUBECONFIG": f"{settings.pki}/admin.kubeconfig",
+        "DOCKER_HOST": f"unix://{engine_socket(settings)}",
+        "TEMPORAL_ADDRESS": f"127.0.0.1:{ports.temporal}",
+        "TEMPORAL_NAMESPACE": "default",
+        "IMAGE_HOST": f"127.0.0.1:{ports.registry}",
+        "IMAGE_HOST_ALIAS": f"{settings.host}:{ports.registry}",
+        "IMAGE_AUTH_USER": user,
+        "IMAGE_AUTH_PASSWORD": password,
+        "COORDINATOR_EP": settings.host,
+        "COORDINATOR_PORT": str(ports.coordinator),
+        "PROVER_STATE_DIR": f"{settings.state}/prover",
+        "WORLD_NAME": settings.name,
+        "WORLD_STATE": str(settings.state),
+        "WORLD_BIN": str(settings.bin),
+        "WORLD_KUBECTL": f"{settings.bin}/kubectl",
+        "WORLD_SUPERVISOR_CONF": f"{settings.state}/supervisord.conf",
+        "WORLD_ANONYMOUS_REGISTRY": f"127.0.0.1:{ports.anonymous_registry}",
+        "WORLD_ANONYMOUS_REGISTRY_ALIAS": f"{settings.host}:{ports.anonymous_registry}",
+        "WORLD_TEMPORAL_UI": f"http://127.0.0.1:{ports.temporal_ui}",
+    }
+
+
+def write_env_file(settings: Settings) -> None:
+    """Write it for its owner alone: it holds the registry's password. No value needs quoting."""
+    text = "".join(f"{key}={value}\n" for key, value in environment(settings).items())
+    unfinished = settings.env_file.with_suffix(".new")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    unfinished.replace(settings.env_file)

@@ -1,0 +1,3 @@
+module prover-world/pause
+
+go 1.24

@@ -1,0 +1,143 @@
+"""The order in which a world comes up: places, network, then processes in waves, each wave awaited."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+from sandbox import kernel
+from sandbox.binaries import ensure_binaries
+from sandbox.certificates import ensure_certificates
+from sandbox.cluster import grant_rights, prepare_nodes
+from sandbox.control_plane import control_plane, write_dns_configuration
+from sandbox.engine import engine
+from sandbox.env_file import environment, write_env_file
+from sandbox.errors import WorldError
+from sandbox.mounts import share_root
+from sandbox.network import ensure_network
+from sandbox.node import node_programs, write_node_configuration
+from sandbox.pause import ensure_pause_image
+from sandbox.ports import refuse_taken_ports
+from sandbox.program import Program
+from sandbox.registry import registries, write_registry_configuration
+from sandbox.settings import REPOSITORY, Settings
+from sandbox.supervision import Supervisor
+from sandbox.workflow_server import workflow_server
+
+_NEEDED = ("etcd", "containerd", "runc", "docker-registry", "dockerd", "iptables", "conntrack", "ip", "nsenter", "ss")
+_CNI = Path("/usr/lib/cni/bridge")
+
+
+def require_machine() -> None:
+    """Refuse early, in one sentence, what cannot work."""
+    if os.geteuid() != 0:
+        raise WorldError("the world makes network namespaces and mounts: run it as root on Debian or Ubuntu")
+    missing = [name for name in _NEEDED if not shutil.which(name)]
+    if not _CNI.exists():
+        missing.append(str(_CNI))
+    if missing:
+        raise WorldError(f"missing on this machine: {', '.join(missing)}; `make up` as root installs them")
+
+
+def programs(settings: Settings) -> list[Program]:
+    """Every process of this world."""
+    nodes = [program for number in settings.node_numbers for program in node_programs(settings, number)]
+    return [
+        *registries(settings),
+        workflow_server(settings),
+        *engine(settings),
+        *control_plane(settings),
+        *nodes,
+        _worker(settings),
+    ]
+
+
+def up(settings: Settings, *, worker: bool = False) -> None:
+    """Bring the world up, or mend what is missing of it."""
+    require_machine()
+    ensure_binaries(settings)
+    with _step("places, certificates, network"):
+        _prepare(settings)
+    supervisor = Supervisor(settings)
+    wanted = programs(settings)
+    with _step("supervisord"):
+        supervisor.apply(wanted)
+    refuse_taken_ports(settings, supervisor, wanted)
+    _leave_lost_namespaces(supervisor, wanted)
+    lasting = [program for program in wanted if not program.on_demand]
+    for wave, members in groupby(sorted(lasting, key=lambda program: program.wave), lambda program: program.wave):
+        _start_wave(supervisor, list(members))
+        _after_wave(settings, wave)
+    with _step("nodes"):
+        prepare_nodes(settings)
+    if worker:
+        start_worker(settings)
+
+
+def start_worker(settings: Settings) -> None:
+    """Start the product's worker beside a running world."""
+    supervisor = Supervisor(settings)
+    supervisor.start("worker")
+    supervisor.wait_ready(_worker(settings))
+
+
+def _prepare(settings: Settings) -> None:
+    settings.state.mkdir(parents=True, exist_ok=True)
+    (settings.state / "prover").mkdir(exist_ok=True)
+    kernel.prepare()
+    share_root()
+    ensure_certificates(settings)
+    ensure_network(settings)
+    write_registry_configuration(settings)
+    write_dns_configuration(settings)
+    for number in settings.node_numbers:
+        write_node_configuration(settings, number)
+    write_env_file(settings)
+
+
+def _start_wave(supervisor: Supervisor, members: list[Program]) -> None:
+    for program in members:
+        supervisor.start(program.name)
+    for program in members:
+        with _step(program.name):
+            supervisor.wait_ready(program)
+
+
+def _after_wave(settings: Settings, wave: int) -> None:
+    if wave == 1:
+        ensure_pause_image(settings)
+    if wave == 2:  # noqa: PLR2004 - the wave of kube-apiserver
+        grant_rights(settings)
+
+
+def _leave_lost_namespaces(supervisor: Supervisor, wanted: list[Program]) -> None:
+    """Stop programs whose network namespace was deleted and made anew under them; they would talk to nobody."""
+    for program in wanted:
+        if not program.namespace or not (pid := supervisor.pid(program.name)):
+            continue
+        held = Path(f"/proc/{pid}/ns/net")
+        if held.exists() and held.stat().st_ino != program.namespace.stat().st_ino:
+            supervisor.stop(program.name)
+
+
+def _worker(settings: Settings) -> Program:
+    return Program(
+        name="worker",
+        wave=9,
+        command=(f"{settings.venv_bin}/python", "-m", "worker"),
+        directory=REPOSITORY,
+        environment=environment(settings) | {"PYTHONUNBUFFERED": "1"},
+        ready=lambda: None,
+        stop_seconds=30,
+        on_demand=True,
+    )
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    print(f"  {name}: {time.monotonic() - start:.1f} s", flush=True)

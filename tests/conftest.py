@@ -1,0 +1,26 @@
+"""The running world for every room of tests; whoever's cluster KUBECONFIG names is never touched."""
+
+import os
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+_FOREIGN = ("KUBECONFIG", "DOCKER_HOST", "DOCKER_CONTEXT")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_foreign_cluster() -> None:
+    """Forget what the caller's environment says about clusters, engines and Temporal."""
+    for name in [name for name in os.environ if name in _FOREIGN or name.startswith("TEMPORAL_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def world() -> dict[str, str]:
+    """Settings of the running world, as its world.env has them."""
+    name = os.environ.get("PROVER_WORLD", "world")
+    file = Path("/var/lib/prover-world") / name / "world.env"
+    if not file.exists():
+        pytest.fail(f"{file} does not exist: run `make up` as root first")
+    return {key: value for key, value in dotenv_values(file).items() if value is not None}
