@@ -15,6 +15,7 @@ class Scale(Message):
     """Change the number of clients (R11)."""
 
     replicas: int = Field(ge=0, le=MAX_REPLICAS)
+    by: str = ""  # who asks: user@host of the CLI
 
 
 class ResetEndpoint(Message):
@@ -22,12 +23,14 @@ class ResetEndpoint(Message):
 
     ip: str = ""
     port: int | None = Field(default=None, ge=1, le=65535)
+    by: str = ""
 
 
 class Upgrade(Message):
     """Converge to this spec: the same release means no change, another one a rollout."""
 
     spec: ClusterSpec
+    by: str = ""
 
 
 class TearDown(Message):
@@ -35,6 +38,7 @@ class TearDown(Message):
 
     now: bool = True
     stop_backend: bool = False
+    by: str = ""
 
 
 class Kind(StrEnum):

@@ -26,6 +26,8 @@ class State(Message):
     warnings: list[str] = []
     cluster_uid: str = ""  # the fence
     applied: bool = False  # anything was ever written to the namespace
+    backend: str = ""  # workflow id of the backend, empty when deployed without
+    simulated: bool = False
 
 
 class ClusterInput(Message):

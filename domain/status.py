@@ -58,6 +58,7 @@ class Release(Message):
     submodules: dict[str, str] = {}  # path → commit
     dirty: bool = False
     image: str = ""  # host/repo:tag@sha256:…
+    image_user: str = ""  # USER of its configuration, for the pod's security context
     config_hash: str = ""
     endpoint: str = ""
     replicas: int = 0

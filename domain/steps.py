@@ -88,6 +88,14 @@ class NodesReport(Message):
     warnings: list[str] = []
 
 
+class InspectInput(Message):
+    """Start input of InspectWorkflow: look, change nothing."""
+
+    spec: ClusterSpec
+    replicas: int
+    what: str = "nodes"
+
+
 class ApplyRequest(Message):
     """Make the namespace equal to the rendering of this spec and release."""
 
@@ -138,6 +146,7 @@ class BackendInput(Message):
     spec: ClusterSpec
     mode: BackendMode
     profile_name: str = ""
+    request_id: str = ""  # of the asking command: a repeated `converge` under it joins the first one
 
 
 class BackendReport(Message):

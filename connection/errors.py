@@ -1,0 +1,9 @@
+"""What can go wrong on the way to Temporal."""
+
+from domain.errors import Unavailable
+
+
+class TemporalUnreachable(Unavailable):
+    """Nobody answers at TEMPORAL_ADDRESS, or not as this client may (exit 5)."""
+
+    code = "TEMPORAL_DOWN"
