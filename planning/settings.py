@@ -1,0 +1,200 @@
+"""Turns settings, already merged by precedence, into a ClusterSpec, and reports everything that is wrong at once."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from domain.commands import ResetEndpoint
+from domain.errors import SettingsInvalid
+from domain.spec import (
+    Backend,
+    BackendMode,
+    ClusterSpec,
+    ConfigSchema,
+    Endpoint,
+    ImageTarget,
+    KeyValue,
+    OnFailure,
+    SecretRef,
+)
+from planning import endpoint, settings_syntax
+from planning.settings_table import BY_NAME, SETTINGS, Setting
+
+DOCKER_HUB = "docker.io"
+SHOWN = 80  # characters of a value in a message
+AUTH_PAIR = "env:IMAGE_AUTH"
+
+Values = Mapping[str, str]
+
+
+def cluster_spec(values: Values, *, mode: BackendMode = BackendMode.NONE, seen_on: str = "") -> ClusterSpec:
+    """The spec of these settings; `seen_on` names the machine that holds IMAGE_AUTH_*; SettingsInvalid."""
+    wrong = problems(values)
+    if wrong:
+        raise SettingsInvalid(wrong)
+    get = _Reader(values)
+    return ClusterSpec(
+        cluster=get("CLUSTER"),
+        namespace=get("CLUSTER_NS"),
+        coordinator=Endpoint(ip=endpoint.canonical(get("COORDINATOR_EP")), port=int(get("COORDINATOR_PORT"))),
+        coordinator_serv=get("COORDINATOR_SERV"),
+        image=_image_target(get, seen_on),
+        stage=get("STAGE"),
+        replicas=int(get("CLIENT_REPLICAS")),
+        deploy_name=get("CLUSTER_DEPLOYNAME"),
+        circuit=get("CIRCUIT"),
+        config_schema=ConfigSchema(get("CLIENT_CONFIG_SCHEMA")),
+        node_label=_key_value(get("NODE_LABEL")),
+        node_taint=_key_value(get("NODE_TAINT")),
+        client_cpu=get("CLIENT_CPU"),
+        client_memory=get("CLIENT_MEMORY"),
+        client_grace=settings_syntax.seconds(get("CLIENT_GRACE")),
+        max_unavailable=get("PROVER_MAX_UNAVAILABLE"),
+        min_ready=float(get("PROVER_MIN_READY")),
+        backend=_backend(get),
+        backend_mode=mode,
+        allow_dirty=get("PROVER_ALLOW_DIRTY").lower() in settings_syntax.TRUE,
+        on_failure=OnFailure(get("PROVER_ON_FAILURE")),
+        retry_for=settings_syntax.seconds(get("PROVER_RETRY_FOR")),
+    )
+
+
+def problems(values: Values, names: Iterable[str] | None = None) -> list[str]:
+    """Every problem of these settings (None: of all, with those that must be set), one sentence each."""
+    chosen = SETTINGS if names is None else [BY_NAME[name] for name in names]
+    get = _Reader(values)
+    found = [problem for setting in chosen if (problem := _problem(setting, get(setting.name)))]
+    if names is None:
+        found += _missing(get) + _endpoint_problems(get, found) + _half_pair(get)
+    return found
+
+
+def place(values: Values) -> tuple[str, str]:
+    """Cluster and namespace: all that a command on a running deployment needs; SettingsInvalid."""
+    wrong = problems(values, ["CLUSTER", "CLUSTER_NS"])
+    if wrong:
+        raise SettingsInvalid(wrong)
+    get = _Reader(values)
+    return get("CLUSTER"), get("CLUSTER_NS")
+
+
+def new_endpoint(values: Values) -> ResetEndpoint:
+    """The endpoint to reset to; without COORDINATOR_PORT the port stays as it is; SettingsInvalid."""
+    get = _Reader(values)
+    wrong = problems(values, ["COORDINATOR_EP", "COORDINATOR_PORT"])
+    wrong += _endpoint_problems(get, wrong)
+    if wrong:
+        raise SettingsInvalid(wrong)
+    port = values.get("COORDINATOR_PORT", "")
+    return ResetEndpoint(ip=endpoint.canonical(get("COORDINATOR_EP")), port=int(port) if port else None)
+
+
+def replicas(value: str) -> int:
+    """The number of clients to scale to; SettingsInvalid."""
+    problem = _problem(BY_NAME["CLIENT_REPLICAS"], value)
+    if problem:
+        raise SettingsInvalid([problem.replace("CLIENT_REPLICAS=", "N=", 1)])
+    return int(value)
+
+
+def warnings(spec: ClusterSpec) -> list[str]:
+    """What is allowed and yet unwise, one sentence each."""
+    found = []
+    if spec.namespace == "default":
+        found.append("CLUSTER_NS is `default`: a namespace of its own keeps the clients apart; set CLUSTER_NS.")
+    if not spec.client_cpu:
+        found.append("CLIENT_CPU is not set: clients request no cores, so other pods may share their nodes.")
+    if not spec.client_memory:
+        found.append("CLIENT_MEMORY is not set: clients request no memory, so they are the first to be evicted.")
+    if spec.coordinator_serv:
+        found.append(
+            f"COORDINATOR_SERV is set: clients use {spec.coordinator_serv}, and reset-endpoint has no effect on them."
+        )
+    return found
+
+
+class _Reader:
+    """Reads a setting by name; an empty value means unset, so the default applies."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def __call__(self, name: str) -> str:
+        return self._values.get(name, "") or BY_NAME[name].default
+
+
+def _problem(setting: Setting, value: str) -> str:
+    if not value:
+        return ""
+    wrong = settings_syntax.printable(value) or setting.check(value)
+    if not wrong:
+        return ""
+    shown = setting.name if setting.masked else f"{setting.name}={_shown(value)}"
+    return f"{shown} {wrong}."
+
+
+def _shown(value: str) -> str:
+    """The value, escaped and cut, without the credentials that somebody put into a URL."""
+    cut = value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
+    return repr(re.sub(r"(^|//)[^/@]*@", r"\1***@", cut))
+
+
+def _missing(get: _Reader) -> list[str]:
+    if get("IMAGE_REPO"):
+        return []
+    return ["IMAGE_REPO is not set: give the repository of the prover image, such as fluidex/prover-cluster."]
+
+
+def _endpoint_problems(get: _Reader, found: list[str]) -> list[str]:
+    """Address and port together; what was reported already by its form alone is not said twice."""
+    wrong = endpoint.problems(get("COORDINATOR_EP"), _port(get))
+    return [one for one in wrong if not any(known.startswith(one.split("=")[0] + "=") for known in found)]
+
+
+def _port(get: _Reader) -> int:
+    """The port, or the default where it is no number, which is reported elsewhere."""
+    port = get("COORDINATOR_PORT")
+    return int(BY_NAME["COORDINATOR_PORT"].default if settings_syntax.port(port) else port)
+
+
+def _half_pair(get: _Reader) -> list[str]:
+    user, password = get("IMAGE_AUTH_USER"), get("IMAGE_AUTH_PASSWORD")
+    if bool(user) == bool(password):
+        return []
+    present, absent = ("USER", "PASSWORD") if user else ("PASSWORD", "USER")
+    return [f"IMAGE_AUTH_{present} is set but IMAGE_AUTH_{absent} is not: set both, or neither to be anonymous."]
+
+
+def _image_target(get: _Reader, seen_on: str) -> ImageTarget:
+    host, path = settings_syntax.split_repository(get("IMAGE_REPO"))
+    push_host = get("IMAGE_HOST") or host or DOCKER_HUB
+    return ImageTarget(
+        repository=path,
+        push_host=push_host,
+        pull_host=get("IMAGE_HOST_ALIAS") or host or push_host,
+        push_auth=_auth(get, "IMAGE_PUSH_AUTH", seen_on),
+        pull_auth=_auth(get, "IMAGE_PULL_AUTH", seen_on),
+    )
+
+
+def _auth(get: _Reader, name: str, seen_on: str) -> SecretRef | None:
+    """An explicit reference wins; Docker's own configuration may be anonymous, the others must resolve."""
+    if get(name):
+        return SecretRef(ref=get(name), required=get(name) != "docker-config")
+    if get("IMAGE_AUTH_USER"):
+        return SecretRef(ref=AUTH_PAIR, required=True, seen_on=seen_on)
+    return None
+
+
+def _key_value(value: str) -> KeyValue:
+    key, _, rest = value.partition("=")
+    return KeyValue(key=key, value=rest)
+
+
+def _backend(get: _Reader) -> Backend:
+    return Backend(
+        host=get("BACKEND_HOST"),
+        repo=get("BACKEND_REPO"),
+        profile=get("BACKEND_PROFILE"),
+        circuit_dir=get("CIRCUIT_DIR"),
+        base_image=get("PROVER_BASE_IMAGE"),
+    )

@@ -1,0 +1,265 @@
+"""The one table of settings: it drives the CLI's flags, the parsing, the messages and docs/operations.md.
+
+Imports nothing but the standard library, so that `proverctl --help` stays fast.
+"""
+
+from typing import NamedTuple
+
+from planning import settings_syntax as syntax
+from planning.settings_syntax import Check
+
+
+class Setting(NamedTuple):
+    """One setting; `default` is text as a user would write it, empty when there is none."""
+
+    name: str  # of the variable
+    flag: str  # empty: never a flag, for it is a secret
+    default: str
+    help: str
+    check: Check
+    group: str
+    masked: bool = False  # its value is never shown, not even in an error
+    switch: bool = False  # the flag takes no value
+    short: str = ""  # a one-letter flag
+
+
+CLUSTER_NS = Setting(
+    "CLUSTER_NS",
+    "--namespace",
+    "default",
+    "Kubernetes namespace of the prover cluster; created when missing and allowed.",
+    syntax.namespace,
+    "cluster",
+    short="-n",
+)
+CLUSTER = Setting(
+    "CLUSTER",
+    "--cluster",
+    "default",
+    "Kubernetes cluster by name; the worker's KUBE_CONTEXTS maps it to a context.",
+    syntax.plain_name,
+    "cluster",
+)
+
+SETTINGS: tuple[Setting, ...] = (
+    CLUSTER_NS,
+    CLUSTER,
+    Setting(
+        "COORDINATOR_EP",
+        "--coordinator-ep",
+        "",
+        "IP address of the coordinator, reachable from every node.",
+        syntax.text,  # planning.endpoint judges address and port together
+        "coordinator",
+    ),
+    Setting("COORDINATOR_PORT", "--coordinator-port", "50055", "Its TCP port.", syntax.port, "coordinator"),
+    Setting(
+        "COORDINATOR_SERV",
+        "--coordinator-serv",
+        "",
+        "URL given to clients instead of the in-cluster service; reset-endpoint then has no effect on them.",
+        syntax.upstream,
+        "coordinator",
+    ),
+    Setting(
+        "IMAGE_REPO",
+        "--image-repo",
+        "",
+        "Repository of the prover image; a first part that looks like a host is one.",
+        syntax.repository,
+        "image",
+    ),
+    Setting(
+        "IMAGE_HOST",
+        "--image-host",
+        "",
+        "Registry the image is pushed to (default: the host in IMAGE_REPO, else docker.io).",
+        syntax.registry_host,
+        "image",
+    ),
+    Setting(
+        "IMAGE_HOST_ALIAS",
+        "--image-host-alias",
+        "",
+        "Registry that pods pull from (default: the host in IMAGE_REPO, else IMAGE_HOST).",
+        syntax.registry_host,
+        "image",
+    ),
+    Setting(
+        "IMAGE_AUTH_USER", "", "", "User for push and pull; anonymous when unset.", syntax.text, "image", masked=True
+    ),
+    Setting("IMAGE_AUTH_PASSWORD", "", "", "Its password; stays on this machine.", syntax.text, "image", masked=True),
+    Setting(
+        "IMAGE_PUSH_AUTH",
+        "--image-push-auth",
+        "",
+        "Where the worker finds the push credential: env:NAME, file:/PATH, docker-config, kubernetes:SECRET"
+        " (default: env:IMAGE_AUTH when IMAGE_AUTH_USER is set).",
+        syntax.secret_reference,
+        "image",
+        masked=True,
+    ),
+    Setting(
+        "IMAGE_PULL_AUTH",
+        "--image-pull-auth",
+        "",
+        "The same for the credential that pods pull with.",
+        syntax.secret_reference,
+        "image",
+        masked=True,
+    ),
+    Setting(
+        "PROVER_BASE_IMAGE",
+        "--base-image",
+        "prover",
+        "Local image that holds the prove-client.",
+        syntax.image,
+        "image",
+    ),
+    Setting(
+        "STAGE",
+        "--stage",
+        "",
+        "Tag of the image and label of the objects (default: short commit of BACKEND_REPO).",
+        syntax.stage,
+        "image",
+    ),
+    Setting(
+        "PROVER_ALLOW_DIRTY",
+        "--allow-dirty",
+        "",
+        "Deploy a git tree with uncommitted changes; the stage is marked as dirty.",
+        syntax.boolean,
+        "image",
+        switch=True,
+    ),
+    Setting("CLIENT_REPLICAS", "--replicas", "2", "Number of prove-clients.", syntax.replicas, "clients"),
+    Setting(
+        "CLUSTER_DEPLOYNAME",
+        "--deploy-name",
+        "client",
+        "Value of the label `app` of selector and pods; fixed after the first deploy.",
+        syntax.label_value,
+        "clients",
+    ),
+    Setting("CIRCUIT", "--circuit", "block", "Circuit that the clients prove.", syntax.circuit, "clients"),
+    Setting(
+        "CLIENT_CONFIG_SCHEMA",
+        "--config-schema",
+        "flat",
+        "Schema of the client's configuration: flat (the original's) or struct (upstream's later one).",
+        syntax.one_of("flat", "struct"),
+        "clients",
+    ),
+    Setting(
+        "CLIENT_CPU", "--client-cpu", "", "Cores each client requests, a Kubernetes quantity.", syntax.cpu, "clients"
+    ),
+    Setting(
+        "CLIENT_MEMORY",
+        "--client-memory",
+        "",
+        "Memory each client requests and is limited to, a Kubernetes quantity.",
+        syntax.memory,
+        "clients",
+    ),
+    Setting(
+        "CLIENT_GRACE",
+        "--client-grace",
+        "5s",
+        "How long a pod may take to end.",
+        syntax.duration,
+        "clients",
+    ),
+    Setting(
+        "NODE_LABEL",
+        "--node-label",
+        "fluidexnode=computation",
+        "Label that a node must carry.",
+        syntax.key_value,
+        "nodes",
+    ),
+    Setting(
+        "NODE_TAINT",
+        "--node-taint",
+        "dedicated=computation",
+        "Taint of those nodes that clients tolerate, with every effect.",
+        syntax.taint,
+        "nodes",
+    ),
+    Setting(
+        "PROVER_MAX_UNAVAILABLE",
+        "--max-unavailable",
+        "1",
+        "How many clients, or which share, a rollout may replace at once.",
+        syntax.max_unavailable,
+        "rollout",
+    ),
+    Setting(
+        "PROVER_MIN_READY",
+        "--min-ready",
+        "1",
+        "Share of the clients that must be available, else it counts as degraded.",
+        syntax.share,
+        "rollout",
+    ),
+    Setting(
+        "PROVER_ON_FAILURE",
+        "--on-failure",
+        "hold",
+        "After a permanent failure: hold (park and wait for a person), remove, or fail.",
+        syntax.one_of("hold", "remove", "fail"),
+        "rollout",
+    ),
+    Setting(
+        "PROVER_RETRY_FOR",
+        "--retry-for",
+        "10m",
+        "How long transient failures are retried before it parks.",
+        syntax.duration,
+        "rollout",
+    ),
+    Setting(
+        "BACKEND_REPO",
+        "--backend-repo",
+        "",
+        "The backend's git tree on the backend host (default: the one around the working directory).",
+        syntax.directory,
+        "backend",
+    ),
+    Setting(
+        "BACKEND_PROFILE",
+        "--backend-profile",
+        "",
+        "File or bundled name of the backend profile (default: proverctl.yaml in BACKEND_REPO).",
+        syntax.text,
+        "backend",
+    ),
+    Setting(
+        "BACKEND_HOST",
+        "--backend-host",
+        "local",
+        "Names the host, and so the task queue, that holds repository, keys and backend.",
+        syntax.plain_name,
+        "backend",
+    ),
+    Setting(
+        "CIRCUIT_DIR",
+        "--circuit-dir",
+        "",
+        "Directory of the circuit files, relative to BACKEND_REPO (default: the profile's).",
+        syntax.relative_path,
+        "backend",
+    ),
+)
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def markdown() -> str:
+    """The table as docs/operations.md shows it."""
+    lines = ["| setting | flag | default | meaning |", "|---|---|---|---|"]
+    for setting in SETTINGS:
+        flag = f"`{setting.flag}`" if setting.flag else "never"
+        default = f"`{setting.default}`" if setting.default else ""
+        lines.append(f"| `{setting.name}` | {flag} | {default} | {setting.help.replace('|', chr(92) + '|')} |")
+    return "\n".join(lines) + "\n"
