@@ -58,14 +58,7 @@ func (c *Cluster) PollTask(ctx context.Context, request *cluster.PollTaskRequest
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	c.Log.Printf("%s result=task task_id=%s", line, word(task.ID))
-	return &cluster.Task{Id: task.ID, Circuit: task.Circuit, Input: task.Input, Output: outputOf(task)}, nil
-}
-
-func outputOf(task table.Task) []byte {
-	if task.Output == nil {
-		return nil // absent on the wire, unlike empty
-	}
-	return task.Output
+	return &cluster.Task{Id: task.ID, Circuit: task.Circuit, Input: task.Input, Output: task.Output}, nil
 }
 
 // SubmitProof verifies a proof and stores it.
