@@ -1,0 +1,72 @@
+"""Where each kind of object lives in the Kubernetes REST API: a table in place of a thousand typed models."""
+
+from typing import NamedTuple
+from urllib.parse import quote
+
+from domain.ports import Manifest
+
+
+class Place(NamedTuple):
+    """API version and plural of one kind."""
+
+    version: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def group(self) -> str:
+        """The API group; empty is the core group."""
+        return self.version.rpartition("/")[0]
+
+    @property
+    def root(self) -> str:
+        """`/api/v1` or `/apis/<group>/<version>`."""
+        return f"/apis/{self.version}" if self.group else f"/api/{self.version}"
+
+
+PLACES = {
+    "Namespace": Place("v1", "namespaces", namespaced=False),
+    "Node": Place("v1", "nodes", namespaced=False),
+    "Pod": Place("v1", "pods"),
+    "Service": Place("v1", "services"),
+    "Endpoints": Place("v1", "endpoints"),
+    "ConfigMap": Place("v1", "configmaps"),
+    "Secret": Place("v1", "secrets"),
+    "ServiceAccount": Place("v1", "serviceaccounts"),
+    "ResourceQuota": Place("v1", "resourcequotas"),
+    "Event": Place("v1", "events"),
+    "Deployment": Place("apps/v1", "deployments"),
+    "ReplicaSet": Place("apps/v1", "replicasets"),
+    "EndpointSlice": Place("discovery.k8s.io/v1", "endpointslices"),
+    "PodDisruptionBudget": Place("policy/v1", "poddisruptionbudgets"),
+    "Role": Place("rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": Place("rbac.authorization.k8s.io/v1", "rolebindings"),
+    "ClusterRole": Place("rbac.authorization.k8s.io/v1", "clusterroles", namespaced=False),
+    "ClusterRoleBinding": Place("rbac.authorization.k8s.io/v1", "clusterrolebindings", namespaced=False),
+}
+ACCESS_REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def collection(kind: str, namespace: str = "") -> str:
+    """The path of all objects of a kind, in one namespace or in all."""
+    place = PLACES[kind]
+    if place.namespaced and namespace:
+        return f"{place.root}/namespaces/{quote(namespace, safe='')}/{place.plural}"
+    return f"{place.root}/{place.plural}"
+
+
+def item(kind: str, name: str, namespace: str = "") -> str:
+    """The path of one object."""
+    return f"{collection(kind, namespace)}/{quote(name, safe='')}"
+
+
+def item_of(manifest: Manifest) -> str:
+    """The path of the object that a manifest describes."""
+    metadata = manifest["metadata"]
+    return item(manifest["kind"], metadata["name"], metadata.get("namespace", ""))
+
+
+def label(kind: str, name: str, namespace: str = "") -> str:
+    """The object as messages name it: `Deployment prover-cli-t in namespace provers`."""
+    named = f"{kind} {name}".strip()
+    return f"{named} in namespace {namespace}" if namespace and kind in PLACES and PLACES[kind].namespaced else named
