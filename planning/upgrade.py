@@ -1,4 +1,4 @@
-"""Decides what converging to another spec takes, so that equal specs change nothing and provers restart only if they must."""
+"""Decides what converging takes, so that equal specs change nothing and provers restart only if they must."""
 
 from domain.model import Message
 from domain.spec import ClusterSpec

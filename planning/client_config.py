@@ -1,0 +1,67 @@
+"""The prove-client's configuration file in both schemas, for upstream moved from the flat one to the struct one."""
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+
+from domain import names
+from domain.spec import ClusterSpec, ConfigSchema
+
+CIRCUIT_PATH = "/opt/circuit"
+POLL_INTERVAL = 10_000  # milliseconds
+PROVER_ID = "prove-client"  # never seen: CLIENT_PROVER_ID overrides it with the pod's name
+HASH_DIGITS = 16
+
+
+def upstream(spec: ClusterSpec) -> str:
+    """The coordinator's URL as clients see it: the Service, unless COORDINATOR_SERV overrides it."""
+    return spec.coordinator_serv or service_url()
+
+
+def service_url() -> str:
+    """The URL of the Service that stands for the coordinator outside the cluster."""
+    return f"http://{names.COORDINATOR_SERVICE}"
+
+
+def content(spec: ClusterSpec) -> str:
+    """The text of `client.yaml`."""
+    return yaml.safe_dump(_settings(spec), sort_keys=False, width=1000)
+
+
+def config_hash(spec: ClusterSpec) -> str:
+    """Of everything that must restart pods when it changes, but is not part of the pod template.
+
+    Taken of the data and not of its YAML text, so that another YAML library does not restart a fleet.
+    """
+    data = json.dumps({names.CONFIG_KEY: _settings(spec)}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(data.encode()).hexdigest()[:HASH_DIGITS]
+
+
+def _settings(spec: ClusterSpec) -> dict[str, Any]:
+    common = {"prover_id": PROVER_ID, "upstream": service_url(), "poll_interval": POLL_INTERVAL}
+    return common | (_struct(spec) if spec.config_schema is ConfigSchema.STRUCT else _flat(spec))
+
+
+def _flat(spec: ClusterSpec) -> dict[str, Any]:
+    return {
+        "circuit": spec.circuit,
+        "r1cs": f"{CIRCUIT_PATH}/circuit.r1cs",
+        "srs_monomial_form": f"{CIRCUIT_PATH}/mon.key",
+        "srs_lagrange_form": f"{CIRCUIT_PATH}/lag.key",
+        "vk": f"{CIRCUIT_PATH}/vk.bin",
+    }
+
+
+def _struct(spec: ClusterSpec) -> dict[str, Any]:
+    # No lag.key: the set-up that goes with this schema no longer makes one, and a named but missing file is fatal.
+    return {
+        "circuit": {
+            "name": spec.circuit,
+            "bin": f"{CIRCUIT_PATH}/circuit_cpp/circuit",
+            "r1cs": f"{CIRCUIT_PATH}/circuit.r1cs",
+        },
+        "srs_monomial_form": f"{CIRCUIT_PATH}/mon.key",
+        "vk": f"{CIRCUIT_PATH}/vk.bin",
+    }
