@@ -1,4 +1,4 @@
-"""The command line of the embedded world: up, down, status, env, restart."""
+"""The command line of the embedded world: up, down, demo, status, env, restart."""
 
 import fcntl
 import os
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from sandbox.demo import demo as run_demo
 from sandbox.errors import WorldError
 from sandbox.removal import down as take_down
 from sandbox.settings import Settings
@@ -24,7 +25,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--worker", is_flag=True, help="Start the product's worker, too.")
-def up(worker: bool) -> None:  # noqa: FBT001 - click passes flags so
+def up(worker: bool) -> None:
     """Bring the world up, or mend it; takes seconds when it is up."""
     settings = Settings.from_environment()
     with _alone(settings):
@@ -42,6 +43,15 @@ def down() -> None:
 
 
 @cli.command()
+def demo() -> None:
+    """Bring the world up and deploy a fleet of provers that return real proofs."""
+    settings = Settings.from_environment()
+    with _alone(settings):
+        bring_up(settings, worker=True)
+    run_demo(settings)
+
+
+@cli.command()
 def status() -> None:
     """Show processes and endpoints; exits with 1 when something does not run."""
     sys.exit(0 if show_status(Settings.from_environment()) else 1)
@@ -49,7 +59,7 @@ def status() -> None:
 
 @cli.command()
 @click.option("--path", is_flag=True, help="Print only where the file is.")
-def env(path: bool) -> None:  # noqa: FBT001 - click passes flags so
+def env(path: bool) -> None:
     """Print the settings by which proverctl and the tests find the world."""
     file = Settings.from_environment().env_file
     if not file.exists():

@@ -1,0 +1,122 @@
+"""The whole product in one command: a backend with simulated data, a fleet on two nodes, proofs that come back."""
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import click
+import psycopg
+
+from sandbox.env_file import environment
+from sandbox.errors import WorldError
+from sandbox.settings import REPOSITORY, Settings
+
+NAMESPACE = "prover-demo"
+PROOFS = 10  # stored by the coordinator before the demo says that it works
+_PATIENCE = 180  # seconds for those proofs
+_DATABASE = "host=127.0.0.1 port=55432 dbname=prover user=prover passfile={state}/prover/database/pgpass"
+_PER_CLIENT = """
+    SELECT left(prover_id, 29), count(*) FROM task
+    WHERE status = 'proved' AND updated_time >= now() - interval '15 minutes' GROUP BY 1 ORDER BY 1
+"""
+
+
+def demo(settings: Settings) -> None:
+    """Deploy, await proofs from every client, and say what to look at next. The world is up."""
+    repository = ensure_repository(settings)
+    _proverctl(settings, repository, "run-all", "-n", NAMESPACE)
+    pods = _pods(settings)
+    proofs = _await_proofs(settings, list(pods))
+    click.echo("\nProofs verified and stored by the coordinator outside the cluster in the last 15 minutes:")
+    for pod, node in pods.items():
+        click.echo(f"  {pod} on {node}: {proofs[pod]}")
+    _proverctl(settings, repository, "status", "-n", NAMESPACE)
+    _say_what_next(settings, repository)
+
+
+def ensure_repository(settings: Settings) -> Path:
+    """A git repository with the example backend, so that STAGE comes from a real commit."""
+    repository = settings.state / "demo" / "backend"
+    repository.mkdir(parents=True, exist_ok=True)
+    source = REPOSITORY / "examples" / "prover"
+    shutil.copytree(source, repository, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    if not (repository / ".git").exists():
+        _git(repository, "init", "--quiet", "--initial-branch", "main")
+    _git(repository, "add", "--all")
+    if _git(repository, "status", "--porcelain"):
+        _git(repository, "commit", "--quiet", "--message", "The example backend")
+    return repository
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false")
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=repository, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def _proverctl(settings: Settings, repository: Path, *arguments: str) -> None:
+    command = [str(settings.venv_bin / "proverctl"), *arguments, "--env-file", str(settings.env_file)]
+    click.echo(f"\n$ proverctl {' '.join(arguments)}")
+    own = {"PATH": f"{settings.venv_bin}:/usr/local/bin:/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8"}
+    own |= {"BACKEND_REPO": str(repository), "IMAGE_REPO": "demo/prover", "TEMPORAL_UI_ADDRESS": _ui(settings)}
+    ended = subprocess.run(command, env=own, cwd=repository, check=False)
+    if ended.returncode:
+        raise WorldError(f"proverctl {arguments[0]} ended with {ended.returncode}; the reason is above")
+
+
+def _pods(settings: Settings) -> dict[str, str]:
+    """Name → node of the clients that run."""
+    fields = r"{range .items[*]}{.metadata.name} {.spec.nodeName}{'\n'}{end}".replace("'", '"')
+    listing = subprocess.run(
+        [
+            str(settings.bin / "kubectl"),
+            f"--kubeconfig={settings.pki}/admin.kubeconfig",
+            f"--namespace={NAMESPACE}",
+            "get",
+            "pods",
+            "--selector=role=cluster-prover",
+            f"--output=jsonpath={fields}",
+        ],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    return dict(line.split() for line in listing.splitlines())
+
+
+def _await_proofs(settings: Settings, pods: list[str]) -> dict[str, int]:
+    deadline = time.monotonic() + _PATIENCE
+    shown = -1
+    while time.monotonic() < deadline:
+        with psycopg.connect(_DATABASE.format(state=settings.state)) as connection:
+            rows = connection.execute(_PER_CLIENT).fetchall()
+        counts = {pod: sum(number for prover, number in rows if prover.startswith(pod[:29])) for pod in pods}
+        total = sum(counts.values())
+        if total != shown:
+            click.echo(f"{total} proofs stored", err=True)
+            shown = total
+        if total >= PROOFS and all(counts.values()):
+            return counts
+        time.sleep(0.5)
+    raise WorldError(
+        f"after {_PATIENCE} s only {counts}: look at `kubectl logs` of the pods and at"
+        f" {settings.state}/prover/backend (logs of the coordinator)"
+    )
+
+
+def _say_what_next(settings: Settings, repository: Path) -> None:
+    options = f"--env-file {settings.env_file}"
+    click.echo(f"""
+Temporal UI: {_ui(settings)}/namespaces/default/workflows
+
+Try next, in {repository}:
+  uv run --project {REPOSITORY} proverctl status -n {NAMESPACE} {options}
+  uv run --project {REPOSITORY} proverctl scale 1 -n {NAMESPACE} {options}
+  uv run --project {REPOSITORY} proverctl tear-down --backend -n {NAMESPACE} --yes {options}
+and `make down` to remove everything.""")
+
+
+def _ui(settings: Settings) -> str:
+    return environment(settings)["WORLD_TEMPORAL_UI"]
