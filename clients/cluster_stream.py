@@ -3,6 +3,7 @@
 The kubernetes package's own Watch resumes once only and sets no socket timeout; a silent hang would last for ever.
 """
 
+import contextlib
 import json
 import threading
 import time
@@ -75,7 +76,8 @@ class Stream:
         self._stopping.set()
         with self._lock:
             if self._response is not None:
-                self._response.shutdown()  # wakes the thread out of its read
+                with contextlib.suppress(OSError, ValueError):  # it may be closing at this moment
+                    self._response.shutdown()  # wakes the thread out of its read
         if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(JOIN)
 
