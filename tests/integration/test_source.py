@@ -1,0 +1,140 @@
+"""Sources read from real git repositories."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from clients.source import GitSources
+from domain.errors import DirtyTree, NotARepository
+
+
+def _git(repo: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always"]
+    command = ["git", "-C", str(repo), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """A repository of one commit."""
+    return _repository(tmp_path / "backend")
+
+
+def _repository(path: Path) -> Path:
+    path.mkdir()
+    _git(path, "init", "-q", "-b", "main")
+    (path / "a.txt").write_text("a")
+    (path / ".gitignore").write_text("build/\n")
+    _git(path, "add", ".")
+    _git(path, "commit", "-qm", "first")
+    return path
+
+
+def _resolve(repo: Path | str, *, stage: str = "", allow_dirty: bool = False) -> tuple[str, str, bool]:
+    source = GitSources().resolve(str(repo), stage=stage, allow_dirty=allow_dirty)
+    return source.commit, source.stage, source.dirty
+
+
+def test_a_clean_tree_is_named_by_its_short_commit(repo: Path) -> None:
+    """The stage is git's own short commit; ignored files do not count."""
+    (repo / "build").mkdir()
+    (repo / "build" / "key").write_text("x")
+    assert _resolve(repo) == (_git(repo, "rev-parse", "HEAD"), _git(repo, "rev-parse", "--short", "HEAD"), False)
+
+
+def test_a_stage_set_by_hand_is_used_as_it_is(repo: Path) -> None:
+    """Also on a dirty tree, which is then recorded as dirty."""
+    commit = _git(repo, "rev-parse", "HEAD")
+    assert _resolve(repo, stage="mine") == (commit, "mine", False)
+    (repo / "a.txt").write_text("b")
+    assert _resolve(repo, stage="mine") == (commit, "mine", True)
+
+
+def test_a_dirty_tree_is_refused_with_its_paths(repo: Path) -> None:
+    """Changed, staged and new files count; ten are named, with the three ways out."""
+    (repo / "a.txt").write_text("b")
+    for number in range(12):
+        (repo / f"new {number:02}").write_text("x")
+    _git(repo, "add", "new 00")
+    with pytest.raises(DirtyTree) as caught:
+        _resolve(repo)
+    found = caught.value.diagnosis
+    assert found.what == "the git tree has 13 uncommitted changes"
+    assert found.evidence.startswith("a.txt, new 00, new 01")
+    assert found.evidence.endswith("and 3 more")
+    assert [way for way in ("commit", "--allow-dirty", "STAGE") if way in found.do] == [
+        "commit",
+        "--allow-dirty",
+        "STAGE",
+    ]
+
+
+def test_allow_dirty_marks_the_stage(repo: Path) -> None:
+    """A dirty tree that is allowed deploys under a stage of its own."""
+    (repo / "a.txt").write_text("b")
+    commit, short = _git(repo, "rev-parse", "HEAD"), _git(repo, "rev-parse", "--short", "HEAD")
+    assert _resolve(repo, allow_dirty=True) == (commit, f"{short}-dirty", True)
+
+
+def test_submodule_pins_are_recorded(tmp_path: Path, repo: Path) -> None:
+    """The commit that the tree records counts; a submodule checked out elsewhere makes the tree dirty."""
+    inner = _repository(tmp_path / "inner")
+    _git(repo, "submodule", "add", "-q", str(inner), "parts/inner one")
+    _git(repo, "commit", "-qm", "submodule")
+    pin = _git(inner, "rev-parse", "HEAD")
+    assert GitSources().resolve(str(repo), stage="", allow_dirty=False).submodules == {"parts/inner one": pin}
+    _git(repo / "parts" / "inner one", "commit", "-q", "--allow-empty", "-m", "moved")
+    with pytest.raises(DirtyTree, match="parts/inner one"):
+        _resolve(repo)
+    moved = GitSources().resolve(str(repo), stage="", allow_dirty=True)
+    assert moved.submodules == {"parts/inner one": pin}
+
+
+def test_what_is_no_repository_is_named(tmp_path: Path) -> None:
+    """An empty path, an absent one, a plain directory, a bare and an empty repository each name BACKEND_REPO."""
+    bare, empty = tmp_path / "bare", tmp_path / "empty"
+    bare.mkdir()
+    empty.mkdir()
+    _git(bare, "init", "-q", "--bare")
+    _git(empty, "init", "-q")
+    (tmp_path / "plain").mkdir()
+    for path in ("", str(tmp_path / "absent"), str(tmp_path / "plain"), str(bare), str(empty)):
+        with pytest.raises(NotARepository, match="BACKEND_REPO"):
+            _resolve(path)
+
+
+def test_a_stage_by_hand_needs_no_repository(tmp_path: Path) -> None:
+    """A plain directory is enough then, but an absent one is still a mistake."""
+    assert _resolve(tmp_path, stage="mine") == ("", "mine", False)
+    assert _resolve("", stage="mine") == ("", "mine", False)
+    with pytest.raises(NotARepository, match="does not exist"):
+        _resolve(tmp_path / "absent", stage="mine")
+
+
+def test_a_tree_of_another_user_is_read(repo: Path) -> None:
+    """The worker may run as another user than the owner of the tree."""
+    if os.getuid() == 0:
+        for path in [repo, *repo.rglob("*")]:
+            os.chown(path, 12345, 12345, follow_symlinks=False)
+    assert _resolve(repo)[1] == _git(repo, "-c", f"safe.directory={repo}", "rev-parse", "--short", "HEAD")
+
+
+def test_programs_named_by_the_repository_never_run(repo: Path, tmp_path: Path) -> None:
+    """Hooks, fsmonitor, pager and a hostile branch name do nothing."""
+    proof = tmp_path / "ran"
+    script = tmp_path / "evil"
+    script.write_text(f"#!/bin/sh\ntouch '{proof}'\n")
+    script.chmod(0o755)
+    for option in ("core.fsmonitor", "core.pager", "core.sshCommand", "diff.external"):
+        _git(repo, "config", option, str(script))
+    for hook in ("post-index-change", "reference-transaction", "post-checkout"):
+        (repo / ".git" / "hooks").mkdir(exist_ok=True)
+        (repo / ".git" / "hooks" / hook).symlink_to(script)
+    (repo / "a.txt").touch()
+    (repo / ".git" / "HEAD").write_text("ref: refs/heads/--upload-pack=evil\n")
+    commit = (repo / ".git" / "refs" / "heads" / "main").read_text()
+    (repo / ".git" / "refs" / "heads" / "--upload-pack=evil").write_text(commit)
+    assert _resolve(repo)[0] == commit.strip()
+    assert not proof.exists()
