@@ -1,7 +1,9 @@
 """The Docker Engine: the machine's own if one answers, else one of ours that touches no firewall rule."""
 
+import shutil
 from pathlib import Path
 
+from sandbox.errors import WorldError
 from sandbox.network import ensure_docker_bridge
 from sandbox.program import Program
 from sandbox.readiness import engine_answers
@@ -16,6 +18,12 @@ def engine_socket(settings: Settings) -> Path:
     if not (settings.state / "docker").exists() and engine_answers(_DEFAULT_SOCKET)() is None:
         return _DEFAULT_SOCKET
     return own
+
+
+def require_engine(settings: Settings) -> None:
+    """Refuse a machine that has neither a running Engine nor the means to start ours."""
+    if engine_socket(settings) != _DEFAULT_SOCKET and not shutil.which("dockerd"):
+        raise WorldError(f"no Docker Engine answers on {_DEFAULT_SOCKET} and there is no dockerd: `make up` installs it")
 
 
 def engine(settings: Settings) -> list[Program]:

@@ -51,12 +51,16 @@ def _ours(directory: Path, settings: Settings) -> list[Path]:
 
 def _refuse_foreign_routes(settings: Settings) -> None:
     for route in json.loads(run("ip", "-j", "-4", "route", "show") or "[]"):
-        if route["dst"] == "default" or route.get("dev", "").startswith(settings.bridge):
+        device = route.get("dev", "")
+        if route["dst"] == "default" or device.startswith(settings.bridge):
             continue
-        if ipaddress.ip_network(route["dst"]).overlaps(settings.subnet):
+        network = ipaddress.ip_network(route["dst"])
+        if device.startswith("br-") and network.subnet_of(settings.docker_networks):
+            continue  # made by our own Docker Engine
+        if network.overlaps(settings.subnet):
             raise WorldError(
                 f"subnet {settings.subnet} of world {settings.name} overlaps the route {route['dst']} "
-                f"via {route.get('dev')}: set PROVER_WORLD_SUBNET to a free private /16"
+                f"via {device}: set PROVER_WORLD_SUBNET to a free private /16"
             )
 
 

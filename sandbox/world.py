@@ -13,7 +13,7 @@ from sandbox.binaries import ensure_binaries
 from sandbox.certificates import ensure_certificates
 from sandbox.cluster import grant_rights, prepare_nodes
 from sandbox.control_plane import control_plane, write_dns_configuration
-from sandbox.engine import engine
+from sandbox.engine import engine, require_engine
 from sandbox.env_file import environment, write_env_file
 from sandbox.errors import WorldError
 from sandbox.mounts import share_root
@@ -27,7 +27,7 @@ from sandbox.settings import REPOSITORY, Settings
 from sandbox.supervision import Supervisor
 from sandbox.workflow_server import workflow_server
 
-_NEEDED = ("etcd", "containerd", "runc", "docker-registry", "dockerd", "iptables", "conntrack", "ip", "nsenter", "ss")
+_NEEDED = ("etcd", "containerd", "runc", "docker-registry", "iptables", "conntrack", "ip", "nsenter", "ss")
 _CNI = Path("/usr/lib/cni/bridge")
 
 
@@ -58,6 +58,7 @@ def programs(settings: Settings) -> list[Program]:
 def up(settings: Settings, *, worker: bool = False) -> None:
     """Bring the world up, or mend what is missing of it."""
     require_machine()
+    require_engine(settings)
     ensure_binaries(settings)
     with _step("places, certificates, network"):
         _prepare(settings)

@@ -1,0 +1,55 @@
+# Everything here works on the embedded world alone: no cluster, engine or Temporal that the caller's environment names
+# is ever touched. `make help` lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check up down bench status bootstrap packages
+
+unexport KUBECONFIG DOCKER_HOST DOCKER_CONTEXT
+unexport $(filter TEMPORAL_%,$(.VARIABLES))
+# Python comes from the machine: nothing may be downloaded but packages.
+export UV_PYTHON_DOWNLOADS := never
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/prover-world
+UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
+export PATH := $(dir $(UV)):$(PATH)
+RUN := $(UV) run --no-sync
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
+
+demo: bootstrap packages ## deploy a fleet of provers in the embedded world and show it
+	$(RUN) python -m sandbox demo
+
+test: check up ## everything: checks, the embedded world, all tests
+	$(RUN) pytest
+
+check: bootstrap ## style, types, architecture, documentation
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) mkdocs build --strict -q
+
+up: bootstrap packages ## bring the embedded world up, or mend it
+	$(RUN) python -m sandbox up
+
+down: bootstrap ## remove the embedded world; only caches stay
+	$(RUN) python -m sandbox down
+
+status: bootstrap ## show what of the embedded world runs
+	$(RUN) python -m sandbox status
+
+bench: bootstrap packages ## run all benchmarks in the embedded world
+	$(RUN) python -m bench all
+
+bootstrap: $(UV)
+	@$(UV) sync --quiet --locked
+
+$(CACHE)/uv/bin/uv:
+	@echo "no uv on PATH: installing it from PyPI into $(CACHE)/uv"
+	@python3 -m venv $(CACHE)/uv 2>/dev/null || python3 -m pip install --quiet --target $(CACHE)/uv uv
+	@test -x $@ || $(CACHE)/uv/bin/python -m pip install --quiet uv
+
+packages:
+	@./sandbox/packages
