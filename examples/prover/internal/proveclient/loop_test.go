@@ -87,8 +87,7 @@ func (c *coordinator) expect(t *testing.T, events ...string) {
 	}
 }
 
-func task(t *testing.T, id, input string) *cluster.Task {
-	t.Helper()
+func task(id, input string) *cluster.Task {
 	return &cluster.Task{Id: id, Circuit: "block", Input: []byte(input)}
 }
 
@@ -113,7 +112,7 @@ func TestRegisteredIDIsUsed(t *testing.T) {
 // After a proof the next poll comes without waiting for a tick, and a failed submission is
 // not repeated.
 func TestNextPollComesBesideAnUnrepeatedSubmit(t *testing.T) {
-	fake := &coordinator{tasks: []*cluster.Task{task(t, "one", emptyBlock)}}
+	fake := &coordinator{tasks: []*cluster.Task{task("one", emptyBlock)}}
 	start(t, fake, never, func(block.Input) ([]byte, error) { return []byte("proof"), nil })
 	fake.expect(t, "register", "poll given")
 	seen := map[string]int{}
@@ -134,7 +133,7 @@ func TestNextPollComesBesideAnUnrepeatedSubmit(t *testing.T) {
 func TestMissedPollsComeInABurst(t *testing.T) {
 	const missed = 5
 	interval := 40 * time.Millisecond
-	fake := &coordinator{tasks: []*cluster.Task{task(t, "one", emptyBlock)}}
+	fake := &coordinator{tasks: []*cluster.Task{task("one", emptyBlock)}}
 	start(t, fake, interval.Milliseconds(), func(block.Input) ([]byte, error) {
 		time.Sleep(missed * interval) // stands for the work of a proof
 		return []byte("proof"), nil
@@ -154,7 +153,7 @@ func TestMissedPollsComeInABurst(t *testing.T) {
 
 // A task whose witness cannot be computed is dropped; the client lives on.
 func TestBrokenTaskIsDropped(t *testing.T) {
-	fake := &coordinator{tasks: []*cluster.Task{task(t, "broken", `{"old_root":"x"}`)}}
+	fake := &coordinator{tasks: []*cluster.Task{task("broken", `{"old_root":"x"}`)}}
 	start(t, fake, 1, nil)
 	fake.expect(t, "register", "poll given", "poll given", "poll given")
 }
