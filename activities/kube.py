@@ -1,7 +1,15 @@
 """Short activities against one Kubernetes cluster: check, apply, await, remove. Task queue prover-kube.<cluster>."""
 
+import time
+
 from temporalio import activity
 
+from activities.application import Application
+from activities.fence import check_fence
+from activities.inventory import check_rights, take
+from activities.removal import Removal
+from activities.rollout import Rollout, look
+from domain.errors import Forbidden, SettingsInvalid
 from domain.ports import Cluster, Secrets
 from domain.status import Observation
 from domain.steps import (
@@ -14,6 +22,7 @@ from domain.steps import (
     Target,
     TargetRequest,
 )
+from planning import nodes, ownership
 
 
 class KubeActivities:
@@ -27,30 +36,63 @@ class KubeActivities:
 
     @activity.defn
     def inspect_target(self, request: TargetRequest) -> Target:
-        """Fence and ownership, before anything is written; OwnedByAnother, Forbidden."""
-        raise NotImplementedError
+        """Fence, ownership and rights, before anything is written; OwnedByAnother, Forbidden, WrongCluster."""
+        cluster = self._cluster(request.spec.cluster)
+        uid = check_fence(cluster, request.cluster_uid, request.spec.cluster)
+        live = take(cluster, request.spec.namespace)
+        owner = self._owner(request.deployment_id)
+        target = ownership.judge_target(
+            live.namespace, live.objects, request.spec, owner, cluster_uid=uid, readable=live.readable
+        )
+        warnings = check_rights(cluster, request.spec, live)
+        return target.model_copy(update={"warnings": [*target.warnings, *warnings]})
 
     @activity.defn
     def check_nodes(self, request: NodesRequest) -> NodesReport:
         """A verdict for each node; the caller decides."""
-        raise NotImplementedError
+        cluster = self._cluster(request.spec.cluster)
+        found = cluster.find("Node")
+        activity.heartbeat(f"{len(found)} nodes")
+        try:
+            pods = cluster.find("Pod")
+        except Forbidden:
+            pods = None
+        return nodes.judge(found, pods, request.spec, request.replicas, request.spec.namespace)
 
     @activity.defn
     def apply_release(self, request: ApplyRequest) -> Applied:
         """Server-side apply of every object, in dependency order."""
-        raise NotImplementedError
+        cluster = self._cluster(request.spec.cluster)
+        login = self._secrets.login(request.spec.image.pull_auth, request.spec.image.pull_host)
+        application = Application(cluster, request, self._owner(request.deployment_id), activity.heartbeat)
+        return application.run(login)
 
     @activity.defn
     def await_rollout(self, request: RolloutRequest) -> Observation:
         """Return when complete, or with a fatal or needs-human diagnosis; heartbeats progress."""
-        raise NotImplementedError
+        rollout = Rollout(self._cluster(request.spec.cluster), request, activity.heartbeat)
+        return rollout.run(activity.is_worker_shutdown)
 
     @activity.defn
     def observe(self, request: RolloutRequest) -> Observation:
         """The live state, once."""
-        raise NotImplementedError
+        release = request.release
+        return look(self._cluster(request.spec.cluster), request.spec, release.stage, release.image, time.time())
 
     @activity.defn
     def remove_release(self, request: TargetRequest) -> Removed:
         """Remove what this deployment owns, and wait until its pods are gone; heartbeats progress."""
-        raise NotImplementedError
+        cluster = self._cluster(request.spec.cluster)
+        removal = Removal(cluster, request, self._owner(request.deployment_id), activity.heartbeat)
+        return removal.run(activity.is_worker_shutdown)
+
+    def _owner(self, deployment_id: str) -> str:
+        return f"{self._owner_prefix}/{deployment_id}"
+
+    def _cluster(self, name: str) -> Cluster:
+        if name not in self._clusters:
+            known = ", ".join(sorted(self._clusters))
+            raise SettingsInvalid(
+                [f"CLUSTER={name} is not known to this worker (it knows {known}): add it to KUBE_CONTEXTS."]
+            )
+        return self._clusters[name]

@@ -126,6 +126,7 @@ class KubernetesCluster:
             "group": right.group,
             "resource": resource,
             "subresource": subresource,
+            "name": right.name,
         }
         review = {
             "apiVersion": "authorization.k8s.io/v1",

@@ -23,7 +23,7 @@ from clients.cluster_errors import Answer, Call, failure, nonsense, refusal
 from domain.errors import SettingsInvalid
 
 CONNECT_TIMEOUT = 5.0  # seconds
-READ_TIMEOUT = 30.0  # seconds without a byte; the API server's own limit for short calls is 60
+READ_TIMEOUT = 10.0  # seconds without a byte; below every heartbeat timeout
 POOL_SIZE = 32  # idle connections kept; more are opened when needed
 UNAUTHORIZED = 401
 FIRST_ERROR_STATUS = 300

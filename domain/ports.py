@@ -4,10 +4,11 @@ All methods block and raise the errors of `domain.errors`. `beat` is called at l
 text of progress; it raises when the activity was cancelled.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from domain.profile import Profile, Step, StepStatus
+from domain.rights import Right
 from domain.spec import Backend, SecretRef
 from domain.status import Observation
 from domain.steps import Image, ImageRequest, Source
@@ -54,7 +55,7 @@ class Cluster(Protocol):
     """One Kubernetes cluster, by its JSON objects."""
 
     def uid(self) -> str:
-        """UID of kube-system's namespace, else a hash of the CA: the fence."""
+        """The fence: `<UID of kube-system's namespace>@ca-<hash>`, the UID empty where unreadable."""
         ...
 
     def get(self, kind: str, name: str, namespace: str = "") -> Manifest | None:
@@ -73,6 +74,10 @@ class Cluster(Protocol):
         """Delete with a UID precondition, foreground; False when it was gone already."""
         ...
 
+    def missing(self, namespace: str, rights: list[Right]) -> list[Right]:
+        """Those of the rights that this worker lacks in the namespace (empty: cluster-wide)."""
+        ...
+
     def changes(self, namespace: str, stop: Callable[[], bool]) -> Iterable[None]:
         """Yields once at once and then whenever Deployment, ReplicaSets, Pods or Events of the namespace changed.
 
@@ -89,7 +94,7 @@ class Cluster(Protocol):
 class Watches(Protocol):
     """Long, cheap observation of many namespaces of one cluster (shared informers)."""
 
-    def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncIterator[Observation]:
+    def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncGenerator[Observation, None]:
         """The current observation and then each one that differs."""
         ...
 

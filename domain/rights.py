@@ -9,6 +9,7 @@ class Right(Message):
     verb: str
     resource: str
     group: str = ""
+    name: str = ""  # of one object; empty: any
 
     def __str__(self) -> str:
         """`create deployments.apps`, as kubectl writes it."""

@@ -1,0 +1,117 @@
+"""Reads what is in a namespace under our names, and which rights are missing, before anything is written to it."""
+
+from typing import NamedTuple
+
+from domain import names
+from domain.errors import Forbidden, ObjectRejected, Refused
+from domain.ports import Cluster, Manifest
+from domain.rights import Right
+from domain.spec import ClusterSpec
+from planning import rbac
+
+# in the order of removal: the clients first, then what they stand on
+OURS = (
+    ("Deployment", names.DEPLOYMENT),
+    ("PodDisruptionBudget", names.DISRUPTION_BUDGET),
+    ("EndpointSlice", names.COORDINATOR_SERVICE),
+    ("Service", names.COORDINATOR_SERVICE),
+    ("ConfigMap", names.CONFIG_MAP),
+    ("ConfigMap", names.HISTORY_CONFIG_MAP),
+    ("Secret", names.PULL_SECRET),
+)
+MAY_BE_UNREADABLE = ("Secret", "Endpoints")  # an anonymous registry needs no right on Secrets
+
+
+class Inventory(NamedTuple):
+    """What is there; `readable` is False when the Namespace itself may not be read."""
+
+    namespace: Manifest | None
+    objects: list[Manifest]
+    readable: bool
+
+    def find(self, kind: str, name: str) -> Manifest | None:
+        """The live object of that name."""
+        return next((o for o in self.objects if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
+
+
+def take(cluster: Cluster, namespace: str) -> Inventory:
+    """The Namespace and every live object of our names in it, an old v1 Endpoints included."""
+    found, readable = None, True
+    try:
+        found = cluster.get("Namespace", namespace)
+    except Forbidden:
+        readable = False
+    if readable and found is None:
+        return Inventory(None, [], readable)
+    objects = [_get(cluster, kind, name, namespace) for kind, name in (*OURS, ("Endpoints", names.COORDINATOR_SERVICE))]
+    return Inventory(found, [entry for entry in objects if entry], readable)
+
+
+def check_rights(cluster: Cluster, spec: ClusterSpec, inventory: Inventory) -> list[str]:
+    """Forbidden naming every right that the Role should grant and does not; warnings when it cannot be told."""
+    rights = [right for right in role_rights(spec.namespace) if spec.image.pull_auth or right.resource != "secrets"]
+    try:
+        missing = cluster.missing(spec.namespace, rights)
+        creating = [Right(verb="create", resource="namespaces"), Right(verb="patch", resource="namespaces")]
+        uncreatable = inventory.readable and not inventory.namespace and cluster.missing("", creating)
+    except Forbidden as error:
+        return [f"The worker's rights could not be reviewed beforehand: {error}"]
+    if uncreatable:
+        raise namespace_missing(spec.namespace)
+    if missing:
+        raise Forbidden(
+            "the worker lacks rights: " + ", ".join(str(right) for right in missing),
+            on=f"namespace {spec.namespace}",
+            because="nothing was changed; each of them is needed",
+            do=f"let an administrator apply the output of: proverctl rbac -n {spec.namespace}",
+        )
+    if not inventory.readable:
+        _check_exists(cluster, spec)
+    return []
+
+
+def role_rights(namespace: str) -> list[Right]:
+    """Every right of the Role that `proverctl rbac` prints."""
+    return [
+        Right(verb=verb, resource=resource, group=group, name=name)
+        for rule in rbac.role(namespace)["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames") or [""]
+    ]
+
+
+def namespace_missing(namespace: str) -> Refused:
+    """The refusal when the namespace is not there and may not be created."""
+    return Refused(
+        "the namespace does not exist, and the worker may not create it",
+        on=f"namespace {namespace}",
+        because="it has no right to create namespaces",
+        do=f"kubectl create namespace {namespace}, then apply the output of: proverctl rbac -n {namespace}",
+        code="NAMESPACE_MISSING",
+    )
+
+
+def _check_exists(cluster: Cluster, spec: ClusterSpec) -> None:
+    """A Namespace that we may not read shows its absence only when something is written into it, here on trial."""
+    trial = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": names.CONFIG_MAP, "namespace": spec.namespace},
+    }
+    try:
+        cluster.apply(trial, dry_run=True)
+    except ObjectRejected as error:
+        if error.diagnosis.code == "NOT_FOUND":
+            raise namespace_missing(spec.namespace) from None
+        raise
+
+
+def _get(cluster: Cluster, kind: str, name: str, namespace: str) -> Manifest | None:
+    try:
+        return cluster.get(kind, name, namespace)
+    except Forbidden:
+        if kind in MAY_BE_UNREADABLE:
+            return None
+        raise

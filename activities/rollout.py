@@ -1,0 +1,100 @@
+"""Looks at a rollout until it is complete or cannot complete; reads by list after each hint of the watch."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from activities.fence import worker_stopping
+from domain import names
+from domain.diagnosis import Diagnosis, Severity
+from domain.errors import TransientError
+from domain.ports import Beat, Cluster
+from domain.spec import ClusterSpec
+from domain.status import Observation
+from domain.steps import RolloutRequest
+from planning import rollout
+
+OUTAGE = 60.0  # seconds that an unreachable API server is waited for here, before the failure shows in the history
+HOPELESS = (Severity.FATAL, Severity.NEEDS_HUMAN, Severity.REFUSED, Severity.INVALID)
+
+
+class Clock(Protocol):
+    """Unix time in seconds."""
+
+    def __call__(self) -> float:
+        """Now."""
+        ...
+
+
+def look(cluster: Cluster, spec: ClusterSpec, stage: str, image: str, now: float) -> Observation:
+    """The live state of the clients, once; events are read only when something is not as wanted."""
+    namespace = spec.namespace
+    selector = f"app={spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
+    deployment = cluster.get("Deployment", names.DEPLOYMENT, namespace)
+    sets = cluster.find("ReplicaSet", namespace, selector=selector)
+    pods = cluster.find("Pod", namespace, selector=selector)
+    seen = rollout.observe(deployment, sets, pods, [], app=spec.deploy_name, stage=stage, image=image, now=now)
+    if seen.complete or deployment is None:
+        return seen
+    events = cluster.events(namespace)
+    return rollout.observe(deployment, sets, pods, events, app=spec.deploy_name, stage=stage, image=image, now=now)
+
+
+class Rollout:
+    """The wait for one release."""
+
+    def __init__(self, cluster: Cluster, request: RolloutRequest, beat: Beat, clock: Clock = time.time) -> None:
+        self._cluster = cluster
+        self._request = request
+        self._beat = beat
+        self._clock = clock
+        self._lost_at: float | None = None
+
+    def run(self, stopping: Callable[[], bool]) -> Observation:
+        """The observation that ends the wait: complete, or with a diagnosis that waiting cannot mend."""
+        for _ in self._cluster.changes(self._request.spec.namespace, stopping):
+            seen = self._look()
+            if seen is None:
+                continue
+            self._beat(progress(seen))
+            if not seen.exists:
+                return seen.model_copy(update={"diagnosis": _deleted(self._request)})
+            if self._ended(seen):
+                return seen
+        raise worker_stopping("waiting for a rollout")
+
+    def _look(self) -> Observation | None:
+        """None while the API server is away: the rollout goes on without it, so the wait does too."""
+        release = self._request.release
+        try:
+            found = look(self._cluster, self._request.spec, release.stage, release.image, self._clock())
+        except TransientError as error:
+            self._lost_at = self._lost_at or self._clock()
+            if self._clock() - self._lost_at > OUTAGE:
+                raise
+            self._beat(f"waiting for the Kubernetes API: {error.diagnosis.because or error.diagnosis.what}")
+            return None
+        self._lost_at = None
+        return found
+
+    def _ended(self, seen: Observation) -> bool:
+        if seen.complete and seen.wanted == self._request.replicas:
+            return True
+        return seen.diagnosis is not None and seen.diagnosis.severity in HOPELESS
+
+
+def progress(seen: Observation) -> str:
+    """One line for the heartbeat, e.g. `1 of 2 clients ready; IMAGE_NOT_FOUND: …`."""
+    text = f"{seen.ready} of {seen.wanted} clients ready, {seen.updated} updated"
+    return f"{text}; {seen.diagnosis.code}: {seen.diagnosis.what}" if seen.diagnosis else text
+
+
+def _deleted(request: RolloutRequest) -> Diagnosis:
+    return Diagnosis(
+        code="DELETED",
+        what="the Deployment is not there",
+        on=f"Deployment {names.DEPLOYMENT} in namespace {request.spec.namespace}",
+        because="somebody deleted it after it was applied",
+        do="run the deploy again",
+        severity=Severity.NEEDS_HUMAN,
+    )
