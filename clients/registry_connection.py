@@ -1,0 +1,201 @@
+"""One HTTP request to a registry at a time, on a socket that another thread can break.
+
+A transfer of hours must end at once when it is cancelled, even while the peer does not read.
+"""
+
+import base64
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+_CONNECT_SECONDS = 10.0
+_STALL_SECONDS = 60.0  # nothing read or written for this long: the peer is gone
+_MAX_BODY = 1 << 20  # no answer that we read is larger; what is longer is cut
+
+
+class Aborted(Exception):
+    """The transfer was broken off from another thread."""
+
+
+class Breaker:
+    """Breaks the socket in use, from another thread, and keeps later ones from opening."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._broken = False
+
+    def trip(self) -> None:
+        """Everything under way ends with Aborted."""
+        with self._lock:
+            self._broken = True
+            if self._socket is not None:
+                try:
+                    self._socket.shutdown(socket.SHUT_RDWR)  # wakes a send that blocks; close() would not
+                except OSError:
+                    return  # it was not connected any more
+
+    def check(self) -> None:
+        """Raises Aborted once tripped."""
+        if self._broken:
+            raise Aborted
+
+    def watch(self, sock: socket.socket) -> None:
+        """From now on `trip` breaks this socket."""
+        with self._lock:
+            self._socket = sock
+        self.check()
+
+    def forget(self) -> None:
+        """The socket is done with."""
+        with self._lock:
+            self._socket = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers and at most 1 MiB of body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A body that can be produced again; `size` None means that it is sent in chunks."""
+
+    chunks: Callable[[], Iterable[bytes]]
+    size: int | None
+    progress: Callable[[int], None] = field(default=lambda _: None)
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How to reach one host: `verify` is off for registries that the Docker Engine lists as insecure."""
+
+    scheme: str
+    netloc: str
+    verify: bool = True
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        payload: Payload | None,
+        breaker: Breaker,
+        seconds: float = _STALL_SECONDS,
+    ) -> Answer:
+        """One request on a connection of its own; OSError or http.client.HTTPException when it fails."""
+        breaker.check()
+        connection = self._connection()
+        try:
+            connection.timeout = min(_CONNECT_SECONDS, seconds)
+            connection.connect()
+            connection.sock.settimeout(seconds)
+            breaker.watch(connection.sock)
+            return _exchange(connection, method, target, headers, payload, breaker)
+        except (OSError, http.client.HTTPException):
+            breaker.check()  # a broken socket is our own doing then
+            raise
+        finally:
+            breaker.forget()
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        proxy = urllib.request.getproxies_environment().get(self.scheme, "")
+        host = urlsplit(f"//{self.netloc}").hostname or ""
+        if proxy and not urllib.request.proxy_bypass_environment(host) and not loopback(host):
+            return self._through(proxy)
+        return self._to(self.netloc)
+
+    def _to(self, netloc: str) -> http.client.HTTPConnection:
+        if self.scheme == "http":
+            return http.client.HTTPConnection(netloc)
+        context = ssl.create_default_context()
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(netloc, context=context)
+
+    def _through(self, proxy: str) -> http.client.HTTPConnection:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        headers = {}
+        if parts.username:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers["Proxy-Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        connection = self._to(f"{parts.hostname}:{parts.port or 3128}")
+        connection.set_tunnel(self.netloc if ":" in self.netloc else f"{self.netloc}:{self._port}", headers=headers)
+        return connection
+
+    @property
+    def _port(self) -> int:
+        return 443 if self.scheme == "https" else 80
+
+
+def loopback(host: str) -> bool:
+    """Whether Docker takes this host for the machine itself, to which plain HTTP is fine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def insecure(netloc: str, ranges: Sequence[str]) -> bool:
+    """Whether the Docker Engine lists this registry as insecure, by address range; loopback always is."""
+    host = urlsplit(f"//{netloc}").hostname or ""
+    if loopback(host):
+        return True
+    try:
+        addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    networks = [ipaddress.ip_network(text, strict=False) for text in ranges]
+    return any(ipaddress.ip_address(address.split("%")[0]) in network for address in addresses for network in networks)
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    payload: Payload | None,
+    breaker: Breaker,
+) -> Answer:
+    connection.putrequest(method, target, skip_accept_encoding=True)
+    for name, value in {"User-Agent": "proverctl", "Connection": "close", **headers}.items():
+        connection.putheader(name, value)
+    if payload is None:
+        if method in {"POST", "PUT", "PATCH"}:
+            connection.putheader("Content-Length", "0")
+        connection.endheaders()
+    else:
+        try:
+            _send(connection, payload, breaker)
+        except (BrokenPipeError, ConnectionResetError):
+            breaker.check()  # else the peer refused early: its answer says why
+    with connection.getresponse() as response:
+        return Answer(response.status, response.headers, response.read(_MAX_BODY))
+
+
+def _send(connection: http.client.HTTPConnection, payload: Payload, breaker: Breaker) -> None:
+    if payload.size is None:
+        connection.putheader("Transfer-Encoding", "chunked")
+    else:
+        connection.putheader("Content-Length", str(payload.size))
+    connection.endheaders()
+    sent = 0
+    for chunk in payload.chunks():
+        breaker.check()
+        connection.send(chunk if payload.size is not None else b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        sent += len(chunk)
+        payload.progress(sent)
+    if payload.size is None:
+        connection.send(b"0\r\n\r\n")
