@@ -1,0 +1,1 @@
+"""The way to Temporal, shared by worker and starter."""

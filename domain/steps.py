@@ -132,6 +132,16 @@ class WatchRequest(Message):
     known: Observation
 
 
+class TeardownInput(Message):
+    """Start input of TeardownWorkflow."""
+
+    spec: ClusterSpec
+    deployment_id: str
+    cluster_uid: str = ""
+    stop_backend: bool = False
+    request_id: str = ""  # of the asking command
+
+
 class Removed(Message):
     """`kind/name` of each object removed."""
 

@@ -1,0 +1,1 @@
+"""The process that does the work: it wires clients into activities and polls the task queues."""

@@ -1,0 +1,100 @@
+"""The stories of changing and ending what serves: scale, reset of the endpoint, tear-down."""
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, ChildWorkflowError
+
+with workflow.unsafe.imports_passed_through():
+    from domain.commands import Command, Verdict
+    from domain.diagnosis import Diagnosis
+    from domain.errors import NoEffect
+    from domain.spec import ClusterSpec
+    from domain.status import Phase, Release
+    from domain.steps import Removed, TeardownInput
+    from planning import endpoint
+    from workflows.attempt import Stopped
+    from workflows.inbox import Result
+    from workflows.site import Site, not_deployed
+    from workflows.teardown import TeardownWorkflow
+
+
+async def scale(site: Site, command: Command) -> Result:
+    """Change the number of clients; more of them need as many nodes (R11)."""
+    spec, release = _deployed(site)
+    replicas = command.scale.replicas if command.scale else release.replicas
+    wanted = spec.model_copy(update={"replicas": replicas})
+    if replicas > release.replicas:
+        await site.require_nodes(wanted)
+    return await _change(site, wanted, release.model_copy(update={"replicas": replicas}))
+
+
+async def reset_endpoint(site: Site, command: Command) -> Result:
+    """Point the clients at another coordinator (R10); they are not restarted for it."""
+    spec, release = _deployed(site)
+    try:
+        endpoint.require_effect(spec)
+    except NoEffect as error:
+        raise Stopped(error.diagnosis) from None
+    coordinator = endpoint.resolve(spec.coordinator, command.reset_endpoint) if command.reset_endpoint else None
+    wanted = spec.model_copy(update={"coordinator": coordinator or spec.coordinator})
+    return await _change(
+        site,
+        wanted,
+        release.model_copy(update={"endpoint": str(wanted.coordinator)}),
+        notes=[f"coordinator {wanted.coordinator}"],
+    )
+
+
+async def tear_down(site: Site, command: Command) -> Result:
+    """Remove what is ours (R12), in a child workflow, so that its history stands by itself."""
+    deployment = site.deployment
+    await site.watch.stop()
+    site.wrote = True
+    deployment.enter(Phase.RELEASING)
+    removed = await _remove(site, command)
+    deployment.warn(removed.warnings)
+    deployment.forget()
+    deployment.over = True
+    if not removed.objects:
+        return Result(Verdict.UNCHANGED, "nothing to remove")
+    return Result(Verdict.DONE, f"removed {', '.join(removed.objects)}")
+
+
+async def _remove(site: Site, command: Command) -> Removed:
+    request = TeardownInput(
+        spec=site.deployment.spec,
+        deployment_id=site.workflow_id,
+        cluster_uid=site.deployment.cluster_uid,
+        stop_backend=bool(command.tear_down and command.tear_down.stop_backend),
+        request_id=command.id,
+    )
+    try:
+        return await workflow.execute_child_workflow(
+            TeardownWorkflow.run,
+            request,
+            id=f"{site.workflow_id}/teardown",
+            cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+            static_summary=f"tear down {site.deployment.spec.namespace}",
+        )
+    except ChildWorkflowError as error:
+        raise Stopped(_reason(error)) from None
+
+
+def _reason(error: ChildWorkflowError) -> Diagnosis:
+    if isinstance(error.cause, ApplicationError) and error.cause.details:
+        return Diagnosis.model_validate(error.cause.details[0])
+    return Diagnosis(code="TEARDOWN", what="the tear-down did not end", evidence=str(error.cause or error))
+
+
+def _deployed(site: Site) -> tuple[ClusterSpec, Release]:
+    deployment = site.deployment
+    if deployment.release is None or not deployment.applied:
+        raise Stopped(not_deployed(deployment.spec))
+    return deployment.spec, deployment.release
+
+
+async def _change(site: Site, spec: ClusterSpec, release: Release, notes: list[str] | None = None) -> Result:
+    same = spec == site.deployment.spec and not site.deployment.unconfirmed
+    if not same:
+        release = release.model_copy(update={"outcome": "deploying"})
+    applied = await site.converge(spec, release)
+    return site.done(changed=not same or applied.changed, notes=notes)

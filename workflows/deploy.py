@@ -1,0 +1,139 @@
+"""The story of a deploy: check everything that may refuse, bring up the backend, make the image, roll it out."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.commands import Command, Verdict
+    from domain.diagnosis import Diagnosis, Severity
+    from domain.profile import StepState
+    from domain.spec import BackendMode, ClusterSpec
+    from domain.status import Phase, Release
+    from domain.steps import BackendInput, BackendReport, ImageRequest, ProfileRequest, Source, SourceRequest
+    from planning import upgrade as change
+    from workflows import timeouts
+    from workflows.attempt import Stopped
+    from workflows.inbox import Result
+    from workflows.site import Site
+
+UNSEEN_BY_CLIENTS = {"backend_mode": BackendMode.NONE, "allow_dirty": False, "on_failure": "hold", "retry_for": 0}
+
+
+async def deploy(site: Site, command: Command) -> Result:
+    """Converge to the spec; what is there already is not done again."""
+    if command.upgrade is None:
+        return Result(Verdict.REFUSED, "a deploy without a spec")
+    spec = command.upgrade.spec
+    source, profile_name, circuit_dir = await _prepare(site, spec)
+    notes: list[str] = []
+    if spec.backend_mode is not BackendMode.NONE:
+        report = await _bring_up_backend(site, spec, profile_name, command.id)
+        notes = _stopped_steps(report)
+        source = await _read_source(site, spec)  # again: the set-up may have pulled new commits
+    release = await _make_release(site, spec, source, circuit_dir)
+    deployment = site.deployment
+    deployment.enter(Phase.WAITING)
+    await site.await_nodes(spec)
+    known = _same_as_serving(site, spec, release)
+    applied = await site.converge(spec, known or release)
+    return site.done(changed=known is None or applied.changed or bool(notes), notes=notes)
+
+
+async def _prepare(site: Site, spec: ClusterSpec) -> tuple[Source, str, str]:
+    """Everything that can say no, before anything is changed anywhere."""
+    deployment = site.deployment
+    if not deployment.applied:
+        deployment.spec = spec
+    deployment.enter(Phase.PREPARING)
+    _require_mutable(site, spec)
+    await site.check_target(spec)
+    await site.require_nodes(spec)
+    profile_name, circuit_dir = "", spec.backend.circuit_dir
+    if spec.backend_mode is not BackendMode.NONE or not circuit_dir:
+        loaded = await site.attempts.run(timeouts.LOAD_PROFILE, ProfileRequest(backend=spec.backend), spec)
+        profile_name, circuit_dir = loaded.profile.name, circuit_dir or loaded.profile.circuit_dir
+    return await _read_source(site, spec), profile_name, circuit_dir
+
+
+def _require_mutable(site: Site, spec: ClusterSpec) -> None:
+    serving = site.deployment.serving_spec
+    if serving is None:
+        return
+    sentences = change.immutable_changes(serving, spec)
+    if sentences:
+        raise Stopped(
+            Diagnosis(
+                code="IMMUTABLE",
+                what=" ".join(sentences),
+                on=f"namespace {spec.namespace}",
+                do="keep the value, or tear down first",
+                severity=Severity.REFUSED,
+            )
+        )
+
+
+async def _read_source(site: Site, spec: ClusterSpec) -> Source:
+    request = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+    source = await site.attempts.run(timeouts.RESOLVE_SOURCE, request, spec)
+    if source.dirty:
+        site.deployment.warn([f"stage {source.stage} was made from a tree with uncommitted changes"])
+    return source
+
+
+async def _bring_up_backend(site: Site, spec: ClusterSpec, profile_name: str, request_id: str) -> BackendReport:
+    site.touched = True
+    site.deployment.enter(Phase.BACKEND)
+    request = BackendInput(
+        backend=spec.backend,
+        spec=spec,
+        mode=spec.backend_mode,
+        profile_name=profile_name,
+        request_id=request_id,
+    )
+    report = await site.attempts.run(
+        timeouts.CONVERGE_BACKEND, request, spec, summary=f"bring up the backend {profile_name}"
+    )
+    if not report.ok:
+        raise Stopped(report.diagnosis or Diagnosis(code="BACKEND_STEP", what="the backend did not come up"))
+    site.deployment.note_backend(report.workflow_id, spec.backend_mode)
+    return report
+
+
+def _stopped_steps(report: BackendReport) -> list[str]:
+    stopped = [step.name for step in report.steps if step.state is StepState.STOPPED and step.detail]
+    return [f"stopped {name}, for nothing is simulated now" for name in stopped]
+
+
+async def _make_release(site: Site, spec: ClusterSpec, source: Source, circuit_dir: str) -> Release:
+    site.touched = True
+    deployment = site.deployment
+    deployment.enter(Phase.IMAGE)
+    image = await site.attempts.run(
+        timeouts.ENSURE_IMAGE,
+        ImageRequest(backend=spec.backend, circuit_dir=circuit_dir, source=source, target=spec.image),
+        spec,
+        summary=f"build and push the image of stage {source.stage}",
+    )
+    deployment.warn(image.warnings)
+    return Release(
+        revision=deployment.next_revision(),
+        stage=source.stage,
+        commit=source.commit,
+        submodules=source.submodules,
+        dirty=source.dirty,
+        image=image.reference,
+        image_user=image.user,
+        endpoint=str(spec.coordinator),
+        replicas=spec.replicas,
+        outcome="deploying",
+        at=deployment.now,
+    )
+
+
+def _same_as_serving(site: Site, spec: ClusterSpec, release: Release) -> Release | None:
+    """The serving release, when clients could not tell this one from it: then there is no new revision."""
+    serving, serving_spec = site.deployment.serving, site.deployment.serving_spec
+    if serving is None or serving_spec is None or site.deployment.unconfirmed:
+        return None
+    same_spec = serving_spec.model_copy(update=UNSEEN_BY_CLIENTS) == spec.model_copy(update=UNSEEN_BY_CLIENTS)
+    same_release = (serving.stage, serving.image) == (release.stage, release.image)
+    return serving if same_spec and same_release else None

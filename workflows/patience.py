@@ -1,0 +1,50 @@
+"""How long and how often a step is tried again; pure, so that tables can test it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from workflows.failure import Failure, Fault
+
+FIRST_PAUSE = 1.0  # seconds
+LONGEST_PAUSE = 30.0
+LONGEST_WISH = 300.0  # a peer's Retry-After beyond this is cut
+FIRST_UNATTENDED = timedelta(seconds=15)  # before NO_WORKER is said; a free worker takes a step in milliseconds
+LONGEST_UNATTENDED = timedelta(hours=1)
+MOST_WORKERS_LOST = 10  # in a row: the step itself kills them, e.g. by its hunger for memory
+
+
+@dataclass
+class Patience:
+    """Of one step: `retry_for` bounds the time spent failing; None is for ever."""
+
+    retry_for: timedelta | None
+    attempt: int = 0
+    unattended: timedelta = FIRST_UNATTENDED
+    _failures: int = field(default=0, repr=False)
+    _lost: int = field(default=0, repr=False)
+    _failing_since: datetime | None = field(default=None, repr=False)
+
+    def pause(self, failure: Failure, *, began: datetime, now: datetime) -> float | None:
+        """Seconds to wait before the next attempt, None when it is to be given up."""
+        self.attempt += 1
+        if failure.fault is Fault.UNATTENDED:
+            self.unattended = min(self.unattended * 2, LONGEST_UNATTENDED)
+            return 0.0
+        if failure.fault is Fault.LOST:
+            self._lost += 1
+            return None if self._lost >= MOST_WORKERS_LOST else 0.0
+        return self._transient(failure, began, now)
+
+    def _transient(self, failure: Failure, began: datetime, now: datetime) -> float | None:
+        self._lost = 0
+        worked_long = self.retry_for is not None and now - began >= self.retry_for
+        if self._failing_since is None or worked_long:
+            self._failing_since, self._failures = now, 0
+        pause = min(FIRST_PAUSE * 2.0**self._failures, LONGEST_PAUSE)
+        self._failures = min(self._failures + 1, 10)
+        if failure.delay is not None:
+            pause = min(max(failure.delay, 0.0), LONGEST_WISH)
+        ends = now + timedelta(seconds=pause)
+        if self.retry_for is not None and ends - self._failing_since > self.retry_for:
+            return None
+        return pause

@@ -1,0 +1,80 @@
+"""What follows a story that stopped: leave all as it was, roll back, park, remove, or give up, as the case may be."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.commands import Command, Kind, Verdict
+    from domain.diagnosis import Diagnosis, Severity
+    from domain.spec import OnFailure
+    from domain.status import Phase
+    from workflows import changes
+    from workflows.attempt import Interrupted, Stopped
+    from workflows.inbox import Result
+    from workflows.site import Site
+
+SAID_NO = {Severity.REFUSED, Severity.INVALID}
+
+
+async def recover(site: Site, command: Command, diagnosis: Diagnosis) -> Result:
+    """Bring the deployment into the best state there is, and say how the command ended."""
+    refused = diagnosis.severity in SAID_NO and not site.touched and not site.wrote
+    verdict = Verdict.REFUSED if refused else Verdict.FAILED
+    try:
+        message = await _bring_back(site, command, diagnosis, refused=refused)
+    except Interrupted:
+        message = "a newer command took over before this one was rolled back"
+    return Result(verdict, "; ".join(part for part in [str(diagnosis), message] if part), diagnosis)
+
+
+async def _bring_back(site: Site, command: Command, diagnosis: Diagnosis, *, refused: bool) -> str:
+    deployment = site.deployment
+    if command.kind is Kind.TEAR_DOWN:
+        return _after_tear_down(site, diagnosis)
+    if deployment.serving is None:
+        return await _first(site, command, diagnosis, refused=refused)
+    if deployment.unconfirmed:
+        return await _roll_back(site, diagnosis)
+    deployment.settle()
+    return "" if refused else "nothing was changed in the cluster"
+
+
+async def _roll_back(site: Site, diagnosis: Diagnosis) -> str:
+    deployment = site.deployment
+    deployment.end_release("failed")
+    deployment.diagnosis = diagnosis
+    try:
+        await site.restore()
+    except Stopped as stop:
+        deployment.park(diagnosis)
+        return f"rolling back did not help either: {stop.diagnosis}"
+    stage = deployment.serving.stage if deployment.serving else ""
+    return f"rolled back to stage {stage}"
+
+
+async def _first(site: Site, command: Command, diagnosis: Diagnosis, *, refused: bool) -> str:
+    """No release ever served."""
+    deployment = site.deployment
+    if refused and not deployment.applied and site.phase_before is not Phase.PARKED:
+        deployment.forget()
+        deployment.diagnosis = diagnosis
+        deployment.over = True
+        return ""
+    if refused:
+        deployment.diagnosis = site.diagnosis_before
+        deployment.enter(site.phase_before)
+        return ""
+    deployment.end_release("failed")
+    if command.upgrade and command.upgrade.spec.on_failure is OnFailure.REMOVE:
+        await changes.tear_down(site, command)
+        return "removed what was applied"
+    deployment.park(diagnosis)
+    deployment.over = bool(command.upgrade and command.upgrade.spec.on_failure is OnFailure.FAIL)
+    return ""
+
+
+def _after_tear_down(site: Site, diagnosis: Diagnosis) -> str:
+    deployment = site.deployment
+    deployment.park(diagnosis)
+    if not deployment.applied and deployment.serving is None:  # we never wrote here, and may not now
+        deployment.over = True
+    return ""

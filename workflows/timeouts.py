@@ -1,0 +1,129 @@
+"""One table of what workflows may ask of workers: where it is done, how long it may take, and how it is called."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.backend import BackendActivities
+    from activities.host import HostActivities
+    from activities.kube import KubeActivities
+    from activities.watch import WatchActivities
+    from domain import names
+    from domain.profile import StepStatus
+    from domain.spec import ClusterSpec
+    from domain.status import Observation
+    from domain.steps import (
+        Applied,
+        ApplyRequest,
+        BackendInput,
+        BackendReport,
+        Image,
+        ImageRequest,
+        LoadedProfile,
+        NodesReport,
+        NodesRequest,
+        ProfileRequest,
+        Removed,
+        RolloutRequest,
+        Source,
+        SourceRequest,
+        StepRequest,
+        Target,
+        TargetRequest,
+        WatchRequest,
+    )
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+HEARTBEAT = timedelta(seconds=10)  # activities beat every few seconds; a dead worker is noticed within this
+WATCH_HEARTBEAT = timedelta(seconds=30)  # a lost watch costs freshness only, and there may be hundreds
+MINUTE = timedelta(minutes=1)
+HOURS = timedelta(hours=24)  # circuit set-up and pushes of tens of GB
+WATCH = timedelta(days=7)  # afterwards the watch is simply started again
+ROLLOUT_SLACK = timedelta(minutes=2)  # beyond progressDeadlineSeconds, so that Kubernetes speaks first
+
+
+def _cluster_queue(spec: ClusterSpec) -> str:
+    return names.kube_queue(spec.cluster)
+
+
+def _watch_queue(spec: ClusterSpec) -> str:
+    return names.watch_queue(spec.cluster)
+
+
+def _host_queue(spec: ClusterSpec) -> str:
+    return names.host_queue(spec.backend.host)
+
+
+def _deploy_queue(_spec: ClusterSpec) -> str:
+    return names.DEPLOY_QUEUE
+
+
+@dataclass(frozen=True)
+class Work(Generic[Asked, Answer]):
+    """One activity: `title` is what operators read, `role` is the worker role that polls `queue`."""
+
+    method: Callable[..., Any]
+    title: str
+    queue: Callable[[ClusterSpec], str]
+    role: str
+    lasts: timedelta
+    heartbeat: timedelta | None = HEARTBEAT
+    wait_for_cancel: bool = True  # False: abandon at once, for work that changes nothing
+
+
+CHECK_TARGET: Work[TargetRequest, Target] = Work(
+    KubeActivities.inspect_target, "check the namespace", _cluster_queue, "kube", MINUTE
+)
+CHECK_NODES: Work[NodesRequest, NodesReport] = Work(
+    KubeActivities.check_nodes, "check the nodes", _cluster_queue, "kube", MINUTE
+)
+APPLY: Work[ApplyRequest, Applied] = Work(
+    KubeActivities.apply_release, "apply the objects", _cluster_queue, "kube", 5 * MINUTE
+)
+AWAIT_ROLLOUT: Work[RolloutRequest, Observation] = Work(
+    KubeActivities.await_rollout, "wait for the rollout", _cluster_queue, "kube", HOURS
+)
+REMOVE: Work[TargetRequest, Removed] = Work(
+    KubeActivities.remove_release, "remove the objects", _cluster_queue, "kube", timedelta(hours=2)
+)
+WATCH_RELEASE: Work[WatchRequest, Observation] = Work(
+    WatchActivities.watch_release,
+    "watch the clients",
+    _watch_queue,
+    "kube",
+    WATCH,
+    heartbeat=WATCH_HEARTBEAT,
+    wait_for_cancel=False,
+)
+CONVERGE_BACKEND: Work[BackendInput, BackendReport] = Work(
+    BackendActivities.converge_backend, "bring up the backend", _deploy_queue, "deploy", 7 * HOURS
+)
+RESOLVE_SOURCE: Work[SourceRequest, Source] = Work(
+    HostActivities.resolve_source, "read the commit", _host_queue, "host", 5 * MINUTE
+)
+ENSURE_IMAGE: Work[ImageRequest, Image] = Work(
+    HostActivities.ensure_image, "build and push the image", _host_queue, "host", HOURS
+)
+LOAD_PROFILE: Work[ProfileRequest, LoadedProfile] = Work(
+    HostActivities.load_profile, "read the backend profile", _host_queue, "host", MINUTE
+)
+RUN_STEP: Work[StepRequest, StepStatus] = Work(HostActivities.run_step, "run a step", _host_queue, "host", 7 * HOURS)
+STOP_STEPS: Work[StepRequest, StepStatus] = Work(
+    HostActivities.stop_steps, "stop a step", _host_queue, "host", 10 * MINUTE
+)
+STOP_BACKEND: Work[ProfileRequest, list[str]] = Work(
+    HostActivities.stop_backend, "stop the backend", _host_queue, "host", 30 * MINUTE
+)
+
+
+def start_to_close(work: Work[Asked, Answer], spec: ClusterSpec) -> timedelta:
+    """How long one attempt may take; the rollout's bound is the user's own deadline and some slack."""
+    if work is AWAIT_ROLLOUT:
+        return timedelta(seconds=spec.progress_deadline) + ROLLOUT_SLACK
+    return work.lasts
