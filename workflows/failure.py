@@ -16,9 +16,8 @@ class Fault(Enum):
 
     PERMANENT = auto()  # a person has to change something
     TRANSIENT = auto()  # a peer is away; counts against the time to retry
-    LOST = auto()  # the worker died; the step was innocent
+    LOST = auto()  # the worker died or was stopped; the step was innocent
     UNATTENDED = auto()  # no worker took it; waiting is all there is to do
-    CANCELLED = auto()  # we asked for it
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def read(error: ActivityError, place: Place) -> Failure:
     """The failure behind an ActivityError; anything that we do not know is shown verbatim and tried again."""
     cause = error.cause
     if isinstance(cause, CancelledError):
-        return Failure(Fault.CANCELLED, Diagnosis(code="CANCELLED", what=f"could not {place.title}: it was cancelled"))
+        return Failure(Fault.LOST, worker_lost(place))  # of an activity that we did not cancel: a worker's shutdown
     if isinstance(cause, exceptions.TimeoutError):
         return _timed_out(cause, place)
     if isinstance(cause, ApplicationError):
@@ -111,7 +110,7 @@ def worker_lost(place: Place) -> Diagnosis:
         code="WORKER_LOST",
         what=f"the worker went silent while it was to {place.title}",
         on=f"task queue {place.queue}",
-        because="its heartbeats ended: it was killed, hangs, or lost its connection",
+        because="it was stopped or killed, hangs, or lost its connection",
         do="nothing; another worker goes on, or this one after its restart",
         severity=Severity.TRANSIENT,
     )

@@ -32,7 +32,7 @@ class Patience:
             return 0.0
         if failure.fault is Fault.LOST:
             self._lost += 1
-            return None if self._lost >= MOST_WORKERS_LOST else 0.0
+            return None if self.retry_for is not None and self._lost >= MOST_WORKERS_LOST else 0.0
         return self._transient(failure, began, now)
 
     def _transient(self, failure: Failure, began: datetime, now: datetime) -> float | None:
