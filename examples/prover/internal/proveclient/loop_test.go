@@ -91,7 +91,7 @@ func task(id, input string) *cluster.Task {
 	return &cluster.Task{Id: id, Circuit: "block", Input: []byte(input)}
 }
 
-const emptyBlock = `{"old_root":"0","transactions":["0","0","0","0","0","0","0","0"]}`
+const emptyBlock = `{"old_root":"0","transactions":["0","0","0","0"]}`
 
 const never = int64(time.Hour / time.Millisecond)
 
