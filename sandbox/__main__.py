@@ -92,6 +92,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 def main() -> None:
     """Run the command; errors of the world are sentences, not tracebacks."""
     os.umask(0o022)
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # `su` without a dash leaves a root without them
     try:
         cli(prog_name="python -m sandbox")
     except WorldError as error:

@@ -1,7 +1,7 @@
 """A small certificate authority and the kubeconfigs that hang from it, made once per world."""
 
 import base64
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import os
@@ -15,8 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sandbox.settings import Settings
 
-_LIFETIME = datetime.timedelta(days=3650)
-_SKEW = datetime.timedelta(hours=1)  # clocks of fresh machines step back while they synchronise
+_LIFETIME = dt.timedelta(days=3650)
+_SKEW = dt.timedelta(hours=1)  # clocks of fresh machines step back while they synchronise
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ class _Authority:
         builder = _builder(name, name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         _write(self._pki / "ca.key", _pem(key))
-        _write(
-            self._pki / "ca.crt", builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        )
+        _write(self._pki / "ca.crt", builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(self, file: str, identity: Identity, names: list[x509.GeneralName] | None) -> None:
         if (self._pki / f"{file}.crt").exists():
@@ -92,7 +90,7 @@ class _Authority:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -115,9 +113,7 @@ def _ensure_service_account_key(pki: Path) -> None:
         return
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     _write(pki / "sa.key", _pem(key))
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     _write(pki / "sa.pub", public)
 
 

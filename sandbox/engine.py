@@ -23,7 +23,9 @@ def engine_socket(settings: Settings) -> Path:
 def require_engine(settings: Settings) -> None:
     """Refuse a machine that has neither a running Engine nor the means to start ours."""
     if engine_socket(settings) != _DEFAULT_SOCKET and not shutil.which("dockerd"):
-        raise WorldError(f"no Docker Engine answers on {_DEFAULT_SOCKET} and there is no dockerd: `make up` installs it")
+        raise WorldError(
+            f"no Docker Engine answers on {_DEFAULT_SOCKET} and there is no dockerd: `make up` installs it"
+        )
 
 
 def engine(settings: Settings) -> list[Program]:

@@ -10,6 +10,7 @@ from sandbox.mounts import mount_points
 from sandbox.settings import Settings
 
 NAMESPACES = Path("/run/netns")
+_DEVICES = Path("/sys/class/net")
 
 
 def ensure_network(settings: Settings) -> None:
@@ -28,20 +29,19 @@ def remove_network(settings: Settings) -> None:
     for namespace in _ours(NAMESPACES, settings):
         run("ip", "netns", "delete", namespace.name)
     for link in _links(settings):
-        if Path(f"/sys/class/net/{link}").exists():  # one end of a pair takes the other with it
+        if (_DEVICES / link).exists():  # one end of a pair takes the other with it
             run("ip", "link", "delete", link)
 
 
 def _links(settings: Settings) -> list[str]:
-    named = [path.name for path in _ours(Path("/sys/class/net"), settings)]
-    bridges = json.loads(run("ip", "-j", "-4", "address", "show", "type", "bridge") or "[]")
-    docker = [
-        link["ifname"]
-        for link in bridges
-        for address in link.get("addr_info", [])
-        if ipaddress.ip_address(address["local"]) in settings.subnet and link["ifname"] not in named
-    ]
-    return [*named, *docker]
+    return [*(path.name for path in _ours(_DEVICES, settings)), *_docker_bridges(settings)]
+
+
+def _docker_bridges(settings: Settings) -> list[str]:
+    """Bridges named after networks that our own Docker Engine, and no other, has in its books."""
+    books = settings.state / "docker" / "network" / "files" / "local-kv.db"
+    known = books.read_bytes() if books.exists() else b""
+    return [path.name for path in _DEVICES.glob("br-*") if path.name.removeprefix("br-").encode() in known]
 
 
 def _ours(directory: Path, settings: Settings) -> list[Path]:
@@ -50,13 +50,12 @@ def _ours(directory: Path, settings: Settings) -> list[Path]:
 
 
 def _refuse_foreign_routes(settings: Settings) -> None:
+    own = _links(settings)
     for route in json.loads(run("ip", "-j", "-4", "route", "show") or "[]"):
         device = route.get("dev", "")
-        if route["dst"] == "default" or device.startswith(settings.bridge):
+        if route["dst"] == "default" or device in own:
             continue
-        network = ipaddress.ip_network(route["dst"])
-        if device.startswith("br-") and network.subnet_of(settings.docker_networks):
-            continue  # made by our own Docker Engine
+        network = ipaddress.IPv4Network(route["dst"])
         if network.overlaps(settings.subnet):
             raise WorldError(
                 f"subnet {settings.subnet} of world {settings.name} overlaps the route {route['dst']} "
@@ -65,7 +64,7 @@ def _refuse_foreign_routes(settings: Settings) -> None:
 
 
 def _ensure_bridge(name: str, address: str) -> None:
-    if not Path(f"/sys/class/net/{name}").exists():
+    if not (_DEVICES / name).exists():
         run("ip", "link", "add", name, "type", "bridge")
     run("ip", "address", "replace", address, "dev", name)
     run("ip", "link", "set", name, "up")

@@ -83,7 +83,9 @@ def end_all(settings: Settings) -> int:
     try:
         wait_until(none_left, seconds=30, what=f"end of the processes of world {settings.name}")
     except WorldError as error:
-        raise WorldError(f"{error}. They may hang in the kernel: see `ps -o stat,wchan`, then run down again") from error
+        raise WorldError(
+            f"{error}. They may hang in the kernel: see `ps -o stat,wchan`, then run down again"
+        ) from error
     return len(killed)
 
 

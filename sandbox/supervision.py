@@ -58,7 +58,7 @@ class Supervisor:
     def start(self, name: str) -> None:
         """Start it unless it runs."""
         if self.state(name) not in _STARTED:
-            self._rpc.startProcess(name, False)  # noqa: FBT003 - XML-RPC knows no keywords; do not wait
+            self._rpc.startProcess(name, False)  # do not wait: the probe does
 
     def stop(self, name: str) -> None:
         """Stop it if it runs, and wait for its end."""
@@ -66,7 +66,7 @@ class Supervisor:
             self._rpc.stopProcess(name)
 
     def state(self, name: str) -> str:
-        """supervisord's word for it: RUNNING, STOPPED, FATAL, …"""
+        """What supervisord calls it: RUNNING, STOPPED, FATAL, …"""
         return str(self._rpc.getProcessInfo(name)["statename"])
 
     def processes(self) -> list[dict[str, Any]]:

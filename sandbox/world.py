@@ -85,8 +85,22 @@ def start_worker(settings: Settings) -> None:
     supervisor.wait_ready(_worker(settings))
 
 
+def _refuse_other_settings(settings: Settings) -> None:
+    """Certificates and etcd hold the addresses that the world was made with."""
+    made_with = settings.state / "addresses"
+    wanted = f"PROVER_WORLD_SUBNET={settings.subnet} PROVER_WORLD_PORT_OFFSET={settings.ports.offset}\n"
+    if not made_with.exists():
+        made_with.write_text(wanted)
+    elif (made := made_with.read_text()) != wanted:
+        raise WorldError(
+            f"world {settings.name} was made with {made.strip()}, now asked for with {wanted.strip()}: "
+            "take it down first, or set PROVER_WORLD to another name"
+        )
+
+
 def _prepare(settings: Settings) -> None:
     settings.state.mkdir(parents=True, exist_ok=True)
+    _refuse_other_settings(settings)
     (settings.state / "prover").mkdir(exist_ok=True)
     kernel.prepare()
     share_root()

@@ -64,7 +64,7 @@ def test_nodes_are_ready_labelled_and_tainted(world: dict[str, str]) -> None:
     """A world that is up has two nodes that provers, and only those, are scheduled to."""
     nodes = json.loads(_kubectl(world, "get", "nodes", "-l", "fluidexnode=computation", "-o", "json"))["items"]
 
-    assert ["node1", "node2"] == sorted(node["metadata"]["name"] for node in nodes)
+    assert sorted(node["metadata"]["name"] for node in nodes) == ["node1", "node2"]
     for node in nodes:
         conditions = {c["type"]: c["status"] for c in node["status"]["conditions"]}
         assert conditions["Ready"] == "True"
@@ -80,7 +80,8 @@ def test_registry_refuses_strangers(world: dict[str, str]) -> None:
             connection.sendall(b"GET /v2/ HTTP/1.0\r\n\r\n")
             answers[key] = connection.recv(64).split()[1]
 
-    assert answers == {"IMAGE_HOST": b"401", "WORLD_ANONYMOUS_REGISTRY": b"200"}
+    assert answers["IMAGE_HOST"] == b"401"
+    assert answers["WORLD_ANONYMOUS_REGISTRY"] == b"200"
 
 
 def test_pod_reaches_a_process_on_the_host(world: dict[str, str], namespace: str, image: str) -> None:
@@ -129,7 +130,6 @@ def _sandbox(*words: str, check: bool = True) -> int:
 
 def _belongings(settings: Settings) -> dict[str, set[str]]:
     """All that a world adds to a machine, of this world and of nobody in particular."""
-    rules = [subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout]
     state = str(settings.state)
     first = str(settings.state.parent / "world")
     mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
@@ -137,21 +137,25 @@ def _belongings(settings: Settings) -> dict[str, set[str]]:
         "mounts": {point for point in mounts if point.startswith(state)},
         "namespaces": {path.name for path in Path("/run/netns").glob("pw-*")},
         "links": {path.name for path in Path("/sys/class/net").glob("pw-*")},
-        "chains": {line.split()[0] for line in rules[0].splitlines() if line.startswith(":")},
-        "routes": set(subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout.split("\n")),
+        "chains": {line.split()[0] for line in _output("iptables-save").splitlines() if line.startswith(":")},
+        "routes": {line for line in _output("ip", "route").splitlines() if " br-" not in line},
         "groups": {str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{settings.bridge}")},
         "worlds": {str(path) for path in settings.state.parent.glob("*") if str(path) != first},
     }
 
 
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def _greeting(namespace: str, image: str, host: str, port: int) -> list[dict[str, object]]:
-    service = {
+    service: dict[str, object] = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "cluster-coordinator", "namespace": namespace},
         "spec": {"ports": [{"port": 7000}]},
     }
-    slice_ = {
+    endpoints: dict[str, object] = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
@@ -163,7 +167,7 @@ def _greeting(namespace: str, image: str, host: str, port: int) -> list[dict[str
         "endpoints": [{"addresses": [host]}],
         "ports": [{"port": port}],
     }
-    pod = {
+    pod: dict[str, object] = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "greeter", "namespace": namespace},
@@ -174,4 +178,4 @@ def _greeting(namespace: str, image: str, host: str, port: int) -> list[dict[str
             "containers": [{"name": "greeter", "image": image, "args": ["cluster-coordinator:7000"]}],
         },
     }
-    return [service, slice_, pod]
+    return [service, endpoints, pod]
