@@ -176,7 +176,8 @@ def _delay(answer: Answer, status: dict[str, Any]) -> float | None:
 
 
 def _conflict(call: Call, status: dict[str, Any], evidence: str) -> ProverError:
-    if "Precondition failed: UID" in str(status.get("message", "")):
+    message = str(status.get("message", ""))
+    if "Precondition failed: UID" in message or "UID in the precondition" in message:
         return Absent("another object has its name now", on=call.on, evidence=evidence, do="leave it")
     causes = [cause for cause in _causes(status) if cause.get("reason") == "FieldManagerConflict"]
     if not causes:

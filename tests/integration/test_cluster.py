@@ -1,0 +1,394 @@
+"""The Kubernetes client against a real API server: what it writes, refuses, hears, and how it words failures."""
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from clients.cluster import KubernetesCluster, connect
+from clients.cluster_connection import Connection, configuration
+from clients.cluster_errors import Answer, Call, refusal
+from clients.cluster_paths import collection
+from clients.cluster_stream import Stream
+from domain.errors import ApplyConflict, CredentialsRejected, Forbidden, ObjectRejected, ProverError, Unavailable
+from domain.ports import Manifest
+from domain.rights import Right
+
+PATIENCE = 20.0  # seconds that a condition may take on a busy machine
+
+
+@pytest.fixture(scope="module")
+def cluster(world: dict[str, str]) -> Iterator[KubernetesCluster]:
+    """The world's cluster as an administrator."""
+    found = connect("default", {}, world["KUBECONFIG"])
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def namespace(cluster: KubernetesCluster) -> Iterator[str]:
+    """A namespace of this test alone."""
+    name = f"test-cluster-{uuid4().hex[:8]}"
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    cluster.delete("Namespace", name, "")
+
+
+def config_map(namespace: str, **data: str) -> Manifest:
+    """A small object to play with."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "toy", "namespace": namespace},
+        "data": data,
+    }
+
+
+def deployment(namespace: str, selector: str = "toy", replicas: int = 0) -> Manifest:
+    """A Deployment without pods."""
+    template = {
+        "metadata": {"labels": {"app": selector}},
+        "spec": {"containers": [{"name": "toy", "image": "toy:1"}]},
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "toy", "namespace": namespace},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": selector}}, "template": template},
+    }
+
+
+def account(
+    cluster: KubernetesCluster, world: dict[str, str], namespace: str, rules: list[Manifest], folder: Path
+) -> KubernetesCluster:
+    """A client that acts as a service account with just these rules in the namespace."""
+    metadata = {"name": "limited", "namespace": namespace}
+    rbac = "rbac.authorization.k8s.io"
+    cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    cluster.apply({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": metadata, "rules": rules})
+    binding = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "limited"},
+        "subjects": [{"kind": "ServiceAccount", **metadata}],
+    }
+    cluster.apply(binding)
+    return connect("default", {}, str(kubeconfig(cluster, world, namespace, "limited", folder)))
+
+
+def kubeconfig(cluster: KubernetesCluster, world: dict[str, str], namespace: str, name: str, folder: Path) -> Path:
+    """A kubeconfig with a token of the service account."""
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    token = cluster.connection.call(Call("create", "a token"), "POST", path, body=request)["status"]["token"]
+    content = yaml.safe_load(Path(world["KUBECONFIG"]).read_text())
+    content["users"] = [{"name": "limited", "user": {"token": token}}]
+    content["contexts"] = [
+        {"name": "limited", "context": {"cluster": content["clusters"][0]["name"], "user": "limited"}}
+    ]
+    content["current-context"] = "limited"
+    file = folder / f"{name}.kubeconfig"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Whether the condition comes true within PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.05)
+    return True
+
+
+def test_the_fence_names_the_cluster(cluster: KubernetesCluster) -> None:
+    """UID of kube-system and a hash of the CA."""
+    system = cluster.get("Namespace", "kube-system")
+    assert system is not None
+    uid, _, authority = cluster.uid().partition("@")
+    assert (system["metadata"]["uid"], "ca-") == (uid, authority[:3])
+
+
+def test_applying_twice_writes_once(cluster: KubernetesCluster, namespace: str) -> None:
+    """The second apply of equal content leaves the resource version as it is."""
+    first = cluster.apply(config_map(namespace, a="1"))
+    second = cluster.apply(config_map(namespace, a="1"))
+    third = cluster.apply(config_map(namespace, a="2"))
+    versions = [found["metadata"]["resourceVersion"] for found in (first, second, third)]
+    assert (versions[0] == versions[1], versions[1] == versions[2]) == (True, False)
+    assert [entry["manager"] for entry in third["metadata"]["managedFields"]] == ["prover-cluster"]
+    assert "annotations" not in third["metadata"]
+
+
+def test_a_dry_run_writes_nothing(cluster: KubernetesCluster, namespace: str) -> None:
+    """It answers with the object as it would be."""
+    assert cluster.apply(config_map(namespace, a="1"), dry_run=True)["data"] == {"a": "1"}
+    assert cluster.get("ConfigMap", "toy", namespace) is None
+
+
+def test_a_conflict_names_the_other_manager_and_the_field(cluster: KubernetesCluster, namespace: str) -> None:
+    """Nothing of another writer is overwritten."""
+    cluster.apply(config_map(namespace, a="1"))
+    other = cluster.connection
+    other.call(
+        Call("apply", "toy"),
+        "PATCH",
+        f"{collection('ConfigMap', namespace)}/toy",
+        query={"fieldManager": "somebody-else", "force": "true"},
+        body=config_map(namespace, a="theirs"),
+        content_type="application/apply-patch+yaml",
+    )
+    with pytest.raises(ApplyConflict, match=r"'somebody-else' owns \.data\.a on ConfigMap toy in namespace"):
+        cluster.apply(config_map(namespace, a="2"))
+    found = cluster.get("ConfigMap", "toy", namespace)
+    assert found is not None
+    assert found["data"] == {"a": "theirs"}
+
+
+def test_an_immutable_field_is_named(cluster: KubernetesCluster, namespace: str) -> None:
+    """A selector cannot change; the code says so."""
+    cluster.apply(deployment(namespace))
+    with pytest.raises(ObjectRejected, match=r"IMMUTABLE_FIELD: spec.selector cannot be changed") as caught:
+        cluster.apply(deployment(namespace, selector="other"))
+    assert caught.value.diagnosis.on == f"Deployment toy in namespace {namespace}"
+
+
+def test_a_refused_secret_is_not_echoed(cluster: KubernetesCluster, namespace: str) -> None:
+    """The message names the field and none of the content."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "toy", "namespace": namespace},
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": "hunter2"},
+    }
+    with pytest.raises(ObjectRejected, match=r"data\[\.dockerconfigjson\]") as caught:
+        cluster.apply(secret)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_quota_and_pod_security_have_codes_of_their_own(cluster: KubernetesCluster, namespace: str) -> None:
+    """A 403 of admission is no lack of rights."""
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "toy", "namespace": namespace},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "toy", "namespace": namespace},
+        "spec": {"containers": [{"name": "toy", "image": "toy:1"}]},
+    }
+    account_ready = lambda: cluster.get("ServiceAccount", "default", namespace) is not None  # noqa: E731
+    assert until(account_ready)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    assert until(lambda: _code(cluster, pod) == "PODSECURITY")
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    cluster.apply(quota)
+    assert until(lambda: _code(cluster, pod) == "QUOTA")
+
+
+def _code(cluster: KubernetesCluster, manifest: Manifest) -> str:
+    try:
+        cluster.apply(manifest, dry_run=True)
+    except ProverError as error:
+        return error.diagnosis.code
+    return ""
+
+
+def test_a_missing_right_is_named(
+    cluster: KubernetesCluster, world: dict[str, str], namespace: str, tmp_path: Path
+) -> None:
+    """Verb, resource, identity, namespace and the command that prints the Role."""
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
+    limited = account(cluster, world, namespace, rules, tmp_path)
+    assert until(lambda: not limited.missing(namespace, [Right(verb="get", resource="configmaps")]))
+    with pytest.raises(Forbidden) as caught:
+        limited.get("Deployment", "toy", namespace)
+    found = caught.value.diagnosis
+    who = f"system:serviceaccount:{namespace}:limited"
+    assert (found.code, found.what) == ("RBAC", f"{who} may not get deployments.apps in namespace {namespace}")
+    assert found.do.endswith(f"proverctl rbac -n {namespace}")
+    wanted = [Right(verb=verb, resource="deployments", group="apps") for verb in ("get", "patch")]
+    assert limited.missing(namespace, wanted) == wanted
+    assert limited.events(namespace) == []
+    assert limited.uid() == "@" + cluster.uid().partition("@")[2]
+    limited.close()
+
+
+def test_a_rejected_token_says_so(world: dict[str, str], tmp_path: Path) -> None:
+    """401 is permanent and names the kubeconfig."""
+    content = yaml.safe_load(Path(world["KUBECONFIG"]).read_text())
+    content["users"][0]["user"] = {"token": "expired"}
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    stranger = connect("default", {}, str(tmp_path / "config"))
+    with pytest.raises(CredentialsRejected, match=r"TOKEN_EXPIRED.*kubeconfig"):
+        stranger.get("Node", "node1")
+    stranger.close()
+
+
+def test_an_unreachable_api_server_is_transient(world: dict[str, str], tmp_path: Path) -> None:
+    """Connection refused is worth another try, and quick."""
+    content = yaml.safe_load(Path(world["KUBECONFIG"]).read_text())
+    content["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    away = connect("default", {}, str(tmp_path / "config"))
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match=r"CONTROL_PLANE_DOWN.*https://127\.0\.0\.1:1"):
+        away.uid()
+    assert time.monotonic() - began < 5
+
+
+def test_delete_leaves_a_newcomer_alone(cluster: KubernetesCluster, namespace: str) -> None:
+    """The UID precondition protects an object that took the name meanwhile."""
+    found = cluster.apply(config_map(namespace, a="1"))
+    assert cluster.delete("ConfigMap", "toy", namespace, uid=str(uuid4())) is False
+    assert cluster.get("ConfigMap", "toy", namespace) is not None
+    assert cluster.delete("ConfigMap", "toy", namespace, uid=found["metadata"]["uid"]) is True
+    assert until(lambda: cluster.get("ConfigMap", "toy", namespace) is None)
+    assert cluster.delete("ConfigMap", "toy", namespace) is False
+
+
+def test_find_pages_through_everything(cluster: KubernetesCluster, namespace: str) -> None:
+    """Objects carry kind and version, as get gives them."""
+    cluster.apply(config_map(namespace, a="1"))
+    assert until(lambda: len(cluster.find("ConfigMap", namespace)) == 2)  # the other is the cluster's CA
+    assert {(found["kind"], found["apiVersion"]) for found in cluster.find("ConfigMap", namespace)} == {
+        ("ConfigMap", "v1")
+    }
+
+
+def test_changes_are_heard_and_leave_no_thread(cluster: KubernetesCluster, namespace: str) -> None:
+    """One yield at once, one soon after a change, and nothing left behind when closed."""
+    before = set(threading.enumerate())
+    changes = iter(cluster.changes(namespace, lambda: False))
+    next(changes)
+    for _ in itertools.takewhile(lambda _: _quiet(changes) < 1.5, range(20)):
+        pass  # the first lists are news too
+    cluster.apply(deployment(namespace))
+    assert _quiet(changes) < 1.5
+    changes.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) - before == set()
+
+
+def _quiet(changes: Iterator[None]) -> float:
+    began = time.monotonic()
+    next(changes)
+    return time.monotonic() - began
+
+
+def _let_pass(seconds: float) -> None:
+    """The time itself is the condition here: the server or the silence limit ends the watch in it."""
+    over = time.monotonic() + seconds
+    assert until(lambda: time.monotonic() > over)
+
+
+def _heard(heard: "Recorder", name: str) -> bool:
+    return heard.names.get(name) == "ADDED"
+
+
+class Recorder:
+    """A sink that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.lists = 0
+        self.names: dict[str, str] = {}
+
+    def replaced(self, objects: list[Manifest]) -> None:
+        """Count lists."""
+        self.lists += 1
+        self.names = {found["metadata"]["name"]: "LISTED" for found in objects}
+
+    def changed(self, change: str, found: Manifest) -> None:
+        """Keep the last change by name."""
+        self.names[found["metadata"]["name"]] = change
+
+    def refused(self, error: ProverError) -> None:
+        """Not expected here."""
+        raise AssertionError(error)
+
+
+def test_a_watch_that_the_server_closes_goes_on_without_a_list(cluster: KubernetesCluster, namespace: str) -> None:
+    """Closed every second: changes are still heard, from the version where it stopped."""
+    heard = Recorder()
+    stream = Stream(cluster.connection, collection("ConfigMap", namespace), heard, server_timeout=1)
+    stream.start()
+    for name in ("1", "2", "3"):
+        _let_pass(1.2)
+        cluster.apply(config_map(namespace) | {"metadata": {"name": name, "namespace": namespace}})
+        assert until(partial(_heard, heard, name))
+    stream.close()
+    assert (heard.lists, stream.alive) == (1, False)
+
+
+def test_a_watch_that_falls_silent_is_replaced(cluster: KubernetesCluster, namespace: str) -> None:
+    """No byte for the time allowed means a dead connection; the next one hears what happened."""
+    heard = Recorder()
+    stream = Stream(cluster.connection, collection("ConfigMap", namespace), heard, silence=0.5)
+    stream.start()
+    _let_pass(1.5)
+    cluster.apply(config_map(namespace))
+    assert until(lambda: heard.names.get("toy") == "ADDED")
+    stream.close()
+
+
+class Expired:
+    """A response as the API server gives it when the version is compacted: an ERROR event inside a 200."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version: 1 (9)"}
+        yield json.dumps({"type": "ERROR", "object": status}).encode()
+
+    def shutdown(self) -> None:
+        """Nothing to wake."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Forgetful(Connection):
+    """Its first watch is too old, in one of the two ways that the API server says so."""
+
+    def __init__(self, world: dict[str, str], *, by_event: bool) -> None:
+        super().__init__(lambda: configuration("default", {}, world["KUBECONFIG"]))
+        self._by_event = by_event
+        self._asked = 0
+
+    def stream(self, call: Call, path: str, query: Mapping[str, str], *, read_timeout: float) -> Any:
+        """As Connection.stream, except for the first time."""
+        self._asked += 1
+        if self._asked > 1:
+            return super().stream(call, path, query, read_timeout=read_timeout)
+        if self._by_event:
+            return Expired()
+        raise refusal(call, Answer(410, {}, b'{"message": "too old resource version"}'))
+
+
+@pytest.mark.parametrize("by_event", [True, False])
+def test_a_watch_too_old_lists_again(
+    world: dict[str, str], cluster: KubernetesCluster, namespace: str, *, by_event: bool
+) -> None:
+    """410 Gone: the list makes up for what was missed, and the watch goes on from there."""
+    heard = Recorder()
+    connection = Forgetful(world, by_event=by_event)
+    stream = Stream(connection, collection("ConfigMap", namespace), heard)
+    stream.start()
+    assert until(lambda: heard.lists == 2)
+    cluster.apply(config_map(namespace))
+    assert until(lambda: heard.names.get("toy") == "ADDED")
+    stream.close()
+    connection.close()
