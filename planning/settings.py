@@ -23,6 +23,21 @@ DOCKER_HUB = "docker.io"
 SHOWN = 80  # characters of a value in a message
 AUTH_PAIR = "env:IMAGE_AUTH"
 
+BARE = (
+    "CLUSTER",
+    "CLUSTER_NS",
+    "CLIENT_REPLICAS",
+    "NODE_LABEL",
+    "NODE_TAINT",
+    "CLIENT_CPU",
+    "CLIENT_MEMORY",
+    "BACKEND_REPO",
+    "BACKEND_PROFILE",
+    "BACKEND_HOST",
+    "CIRCUIT_DIR",
+    "PROVER_BASE_IMAGE",
+)
+
 Values = Mapping[str, str]
 
 
@@ -75,6 +90,38 @@ def place(values: Values) -> tuple[str, str]:
         raise SettingsInvalid(wrong)
     get = _Reader(values)
     return get("CLUSTER"), get("CLUSTER_NS")
+
+
+def bare_spec(values: Values) -> ClusterSpec:
+    """A spec for looking at a cluster or tearing down: neither coordinator nor image; SettingsInvalid."""
+    wrong = problems(values, BARE)
+    if wrong:
+        raise SettingsInvalid(wrong)
+    get = _Reader(values)
+    return ClusterSpec(
+        cluster=get("CLUSTER"),
+        namespace=get("CLUSTER_NS"),
+        coordinator=Endpoint(ip=""),
+        image=ImageTarget(repository=""),
+        replicas=int(get("CLIENT_REPLICAS")),
+        node_label=_key_value(get("NODE_LABEL")),
+        node_taint=_key_value(get("NODE_TAINT")),
+        client_cpu=get("CLIENT_CPU"),
+        client_memory=get("CLIENT_MEMORY"),
+        backend=_backend(get),
+    )
+
+
+def account(values: Values, name: str, namespace: str | None) -> tuple[str, str]:
+    """Cluster and namespace, with the names of a service account judged too; SettingsInvalid."""
+    wrong = problems(values, ["CLUSTER", "CLUSTER_NS"])
+    named = {"--service-account": name, "--service-account-namespace": namespace or "default"}
+    wrong += [
+        f"{flag}={_shown(value)} {why}." for flag, value in named.items() if (why := settings_syntax.namespace(value))
+    ]
+    if wrong:
+        raise SettingsInvalid(wrong)
+    return place(values)
 
 
 def new_endpoint(values: Values) -> ResetEndpoint:

@@ -1,0 +1,1 @@
+"""The CLI `proverctl`: parse, ask the workflow, show what came of it."""

@@ -1,0 +1,5 @@
+"""`python -m starter` is `proverctl`."""
+
+from starter.main import main
+
+main()

@@ -1,0 +1,158 @@
+"""`scale`, `reset-endpoint`, `tear-down`: change or end what runs."""
+# ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from starter import exits, options
+
+if TYPE_CHECKING:
+    from domain.commands import ResetEndpoint, Scale
+    from domain.spec import ClusterSpec
+    from starter.invocation import Invocation
+
+
+@options.command("scale", "proverctl scale 4 -n provers", "proverctl scale 0 -n provers --no-wait")
+@click.argument("replicas", metavar="N")
+@options.everywhere
+def scale_command(replicas: str, **params: Any) -> None:
+    """Change the number of prove-clients.
+
+    It adds no nodes: with fewer usable nodes than clients it is refused with the numbers. With --no-wait it sends a
+    signal, which needs no worker at that moment.
+    """
+    from domain.commands import Scale
+    from planning import settings
+    from starter.invocation import invocation
+
+    asked = invocation(params)
+    number = asked.validated(lambda: _both(settings.place(asked.values), settings.replicas(replicas)))
+    _change(asked, Scale(replicas=number), "scale")
+
+
+@options.command(
+    "reset-endpoint", "proverctl reset-endpoint 10.0.0.8 -n provers", "proverctl reset-endpoint 10.0.0.8 --port 50056"
+)
+@click.argument("ip", required=False)
+@click.option("--port", help="TCP port of the coordinator  [COORDINATOR_PORT; unset: as it is].")
+@options.everywhere
+def reset_endpoint_command(ip: str | None, port: str | None, **params: Any) -> None:
+    """Point the clients at another coordinator.
+
+    IP and port default to COORDINATOR_EP and COORDINATOR_PORT. Clients are not restarted. With --no-wait it sends a
+    signal, which needs no worker at that moment.
+    """
+    from planning import settings
+    from starter.invocation import invocation
+
+    asked = invocation(params, {"COORDINATOR_EP": ip, "COORDINATOR_PORT": port})
+    request = asked.validated(lambda: _both(settings.place(asked.values), settings.new_endpoint(asked.values)))
+    _change(asked, request, "reset_endpoint")
+
+
+@options.command("tear-down", "proverctl tear-down -n provers", "proverctl tear-down -n provers --backend --yes")
+@click.option("--now", is_flag=True, help="Do not wait for proofs in flight.")
+@click.option("--backend", is_flag=True, help="Also stop the processes of the backend's profile; its data stays.")
+@options.settings("backend")
+@options.everywhere
+@options.not_yet("--purge")
+def tear_down_command(now: bool, backend: bool, **params: Any) -> None:
+    """Remove the prove-clients of one namespace.
+
+    On a terminal it asks for the namespace's name; elsewhere it needs --yes and an explicit -n.
+    """
+    from planning import settings
+    from starter import output
+    from starter.invocation import invocation
+
+    asked = invocation(params)
+    spec = asked.validated(lambda: settings.bare_spec(asked.values))
+    confirm(asked)
+    if not now:
+        output.note("proofs in flight are not waited for: draining is not available yet, so this acts as --now")
+    from starter import session
+
+    session.run(asked, _tear_down(asked, spec, backend))
+
+
+def confirm(asked: "Invocation") -> None:
+    """The user means this namespace; a script says so by --yes and -n."""
+    if asked.yes and asked.named_namespace:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise exits.Exit(
+            exits.INVALID,
+            "tear-down outside a terminal needs --yes and an explicit -n; nothing was contacted. For example:",
+            ["  " + asked.again("tear-down", "--yes")],
+        )
+    if asked.yes:
+        return
+    typed = click.prompt(f"Type the namespace to tear down ({asked.namespace})", err=True)
+    if typed.strip() != asked.namespace:
+        raise exits.Exit(exits.INVALID, f"{typed.strip()!r} is not {asked.namespace!r}; nothing was contacted")
+
+
+def _both(_place: tuple[str, str], value: Any) -> Any:
+    return value
+
+
+def _change(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
+    from starter import session
+
+    session.run(asked, _story(asked, request, name))
+
+
+async def _story(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
+    from domain import names
+    from starter import session, verdict
+    from starter.asking import ask
+    from starter.outcome import outcome
+    from workflows.cluster import ProverClusterWorkflow
+
+    workflow_id = names.deployment_id(asked.cluster, asked.namespace)
+    request = request.model_copy(update={"by": session.identity()})
+    if not asked.wait and not asked.inline:
+        await _signal(asked, workflow_id, name, request)
+        return
+    async with session.session(asked, session.queues(asked.cluster)) as client:
+        receipt = await ask(client, asked, workflow_id, getattr(ProverClusterWorkflow, name), request)
+        ended, ui = await outcome(client, asked, workflow_id, receipt)
+    if ended:
+        verdict.present(asked, ended, ui)
+
+
+async def _signal(asked: "Invocation", workflow_id: str, name: str, request: "Scale | ResetEndpoint") -> None:
+    from temporalio.service import RPCError, RPCStatusCode
+
+    from starter import output, session, summary
+    from starter.asking import nothing_deployed
+
+    async with session.session(asked) as client:
+        try:
+            await client.get_workflow_handle(workflow_id).signal(name, request)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise nothing_deployed(asked) from error
+            raise
+        ui = summary.ui_link(asked.values, client.namespace, workflow_id)
+    value = {"signal": name, "deployment": workflow_id, "ui": ui}
+    output.data(value, asked.output, f"signal  {name}\nUI      {ui}")
+    output.note(f"sent. Look at it with: {asked.again('status')}")
+
+
+async def _tear_down(asked: "Invocation", spec: "ClusterSpec", backend: bool) -> None:
+    from domain.commands import TearDown
+    from starter import session, verdict
+    from starter.asking import start_or_ask
+    from starter.outcome import outcome
+    from workflows.cluster import ProverClusterWorkflow
+
+    needed = session.queues(spec.cluster, spec.backend.host if backend else "")
+    async with session.session(asked, needed) as client:
+        request = TearDown(now=True, stop_backend=backend, by=session.identity())
+        receipt = await start_or_ask(client, spec, ProverClusterWorkflow.tear_down, request)
+        ended, ui = await outcome(client, asked, spec.deployment_id, receipt)
+    if ended:
+        verdict.present(asked, ended, ui)

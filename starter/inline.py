@@ -1,0 +1,23 @@
+"""The only module that knows the worker: `proverctl worker`, and `--inline` for the time a command waits."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from temporalio.client import Client
+
+from starter import output
+from worker.main import run, running
+
+
+@asynccontextmanager
+async def inline_worker(client: Client, environ: Mapping[str, str]) -> AsyncIterator[None]:
+    """All roles, until the command ends; what it began is taken up by the next worker."""
+    output.note("running a worker in this process (--inline)")
+    async with running(client, environ):
+        yield
+
+
+def work(environ: Mapping[str, str], roles: tuple[str, ...]) -> None:
+    """Work until SIGTERM or SIGINT."""
+    asyncio.run(run(environ, roles))

@@ -1,0 +1,74 @@
+"""`nodes`: a verdict for each node, by the worker that reaches the cluster."""
+# ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from starter import exits, options
+
+if TYPE_CHECKING:
+    from domain.spec import ClusterSpec
+    from domain.steps import NodesReport
+    from starter.invocation import Invocation
+
+
+@options.command("nodes", "proverctl nodes", "proverctl nodes --for 4 -o json")
+@click.option("--for", "wanted", metavar="N", help="Exit 3 unless N clients can be placed.")
+@options.settings("nodes")
+@options.setting(options.by_name("CLIENT_CPU"))
+@options.setting(options.by_name("CLIENT_MEMORY"))
+@options.everywhere
+@options.not_yet("--direct")
+def nodes_command(wanted: str | None, **params: Any) -> None:
+    """Which nodes can take a client, and why others cannot.
+
+    Label, taints, readiness, cordons, room, and clients of other namespaces. Changes nothing.
+    """
+    from planning import settings
+    from starter.invocation import invocation
+
+    asked = invocation(params, {"CLIENT_REPLICAS": wanted})
+    spec = asked.validated(lambda: settings.bare_spec(asked.values))
+    from starter import session
+
+    report = session.run(asked, _report(asked, spec))
+    _present(asked, report)
+    if wanted and report.usable < spec.replicas:
+        reason = str(report.diagnosis) if report.diagnosis else f"{report.usable} of {spec.replicas} nodes are usable"
+        raise exits.Exit(exits.REFUSED, reason)
+
+
+async def _report(asked: "Invocation", spec: "ClusterSpec") -> "NodesReport":
+    from temporalio.client import WorkflowFailureError
+
+    from domain import names
+    from domain.steps import InspectInput
+    from starter import session, verdict
+    from starter.asking import new_id
+    from workflows.inspect import InspectWorkflow
+
+    needed = [queue for queue in session.queues(spec.cluster) if queue.name != names.watch_queue(spec.cluster)]
+    async with session.session(asked, needed) as client:
+        try:
+            return await client.execute_workflow(
+                InspectWorkflow.run,
+                InspectInput(spec=spec, replicas=spec.replicas),
+                id=new_id("prover-inspect/nodes"),
+                task_queue=names.DEPLOY_QUEUE,
+                static_summary=f"nodes of cluster {spec.cluster}, asked by {session.identity()}",
+            )
+        except WorkflowFailureError as error:
+            raise verdict.failed_workflow(error) from error
+
+
+def _present(asked: "Invocation", report: "NodesReport") -> None:
+    from starter import output
+
+    rows = [["NODE", "VERDICT", "WHY"]]
+    for node in report.nodes:
+        reasons = node.reasons + ([f"booked by {node.booked_by}"] if node.booked_by else [])
+        rows.append([node.name, "usable" if node.usable else "no", ", ".join(reasons) or "-"])
+    text = f"{output.table(rows)}\n{report.usable} of {len(report.nodes)} nodes usable, {report.wanted} wanted"
+    output.warn(report.warnings)
+    output.data(report.model_dump(mode="json"), asked.output, text)

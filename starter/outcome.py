@@ -1,0 +1,23 @@
+"""What follows the receipt of every command: wait for its outcome, or say how to look at it later."""
+
+from temporalio.client import Client
+
+from domain.commands import Receipt
+from starter import output, summary
+from starter.follow import Ended, follow
+from starter.invocation import Invocation
+from workflows.cluster import ProverClusterWorkflow
+
+
+async def outcome(client: Client, asked: Invocation, workflow_id: str, receipt: Receipt) -> tuple[Ended | None, str]:
+    """The end and the page in Temporal's UI; with --no-wait None, and the receipt is the data."""
+    ui = summary.ui_link(asked.values, client.namespace, workflow_id)
+    if not asked.wait:
+        value = {"receipt": receipt.model_dump(mode="json"), "ui": ui}
+        output.data(value, asked.output, f"command  {receipt.command_id}\nUI       {ui}")
+        output.note(f"accepted. Look at it with: {asked.again('status')}")
+        return None, ui
+    progress = output.Progress()
+    progress.say(f"accepted as {receipt.command_id}; follow it in the UI too: {ui}")
+    handle = client.get_workflow_handle_for(ProverClusterWorkflow.run, workflow_id)
+    return await follow(handle, receipt.command_id, summary.progress, progress), ui

@@ -1,0 +1,107 @@
+"""What people and programs read: data on stdout alone, progress on stderr, nothing that a terminal would obey."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+NARROW = 110  # columns, where the terminal does not say
+
+
+def data(value: Any, form: str, text: str) -> None:
+    """`value` as JSON or YAML, or `text` for people."""
+    click.echo({"json": as_json, "yaml": as_yaml}[form](value) if form != "text" else clean(text))
+
+
+def as_json(value: Any) -> str:
+    """Indented; programs do not mind, and people look at it too."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def as_yaml(value: Any) -> str:
+    """One document."""
+    import yaml  # noqa: PLC0415 - only those who ask for it pay
+
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return text.rstrip("\n")
+
+
+def note(line: str) -> None:
+    """One line for people, on stderr."""
+    click.echo(clean(line), err=True)
+
+
+def warn(lines: Sequence[str]) -> None:
+    """Warnings, one a line."""
+    for line in lines:
+        click.echo(f"{painted('warning:', 'yellow')} {clean(line)}", err=True)
+
+
+def painted(text: str, colour: str) -> str:
+    """In colour on a terminal that wants it."""
+    return click.style(text, fg=colour) if _lively() and not os.environ.get("NO_COLOR") else text
+
+
+def clean(text: str) -> str:
+    """Pods, registries and git write parts of what is shown: no escape sequence of theirs gets through."""
+    from planning.text import printable  # noqa: PLC0415 - not for --help
+
+    return printable(text)
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
+    """Columns as wide as their widest cell."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(indent + line.rstrip() for line in padded)
+
+
+class Progress:
+    """One line a change; on a terminal the lines of one phase overwrite each other."""
+
+    def __init__(self) -> None:
+        """Nothing shown yet."""
+        self._line = ""
+        self._topic = ""
+        self._open = False  # the cursor stands behind an unfinished line
+
+    def show(self, line: str, topic: str) -> None:
+        """Show a line that differs from the last one; `topic` is the phase it belongs to."""
+        line = " ".join(clean(line).split())
+        if line == self._line:
+            return
+        overwrite = _lively() and self._open and topic == self._topic
+        if self._open and not overwrite:
+            click.echo(err=True)
+        self._line, self._topic = line, topic
+        if _lively():
+            shown = line[: _columns() - 1]  # a wrapped line could not be overwritten
+            click.echo(f"\r\x1b[2K{shown}" if overwrite else shown, err=True, nl=False)
+            self._open = True
+        else:
+            click.echo(line, err=True)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self.end()
+        note(line)
+
+    def end(self) -> None:
+        """Leave the last line as it is."""
+        if self._open:
+            click.echo(err=True)
+        self._open, self._line = False, ""
+
+
+def _lively() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or NARROW
+    except (OSError, ValueError):
+        return NARROW

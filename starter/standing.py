@@ -1,0 +1,109 @@
+"""Reads how deployments stand: by query where a worker answers, else from memo and search attributes."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowQueryFailedError,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain import names
+from domain.status import Status
+from starter import exits, output, summary
+from starter.invocation import Invocation
+from starter.session import RPC, polled, queues, session
+from workflows.cluster import ProverClusterWorkflow
+
+QUERY = timedelta(seconds=5)
+TYPE = "ProverClusterWorkflow"
+
+
+async def standing(asked: Invocation) -> None:
+    """Show one deployment; Exit FAILED when there is none."""
+    async with session(asked, queues(asked.cluster) if asked.inline else ()) as client:
+        workflow_id = names.deployment_id(asked.cluster, asked.namespace)
+        run = await _run(client, asked, workflow_id)
+        ui = summary.ui_link(asked.values, client.namespace, workflow_id)
+        status = await _queried(client, workflow_id)
+        if status:
+            value = status.model_dump(mode="json") | {"source": "worker", "ui": ui}
+            output.data(value, asked.output, summary.page(status, ui))
+            return
+        row = await described(run)
+    await _show_kept(asked, row, ui)
+
+
+async def _show_kept(asked: Invocation, row: dict[str, Any], ui: str) -> None:
+    since = str(row["as_of"])
+    age = summary.age(since, datetime.now(UTC))
+    output.note(f"no worker answers: this is what Temporal keeps, {age} old. Start one with: proverctl worker")
+    text = output.table([(key, str(row[key])) for key in row if row[key] not in ("", None)] + [("UI", ui)])
+    output.data({**row, "source": "memo", "ui": ui}, asked.output, text)
+
+
+async def _run(client: Client, asked: Invocation, workflow_id: str) -> WorkflowExecutionDescription:
+    try:
+        run = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise exits.Exit(exits.FAILED, _nothing(asked), ["  " + asked.again("deploy")]) from error
+        raise
+    if run.status not in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
+        ended = f"{run.close_time:%Y-%m-%dT%H:%M:%SZ}" if run.close_time else "some time ago"
+        how = run.status.name.lower() if run.status else "ended"
+        ui = summary.ui_link(asked.values, client.namespace, workflow_id)
+        lines = [f"  {asked.again('deploy')}", f"The last one ended {ended} ({how}): {ui}"]
+        raise exits.Exit(exits.FAILED, _nothing(asked), lines)
+    return run
+
+
+def _nothing(asked: Invocation) -> str:
+    return f"nothing is deployed in namespace {asked.namespace} of cluster {asked.cluster}. Deploy with:"
+
+
+async def _queried(client: Client, workflow_id: str) -> Status | None:
+    """The worker's answer, or None within five seconds; at once when nobody polls."""
+    workflows = queues("")[0]
+    if not await polled(client, workflows):
+        return None
+    handle = client.get_workflow_handle_for(ProverClusterWorkflow.run, workflow_id)
+    try:
+        async with asyncio.timeout(QUERY.total_seconds()):
+            return await handle.query(ProverClusterWorkflow.status, rpc_timeout=QUERY)
+    except (RPCError, WorkflowQueryFailedError, TimeoutError):
+        return None
+
+
+async def deployments(asked: Invocation, *, closed: bool) -> list[dict[str, Any]]:
+    """One row a deployment, in Temporal's order; works where search attributes are not registered too."""
+    query = f'WorkflowType="{TYPE}"' + ("" if closed else ' AND ExecutionStatus="Running"')
+    async with session(asked) as client:
+        runs = [run async for run in client.list_workflows(query)]
+        return [await described(run) for run in runs if run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW]
+
+
+async def described(run: WorkflowExecution) -> dict[str, Any]:
+    """The short form that the workflow keeps in its memo, completed by its id and its search attributes."""
+    memo = dict(await run.memo())
+    attributes = {pair.key.name: pair.value for pair in run.typed_search_attributes}
+    _, cluster, namespace = [*run.id.split("/", 2), "", ""][:3]
+    started = f"{run.start_time:%Y-%m-%dT%H:%M:%SZ}"
+    running = run.status is WorkflowExecutionStatus.RUNNING
+    phase = memo.get("phase") or attributes.get(names.SEARCH_PHASE) or "preparing"
+    return {
+        "deployment": run.id,
+        "namespace": namespace,
+        "cluster": cluster,
+        "phase": phase if running else (run.status.name.lower() if run.status else ""),
+        "stage": memo.get("stage") or attributes.get(names.SEARCH_STAGE) or "",
+        "clients": f"{memo['ready']}/{memo['wanted']}" if "wanted" in memo else "",
+        "endpoint": memo.get("endpoint", ""),
+        "since": memo.get("since") or started,
+        "as_of": memo.get("at") or memo.get("since") or started,
+    }

@@ -1,0 +1,117 @@
+"""A deployment in words: the line of progress, the page of `status`, the rows of `list`. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from domain.status import Pod, Status
+from starter import output
+
+UI_PORT = 8233  # of Temporal's development server
+DEFAULT_ADDRESS = "127.0.0.1:7233"
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def progress(status: Status) -> str:
+    """What is being done now, on one line."""
+    release, seen = status.release, status.observed
+    parts = [f"{status.phase:<12}"]
+    if release and release.stage:
+        parts.append(f"stage {release.stage}")
+    if seen.exists:
+        parts.append(f"{seen.ready}/{seen.wanted} ready")
+    if status.step:
+        parts.append(status.step)
+    if status.retry:
+        parts.append(f"retrying {status.retry.step} (attempt {status.retry.attempt}): {status.retry.diagnosis}")
+    elif status.diagnosis:
+        parts.append(str(status.diagnosis))
+    elif seen.diagnosis and seen.ready < seen.wanted:
+        parts.append(str(seen.diagnosis))
+    return "  ".join(parts)
+
+
+def page(status: Status, ui: str) -> str:
+    """Everything about one deployment."""
+    rows = [("deployment", status.deployment), ("phase", _phase(status))]
+    rows += _release_rows(status) + _place_rows(status)
+    rows += [("warning", warning) for warning in status.warnings]
+    rows += [("waiting", title) for title in status.pending]
+    if status.retry:
+        retry = status.retry
+        rows.append(("retrying", f"{retry.step}, attempt {retry.attempt}: {retry.diagnosis}"))
+    if status.diagnosis:
+        rows.append(("diagnosis", str(status.diagnosis)))
+    rows.append(("UI", ui))
+    return "\n".join([output.table(rows), *_pods(status.observed.pods)])
+
+
+def _phase(status: Status) -> str:
+    step = f": {status.step}" if status.step else ""
+    return f"{status.phase}{step}" + (f" (since {status.since})" if status.since else "")
+
+
+def _release_rows(status: Status) -> list[tuple[str, str]]:
+    release = status.release
+    if release is None:
+        return []
+    commit = f" (commit {release.commit[:12]}{', uncommitted changes' if release.dirty else ''})"
+    rows = [("stage", release.stage + (commit if release.commit else ""))]
+    return [*rows, ("image", release.image)] if release.image else rows
+
+
+def _place_rows(status: Status) -> list[tuple[str, str]]:
+    override = f" (overridden: clients use {status.upstream_override})" if status.upstream_override else ""
+    rows = [("endpoint", status.endpoint + override)]
+    if status.backend:
+        rows.append(("backend", status.backend + (", simulated data" if status.simulated else "")))
+    seen = status.observed
+    if seen.exists:
+        rows.append(("clients", f"{seen.ready} of {seen.wanted} ready"))
+    return rows
+
+
+def _pods(pods: list[Pod]) -> list[str]:
+    rows = [
+        (pod.name, pod.node or "-", pod.state, "ready" if pod.ready else "not ready", pod.stage, _restarts(pod))
+        for pod in pods
+    ]
+    return [output.table(rows, indent="  ")] if rows else []
+
+
+def _restarts(pod: Pod) -> str:
+    return f"{pod.restarts} restarts" if pod.restarts else ""
+
+
+def age(then: str, now: datetime) -> str:
+    """How long ago an ISO time was, e.g. `3 min`; empty when it is none."""
+    try:
+        seconds = int((now - datetime.fromisoformat(then).astimezone(UTC)).total_seconds())
+    except ValueError:
+        return ""
+    for size, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {name}"
+    return f"{max(seconds, 0)} s"
+
+
+def ui_link(environ: Mapping[str, str], namespace: str, workflow_id: str = "") -> str:
+    """The page of one workflow in Temporal's UI, or of all; TEMPORAL_UI_ADDRESS or the server's host."""
+    base = environ.get("TEMPORAL_UI_ADDRESS", "").rstrip("/")
+    if not base:
+        host = urlsplit(f"//{environ.get('TEMPORAL_ADDRESS', '') or DEFAULT_ADDRESS}").hostname or "127.0.0.1"
+        base = f"http://[{host}]:{UI_PORT}" if ":" in host else f"http://{host}:{UI_PORT}"
+    elif "://" not in base:
+        base = f"http://{base}"
+    page_of = f"/{quote(workflow_id, safe='')}" if workflow_id else ""
+    return f"{base}/namespaces/{quote(namespace, safe='')}/workflows{page_of}"
+
+
+def listing(rows: list[dict[str, Any]]) -> str:
+    """The table of `list`."""
+    if not rows:
+        return "no deployments"
+    columns = ["namespace", "cluster", "phase", "stage", "clients", "endpoint", "since"]
+    cells = [[str(row.get(column) or "-") for column in columns] for row in rows]
+    return output.table([[column.upper() for column in columns], *cells])

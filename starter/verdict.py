@@ -1,0 +1,102 @@
+"""Ends a command: from outcome or rejection to the words, the next command to try, and the exit code."""
+
+from typing import Any
+
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from domain.commands import Kind, Outcome, Verdict
+from domain.diagnosis import Diagnosis, Severity
+from domain.status import Phase
+from starter import exits, output, summary
+from starter.follow import Ended
+from starter.invocation import Invocation
+
+CODES = {
+    Verdict.DONE: exits.DONE,
+    Verdict.UNCHANGED: exits.DONE,
+    Verdict.REFUSED: exits.REFUSED,
+    Verdict.FAILED: exits.FAILED,
+    Verdict.SUPERSEDED: exits.FAILED,
+}
+
+
+def code(outcome: Outcome) -> int:
+    """A configuration that turned out to be wrong is exit 2, however far the command came."""
+    if outcome.diagnosis and outcome.diagnosis.severity is Severity.INVALID:
+        return exits.INVALID
+    return CODES[outcome.verdict]
+
+
+def present(invocation: Invocation, ended: Ended, ui: str) -> None:
+    """Data on stdout, the verdict on stderr; Exit unless it was done."""
+    outcome, status = ended
+    value: dict[str, Any] = {
+        "outcome": outcome.model_dump(mode="json"),
+        "status": status.model_dump(mode="json") if status else None,
+        "ui": ui,
+        "exit": code(outcome),
+    }
+    gone = status is None or outcome.kind is Kind.TEAR_DOWN
+    text = f"UI  {ui}" if gone or status is None else summary.page(status, ui)
+    if invocation.output != "text" or code(outcome) == exits.DONE:
+        output.data(value, invocation.output, text)
+    if code(outcome) != exits.DONE:
+        raise _failed(invocation, ended, ui)
+    mark = output.painted(outcome.verdict, "green")
+    output.note(f"{outcome.title}: {mark}" + (f" ({outcome.message})" if outcome.message else ""))
+    output.note(f"Next: {invocation.again(*_next(outcome))}")
+
+
+def _next(outcome: Outcome) -> list[str]:
+    return {
+        Kind.UPGRADE: ["status"],
+        Kind.SCALE: ["status"],
+        Kind.RESET_ENDPOINT: ["status"],
+        Kind.TEAR_DOWN: ["deploy"],
+    }[outcome.kind]
+
+
+def _failed(invocation: Invocation, ended: Ended, ui: str) -> exits.Exit:
+    outcome, status = ended
+    why = outcome.message or (str(outcome.diagnosis) if outcome.diagnosis else "no reason given")
+    verdict = "invalid" if code(outcome) == exits.INVALID else outcome.verdict
+    lines = [f"  {output.clean(why)}"]
+    if status and status.phase is Phase.PARKED:
+        lines.append("It is parked and waits for a person: mend the cause and deploy again, or tear it down:")
+        lines.append("  " + invocation.again("tear-down"))
+    elif code(outcome) == exits.FAILED:
+        lines.append("Look closer with:")
+        lines.append("  " + invocation.again("status"))
+    lines.append(f"History: {ui}")
+    return exits.Exit(code(outcome), f"{outcome.title}: {output.painted(verdict, 'red')}", lines)
+
+
+def rejected(error: WorkflowUpdateFailedError) -> exits.Exit:
+    """The workflow said no before anything went into its history."""
+    cause = error.cause
+    diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
+    if diagnosis is None:
+        return exits.Exit(exits.FAILED, f"the deployment did not accept this: {output.clean(str(cause or error))}")
+    return _said_no(diagnosis)
+
+
+def failed_workflow(error: WorkflowFailureError) -> exits.Exit:
+    """A workflow without an outcome of its own failed, by an activity or by itself."""
+    cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
+    diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
+    if diagnosis is None:
+        return exits.Exit(exits.FAILED, output.clean(str(cause or error)))
+    return _said_no(diagnosis)
+
+
+def _said_no(diagnosis: Diagnosis) -> exits.Exit:
+    wrong = {Severity.INVALID: exits.INVALID, Severity.REFUSED: exits.REFUSED}
+    return exits.Exit(wrong.get(diagnosis.severity, exits.FAILED), output.clean(str(diagnosis)))
+
+
+def _carried(cause: ApplicationError) -> Diagnosis | None:
+    try:
+        return Diagnosis.model_validate(cause.details[0]) if cause.details else None
+    except ValueError:
+        return None
