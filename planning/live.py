@@ -1,0 +1,140 @@
+"""Reads single facts out of live objects (JSON as the API server sends it), where any part may be missing."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from domain import names
+from domain.ports import Manifest
+
+REVISION = "deployment.kubernetes.io/revision"
+TEMPLATE_HASH = "pod-template-hash"
+FINISHED = {"Succeeded", "Failed"}
+
+
+def name(manifest: Manifest) -> str:
+    """Its name."""
+    return str(_meta(manifest).get("name") or "")
+
+
+def labels(manifest: Manifest) -> dict[str, str]:
+    """Its labels, possibly none."""
+    return _meta(manifest).get("labels") or {}
+
+
+def annotations(manifest: Manifest) -> dict[str, str]:
+    """Its annotations, possibly none."""
+    return _meta(manifest).get("annotations") or {}
+
+
+def uid(manifest: Manifest) -> str:
+    """The identity that a new object of the same name does not share."""
+    return str(_meta(manifest).get("uid") or "")
+
+
+def spec(manifest: Manifest) -> dict[str, Any]:
+    """Its spec, possibly empty."""
+    return manifest.get("spec") or {}
+
+
+def status(manifest: Manifest) -> dict[str, Any]:
+    """Its status, possibly empty."""
+    return manifest.get("status") or {}
+
+
+def terminating(manifest: Manifest) -> bool:
+    """Whether its deletion was asked for."""
+    return bool(_meta(manifest).get("deletionTimestamp"))
+
+
+def finished(pod: Manifest) -> bool:
+    """Whether the pod has ended for good, e.g. evicted, and is only kept for reading."""
+    return status(pod).get("phase") in FINISHED
+
+
+def condition(manifest: Manifest, kind: str) -> dict[str, Any]:
+    """The status condition of this type; empty when it is not there."""
+    return next((found for found in status(manifest).get("conditions") or [] if found.get("type") == kind), {})
+
+
+def ready(pod: Manifest) -> bool:
+    """Whether the pod is Ready and not on its way out."""
+    return condition(pod, "Ready").get("status") == "True" and not terminating(pod)
+
+
+def controller(manifest: Manifest) -> str:
+    """UID of the object that controls this one; empty when nobody does."""
+    owners: Iterable[dict[str, Any]] = _meta(manifest).get("ownerReferences") or []
+    return next((str(owner.get("uid")) for owner in owners if owner.get("controller")), "")
+
+
+def client_image(pod_spec: dict[str, Any]) -> str:
+    """The image of the container `client` in a pod's or template's spec."""
+    containers = pod_spec.get("containers") or []
+    return next((str(found.get("image") or "") for found in containers if found.get("name") == names.CONTAINER), "")
+
+
+def container_statuses(pod: Manifest) -> list[dict[str, Any]]:
+    """Statuses of the init containers and then of the containers."""
+    found = status(pod)
+    return [*(found.get("initContainerStatuses") or []), *(found.get("containerStatuses") or [])]
+
+
+def seconds(timestamp: str | None) -> float | None:
+    """Unix time of an API timestamp; None when there is none."""
+    if not timestamp:
+        return None
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def age(pod: Manifest, now: float | None) -> float | None:
+    """Seconds since kubelet accepted the pod, else since it was created; None when it cannot be known."""
+    since = seconds(status(pod).get("startTime") or _meta(pod).get("creationTimestamp"))
+    return None if now is None or since is None else max(0.0, now - since)
+
+
+def elapsed(timestamp: str | None, now: float | None) -> float | None:
+    """Seconds since an API timestamp; None when either is not known."""
+    since = seconds(timestamp)
+    return None if now is None or since is None else max(0.0, now - since)
+
+
+def events_of(events: list[Manifest], manifest: Manifest) -> list[Manifest]:
+    """The events about this object, oldest first as given."""
+    return [event for event in events if _about(event).get("uid") == uid(manifest) and uid(manifest)]
+
+
+def occurrences(event: Manifest) -> int:
+    """How often the event happened; the series is the newer way of counting."""
+    series = event.get("series") or {}
+    return int(series.get("count") or event.get("count") or event.get("deprecatedCount") or 1)
+
+
+def message(event: Manifest) -> str:
+    """The event's text, in either API."""
+    return str(event.get("message") or event.get("note") or "")
+
+
+def pod_state(pod: Manifest) -> str:
+    """One word as kubectl shows it: Running, Pending, a waiting reason such as ImagePullBackOff, Terminating."""
+    if terminating(pod):
+        return "Terminating"
+    for container in container_statuses(pod):
+        state = container.get("state") or {}
+        reason = (state.get("waiting") or {}).get("reason") or _bad_end(state.get("terminated") or {})
+        if reason:
+            return str(reason)
+    found = status(pod)
+    return str(found.get("reason") or found.get("phase") or "Pending")
+
+
+def _bad_end(terminated: dict[str, Any]) -> str:
+    return str(terminated.get("reason") or "Error") if terminated.get("exitCode") else ""
+
+
+def _about(event: Manifest) -> dict[str, Any]:
+    return event.get("involvedObject") or event.get("regarding") or {}
+
+
+def _meta(manifest: Manifest) -> dict[str, Any]:
+    return manifest.get("metadata") or {}
