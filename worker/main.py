@@ -1,25 +1,95 @@
 """The composition root: settings → clients → activities → Workers."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from temporalio.client import Client
+from temporalio.worker import Worker
 
-ROLES = ("deploy", "kube", "host")
+from activities.host import HostActivities
+from activities.kube import KubeActivities
+from activities.watch import WatchActivities
+from clients import cluster as kubernetes
+from clients.credentials import WorkerSecrets
+from clients.image import PushedImages
+from clients.source import GitSources
+from clients.watch import SharedWatches
+from connection import search
+from connection.client import connect
+from connection.errors import TemporalUnreachable
+from connection.server import owner_prefix
+from domain.errors import ProverError, SettingsInvalid
+from worker import logs, queues
+from worker.settings import ROLES, WorkerSettings
+
+UNREACHABLE, INVALID, FAILED = 5, 2, 1  # exit codes of docs/operations.md
+
+log = logging.getLogger("worker")
 
 
 @asynccontextmanager
-async def running(client: Client, environ: Mapping[str, str], roles: tuple[str, ...] = ROLES) -> AsyncIterator[None]:
-    """Workers of these roles run for the time of the context."""
-    raise NotImplementedError
-    yield
+async def running(client: Client, environ: Mapping[str, str], roles: Sequence[str] = ROLES) -> AsyncIterator[None]:
+    """Workers of these roles run for the time of the context; SettingsInvalid."""
+    settings = WorkerSettings.read(environ, tuple(roles))
+    if "deploy" in settings.roles:
+        await search.register(client)
+    async with AsyncExitStack() as stack:
+        for worker in await _workers(client, settings, environ):
+            await stack.enter_async_context(worker)
+            log.info("polls task queue %s", worker.task_queue)
+        yield
 
 
-async def run(environ: Mapping[str, str], roles: tuple[str, ...] = ROLES) -> None:
-    """Work until SIGTERM or SIGINT."""
-    raise NotImplementedError
+async def run(environ: Mapping[str, str], roles: Sequence[str] = ROLES) -> None:
+    """Work until SIGTERM or SIGINT; TemporalUnreachable, SettingsInvalid."""
+    logs.to_stderr()
+    WorkerSettings.read(environ, tuple(roles))  # wrong settings are told before anything is contacted
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await connect(environ, identity=f"worker@{socket.gethostname()}/{os.getpid()}")
+    async with running(client, environ, roles):
+        log.info("ready for roles %s", ",".join(roles))
+        await stop.wait()
+        log.info("stopping: short steps end, long ones go on with the next worker")
+
+
+async def _workers(client: Client, settings: WorkerSettings, environ: Mapping[str, str]) -> list[Worker]:
+    """No client connects yet: Kubernetes or Docker being away must not keep a worker from starting."""
+    workers = [queues.deploy(client)] if "deploy" in settings.roles else []
+    secrets = WorkerSecrets(environ)
+    if "kube" in settings.roles:
+        clusters = {
+            name: kubernetes.connect(name, settings.contexts, settings.kubeconfig) for name in settings.clusters
+        }
+        steps = KubeActivities(dict(clusters), secrets, await owner_prefix(client))
+        watches = WatchActivities({name: SharedWatches(cluster) for name, cluster in clusters.items()})
+        for name in clusters:
+            workers += [queues.kube(client, name, steps), queues.watch(client, name, watches)]
+    if "host" in settings.roles:
+        images = PushedImages(settings.docker_host, secrets, settings.state_dir)
+        from clients.backend import LocalBackendHost
+
+        backends = LocalBackendHost(settings.state_dir, environ)
+        workers.append(queues.host(client, settings.backend_host, HostActivities(GitSources(), images, backends)))
+    return workers
 
 
 def main(argv: list[str] | None = None) -> int:
     """`python -m worker [--roles deploy,kube,host]`; the exit code."""
-    raise NotImplementedError
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Do the work of proverctl's deployments.")
+    parser.add_argument("--roles", default=",".join(ROLES), help="deploy, kube, host, or several with commas")
+    given = parser.parse_args(argv)
+    try:
+        asyncio.run(run(os.environ, tuple(filter(None, given.roles.split(",")))))
+    except ProverError as error:
+        log.error("%s", error)  # noqa: TRY400 - it says what to do; a traceback would bury that
+        codes = {SettingsInvalid: INVALID, TemporalUnreachable: UNREACHABLE}
+        return codes.get(type(error), FAILED)
+    return 0

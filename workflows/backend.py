@@ -98,10 +98,12 @@ class BackendWorkflow:
         await run_graph([step for step in profile.steps if step not in unwanted], stop_or_run, self._board)
 
     async def _stop(self, request: BackendInput) -> None:
-        stopped = await self._attempts(request, stops=True).run(
-            timeouts.STOP_BACKEND, ProfileRequest(backend=request.backend), request.spec
-        )
-        self._stopping = False
+        try:
+            stopped = await self._attempts(request, stops=True).run(
+                timeouts.STOP_BACKEND, ProfileRequest(backend=request.backend), request.spec
+            )
+        finally:
+            self._stopping = False
         self._board.show([StepStatus(name=name, kind="process", state=StepState.STOPPED) for name in stopped])
 
     def _attempts(self, request: BackendInput, *, stops: bool = False) -> Attempts:

@@ -1,0 +1,33 @@
+"""One JSON object a line on stderr, so that people and machines can read what a worker did."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from planning.text import scrub
+
+
+class JsonLines(logging.Formatter):
+    """Scrubbed once more: a second line of defence against secrets in a library's message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "from": record.name,
+            "message": scrub(record.getMessage()),
+        }
+        if record.exc_info:
+            line["error"] = scrub(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+def to_stderr(level: int = logging.INFO) -> None:
+    """Send everything of this process there; libraries that print bodies of requests only warn."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in ("urllib3", "kubernetes", "docker", "git"):
+        logging.getLogger(name).setLevel(logging.WARNING)

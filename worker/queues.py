@@ -1,0 +1,97 @@
+"""The Workers of one process: one for each task queue that its roles serve, with its activities and their limits."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.backend import BackendActivities
+from activities.host import HostActivities
+from activities.interceptor import ErrorTranslation
+from activities.kube import KubeActivities
+from activities.watch import WatchActivities
+from domain import names
+from workflows.backend import BackendWorkflow
+from workflows.cluster import ProverClusterWorkflow
+from workflows.inspect import InspectWorkflow
+from workflows.teardown import TeardownWorkflow
+
+WORKFLOWS: Sequence[type] = (ProverClusterWorkflow, TeardownWorkflow, BackendWorkflow, InspectWorkflow)
+STICKY = timedelta(seconds=1)  # after a kill -9 the next worker waits this long for the dead one's cache
+GRACE = timedelta(seconds=5)  # of a shutdown: short steps end, long ones are cancelled and go on elsewhere
+BEAT = timedelta(seconds=1)  # at least this often a beat goes out, and a cancellation comes in with its answer
+WATCH_BEAT = timedelta(seconds=5)
+KUBE_SLOTS = 100  # each rollout holds a thread while it waits
+WATCH_SLOTS = 2000  # a watch holds nothing but memory
+HOST_SLOTS = 8  # steps of a backend run beside each other; builds keep themselves apart by a lock
+AWAIT_SLOTS = 200  # awaiting a backend costs nothing
+
+
+def deploy(client: Client) -> Worker:
+    """Workflows, and the one activity that talks to Temporal itself."""
+    return Worker(
+        client,
+        task_queue=names.DEPLOY_QUEUE,
+        workflows=WORKFLOWS,
+        activities=[BackendActivities(client).converge_backend],
+        max_concurrent_activities=AWAIT_SLOTS,
+        max_heartbeat_throttle_interval=BEAT,
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        graceful_shutdown_timeout=GRACE,
+        interceptors=[ErrorTranslation()],
+    )
+
+
+def kube(client: Client, cluster: str, steps: KubeActivities) -> Worker:
+    """Short steps against one cluster."""
+    methods: list[Callable[..., Any]] = [
+        steps.inspect_target,
+        steps.check_nodes,
+        steps.apply_release,
+        steps.await_rollout,
+        steps.observe,
+        steps.remove_release,
+    ]
+    return _in_threads(client, names.kube_queue(cluster), methods, KUBE_SLOTS)
+
+
+def host(client: Client, backend_host: str, steps: HostActivities) -> Worker:
+    """Source, image and backend, where repository and keys are."""
+    methods: list[Callable[..., Any]] = [
+        steps.resolve_source,
+        steps.ensure_image,
+        steps.load_profile,
+        steps.run_step,
+        steps.stop_steps,
+        steps.stop_backend,
+    ]
+    return _in_threads(client, names.host_queue(backend_host), methods, HOST_SLOTS)
+
+
+def watch(client: Client, cluster: str, steps: WatchActivities) -> Worker:
+    """Long watches of one cluster, all in one event loop."""
+    return Worker(
+        client,
+        task_queue=names.watch_queue(cluster),
+        activities=[steps.watch_release],
+        max_concurrent_activities=WATCH_SLOTS,
+        max_heartbeat_throttle_interval=WATCH_BEAT,
+        graceful_shutdown_timeout=BEAT,
+        interceptors=[ErrorTranslation()],
+    )
+
+
+def _in_threads(client: Client, queue: str, methods: Sequence[Callable[..., Any]], slots: int) -> Worker:
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=methods,
+        activity_executor=ThreadPoolExecutor(slots, thread_name_prefix=queue),
+        max_concurrent_activities=slots,
+        max_heartbeat_throttle_interval=BEAT,
+        graceful_shutdown_timeout=GRACE,
+        interceptors=[ErrorTranslation()],
+    )
