@@ -31,7 +31,8 @@ class Application:
         """Make the namespace equal to the rendering; OwnedByAnother, Forbidden, ApplyConflict, ObjectRejected."""
         self._fence()
         live = take(self._cluster, self._spec.namespace)
-        ownership.judge_target(live.namespace, live.objects, self._spec, self._owner, readable=live.readable)
+        objects = live.judged(self._owner)
+        ownership.judge_target(live.namespace, objects, self._spec, self._owner, readable=live.readable)
         if live.readable and live.namespace is None:
             self._create_namespace()
         deployment: Manifest = {}

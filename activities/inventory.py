@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from activities.fence import owner_of
 from domain import names
 from domain.errors import Forbidden, ObjectRejected, Refused
 from domain.ports import Cluster, Manifest
@@ -32,6 +33,12 @@ class Inventory(NamedTuple):
     def find(self, kind: str, name: str) -> Manifest | None:
         """The live object of that name."""
         return next((o for o in self.objects if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
+
+    def judged(self, owner: str) -> list[Manifest]:
+        """What ownership is judged by: v1 Endpoints beside a Service of ours are a leftover and no claim."""
+        service = self.find("Service", names.COORDINATOR_SERVICE)
+        ours = service is not None and owner_of(service) == owner
+        return [found for found in self.objects if not (ours and found["kind"] == "Endpoints")]
 
 
 def take(cluster: Cluster, namespace: str) -> Inventory:

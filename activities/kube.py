@@ -42,7 +42,7 @@ class KubeActivities:
         live = take(cluster, request.spec.namespace)
         owner = self._owner(request.deployment_id)
         target = ownership.judge_target(
-            live.namespace, live.objects, request.spec, owner, cluster_uid=uid, readable=live.readable
+            live.namespace, live.judged(owner), request.spec, owner, cluster_uid=uid, readable=live.readable
         )
         warnings = check_rights(cluster, request.spec, live)
         return target.model_copy(update={"warnings": [*target.warnings, *warnings]})
