@@ -65,11 +65,12 @@ class Product:
 
     # -- what is around it
 
-    def prepare(self) -> None:
+    def prepare(self, *, admin: bool = False) -> None:
         """A repository with a commit, a Temporal namespace, and a Kubernetes identity with the rights we ask for."""
         self.make_repository()
         self._make_temporal_namespace()
-        self._make_identity()
+        if not admin:
+            self._make_identity()
 
     def make_repository(self) -> None:
         """The example backend as a git repository."""
