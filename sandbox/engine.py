@@ -51,4 +51,14 @@ def engine(settings: Settings) -> list[Program]:
         "--ip6tables=false",
         "--group=root",
     )
-    return [Program(name="dockerd", wave=1, command=command, ready=engine_answers(socket), stop_seconds=10)]
+    return [
+        Program(
+            name="dockerd",
+            wave=1,
+            command=command,
+            ready=engine_answers(socket),
+            stop_seconds=10,
+            # Both believe that a process of this number is theirs, whatever got the number after a reboot.
+            leftovers=(state / "docker.pid", state / "docker-exec" / "containerd" / "containerd.pid"),
+        )
+    ]

@@ -22,6 +22,8 @@ class Program:
     patience: int = 60
     """Seconds until it must serve."""
     stop_seconds: int = 5
+    leftovers: tuple[Path, ...] = ()
+    """Files that keep a successor from starting once a crash has left them behind."""
     on_demand: bool = False
     """Started by request only, not part of a healthy world."""
 

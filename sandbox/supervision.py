@@ -43,11 +43,12 @@ class Supervisor:
 
     def apply(self, programs: Iterable[Program]) -> None:
         """Make supervisord run with exactly these programs; programs whose definition changed are stopped."""
-        self._write(list(programs))
+        programs = list(programs)
+        self._write(programs)
         if self.is_running():
             self._reload()
             return
-        self._bury_the_dead()
+        self._bury_the_dead(programs)
         daemon = self._settings.venv_bin / "supervisord"
         environment = {"PATH": _PATH, "HOME": os.environ.get("HOME", "/root"), "LANG": "C.UTF-8"}
         environment[MARKER] = f"{self._settings.state}/supervisord"
@@ -68,6 +69,10 @@ class Supervisor:
     def state(self, name: str) -> str:
         """What supervisord calls it: RUNNING, STOPPED, FATAL, …"""
         return str(self._rpc.getProcessInfo(name)["statename"])
+
+    def forget_log(self, name: str) -> None:
+        """Empty the log of one program."""
+        self._rpc.clearProcessLogs(name)
 
     def processes(self) -> list[dict[str, Any]]:
         """Everything supervisord knows, in its own shape."""
@@ -99,14 +104,15 @@ class Supervisor:
         tail = log.read_text(errors="replace")[-_TAIL:] if log.exists() else "(no log)"
         return f"{program.name} of world {self._settings.name} does not serve: {why}\n--- {log}\n{tail}"
 
-    def _bury_the_dead(self) -> None:
+    def _bury_the_dead(self, programs: list[Program]) -> None:
         def none_left() -> str | None:
             left = processes.orphans(self._settings)
             processes.kill(left)
             return ", ".join(str(process.pid) for process in left) or None
 
         wait_until(none_left, seconds=20, what="end of processes without a supervisor")
-        self._socket.unlink(missing_ok=True)
+        for path in (self._socket, *(path for program in programs for path in program.leftovers)):
+            path.unlink(missing_ok=True)
 
     def _reload(self) -> None:
         added, changed, removed = self._rpc.reloadConfig()[0]

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -81,8 +82,21 @@ def up(settings: Settings, *, worker: bool = False) -> None:
 def start_worker(settings: Settings) -> None:
     """Start the product's worker beside a running world."""
     supervisor = Supervisor(settings)
+    if supervisor.state("worker") == "RUNNING":
+        return
+    supervisor.forget_log("worker")  # an earlier worker's readiness must not speak for this one
     supervisor.start("worker")
-    supervisor.wait_ready(_worker(settings))
+    log = supervisor.log("worker")
+
+    def ready() -> str | None:
+        return None if "ready for roles" in log.read_text(errors="replace") else "it does not say that it is ready"
+
+    with _step("worker"):
+        try:
+            supervisor.wait_ready(replace(_worker(settings), ready=ready))
+        except WorldError:
+            supervisor.stop("worker")  # it would fall over and be started again for ever
+            raise
 
 
 def _refuse_other_settings(settings: Settings) -> None:
@@ -146,6 +160,7 @@ def _worker(settings: Settings) -> Program:
         directory=REPOSITORY,
         environment=environment(settings) | {"PYTHONUNBUFFERED": "1"},
         ready=lambda: None,
+        patience=30,
         stop_seconds=30,
         on_demand=True,
     )
