@@ -4,11 +4,11 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from planning.text import scrub
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from domain.errors import PermanentError, ProverError, TransientError
+from planning.text import scrub
 
 
 class ErrorTranslation(Interceptor):

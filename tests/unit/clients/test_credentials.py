@@ -42,9 +42,9 @@ def test_required_and_absent_names_both_machines() -> None:
     with pytest.raises(CredentialsMissing) as caught:
         WorkerSecrets({}, host_name="server").login(ref, HOST)
     text = str(caught.value)
-    assert [
-        part in text for part in ("server", "laptop", "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD", "restart")
-    ] == [True] * 4
+    assert [part in text for part in ("server", "laptop", "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD", "restart")] == [
+        True
+    ] * 4
 
 
 def test_half_a_pair_is_a_mistake_even_when_not_required() -> None:
