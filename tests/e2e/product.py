@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -149,11 +149,13 @@ class Product:
 
     # -- the product
 
-    def cli(self, *arguments: str, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run proverctl; its exit code must be `code`."""
         ended = subprocess.run(
             [str(BIN / "proverctl"), *arguments],
-            env={**self.env, **env},
+            env={**self.env, **(env or {})},
             cwd=self.repo,
             capture_output=True,
             text=True,

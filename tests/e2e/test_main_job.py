@@ -91,7 +91,12 @@ def test_reset_endpoint_moves_both_clients(product: Product) -> None:
 def test_nonsense_is_refused_before_anything_is_contacted(product: Product) -> None:
     """Bad values exit 2, all at once, each named."""
     said = product.cli(
-        "deploy", *product.here(), "--port", "70000", code=2, COORDINATOR_EP="localhost", CLIENT_REPLICAS="x"
+        "deploy",
+        *product.here(),
+        "--port",
+        "70000",
+        code=2,
+        env={"COORDINATOR_EP": "localhost", "CLIENT_REPLICAS": "x"},
     ).stderr
     for setting in ("COORDINATOR_EP", "COORDINATOR_PORT", "CLIENT_REPLICAS"):
         assert setting in said
@@ -121,7 +126,9 @@ def test_deploying_the_same_again_changes_nothing(product: Product) -> None:
 
 def test_render_contacts_nothing_and_equals_what_runs(product: Product) -> None:
     """Render prints the objects; the Secret is a comment."""
-    text = product.cli("render", *product.here(), TEMPORAL_ADDRESS="127.0.0.1:1", KUBECONFIG="/nonexistent").stdout
+    text = product.cli(
+        "render", *product.here(), env={"TEMPORAL_ADDRESS": "127.0.0.1:1", "KUBECONFIG": "/nonexistent"}
+    ).stdout
     kinds = [one["kind"] for one in yaml.safe_load_all(text) if one]
     assert "Deployment" in kinds
     assert "Secret" not in kinds

@@ -20,7 +20,7 @@ def admin(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> It
     try:
         made.prepare(admin=True)
         made.start_worker()
-        made.cli("setup-all", *made.here(), CLIENT_REPLICAS="0")
+        made.cli("setup-all", *made.here(), env={"CLIENT_REPLICAS": "0"})
         made.cli("tear-down", "--yes", *made.here())
         yield made
     finally:
@@ -38,15 +38,15 @@ def test_a_missing_namespace_is_created(admin: Product) -> None:
     """With the rights, CLUSTER_NS that does not exist is made; the fixture's own namespace came about that way."""
     namespace = f"{admin.name}-new"
     assert _object(admin, "namespace", namespace, "") == {}
-    admin.cli("deploy", "-n", namespace, CLIENT_REPLICAS="1")
+    admin.cli("deploy", "-n", namespace, env={"CLIENT_REPLICAS": "1"})
     assert _object(admin, "namespace", namespace, "")["metadata"]["annotations"]["stage"]
     admin.cli("tear-down", "--yes", "-n", namespace)
     admin.kube("delete", "namespace", namespace, "--wait=false")
 
 
 def test_default_is_allowed_and_warned_against(admin: Product) -> None:
-    """With CLUSTER_NS unset the objects are in `default`, wherever the context points, and the CLI advises against it."""
-    said = admin.cli("deploy", CLIENT_REPLICAS="0").stderr
+    """With CLUSTER_NS unset the objects are in `default`, whatever the context says, with a warning."""
+    said = admin.cli("deploy", env={"CLIENT_REPLICAS": "0"}).stderr
     assert "default" in said
     assert "CLUSTER_NS" in said
     assert _object(admin, "deployment", "prover-cli-t", "default")["spec"]["replicas"] == 0
@@ -62,7 +62,7 @@ def test_an_anonymous_registry_needs_no_secret(admin: Product) -> None:
         "IMAGE_AUTH_USER": "",
         "IMAGE_AUTH_PASSWORD": "",
     }
-    admin.cli("deploy", *admin.here(), **anonymous)
+    admin.cli("deploy", *admin.here(), env=anonymous)
     assert len(admin.pods()) == 2
     assert _object(admin, "secret", "img-cred", admin.namespace) == {}
     pod = _object(admin, "deployment", "prover-cli-t", admin.namespace)["spec"]["template"]["spec"]
@@ -72,9 +72,9 @@ def test_an_anonymous_registry_needs_no_secret(admin: Product) -> None:
 
 
 def test_names_and_upstream_can_be_set(admin: Product) -> None:
-    """CLUSTER_DEPLOYNAME is the label `app`, COORDINATOR_SERV the clients' upstream; a reset then has no effect: exit 3."""
+    """CLUSTER_DEPLOYNAME is the label `app`, COORDINATOR_SERV the upstream; a reset then exits 3."""
     upstream = f"http://{admin.env['COORDINATOR_EP']}:{admin.coordinator_port}"
-    admin.cli("deploy", *admin.here(), CLUSTER_DEPLOYNAME="fleet-a", COORDINATOR_SERV=upstream)
+    admin.cli("deploy", *admin.here(), env={"CLUSTER_DEPLOYNAME": "fleet-a", "COORDINATOR_SERV": upstream})
     deployment = _object(admin, "deployment", "prover-cli-t", admin.namespace)
     template = deployment["spec"]["template"]
     assert deployment["spec"]["selector"]["matchLabels"] == {"app": "fleet-a"}
@@ -114,10 +114,10 @@ def _answers(product: Product) -> bool:
 
 def test_a_second_owner_is_refused(admin: Product, rival: Product) -> None:
     """Another Temporal server's deployment of the namespace exits 3, names the owner, and changes nothing."""
-    admin.cli("deploy", *admin.here(), CLIENT_REPLICAS="1")
+    admin.cli("deploy", *admin.here(), env={"CLIENT_REPLICAS": "1"})
     listing = ("get", "all,configmaps,secrets,endpointslices", f"--namespace={admin.namespace}", "--output=yaml")
     before = admin.kube(*listing)
-    said = rival.cli("deploy", *admin.here(), CLIENT_REPLICAS="1", code=3).stderr
+    said = rival.cli("deploy", *admin.here(), code=3, env={"CLIENT_REPLICAS": "1"}).stderr
     assert f"prover-cluster/default/{admin.namespace}" in said
     assert admin.kube(*listing) == before
     admin.cli("tear-down", "--yes", *admin.here())
