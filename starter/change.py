@@ -126,7 +126,7 @@ async def _story(asked: "Invocation", request: "Scale | ResetEndpoint", name: st
 async def _signal(asked: "Invocation", workflow_id: str, name: str, request: "Scale | ResetEndpoint") -> None:
     from temporalio.service import RPCError, RPCStatusCode
 
-    from starter import output, session, summary
+    from starter import output, session
     from starter.asking import nothing_deployed
 
     async with session.session(asked) as client:
@@ -136,7 +136,7 @@ async def _signal(asked: "Invocation", workflow_id: str, name: str, request: "Sc
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise nothing_deployed(asked) from error
             raise
-        ui = summary.ui_link(asked.values, client.namespace, workflow_id)
+        ui = session.ui_page(client, asked, workflow_id)
     value = {"signal": name, "deployment": workflow_id, "ui": ui}
     output.data(value, asked.output, f"signal  {name}\nUI      {ui}")
     output.note(f"sent. Look at it with: {asked.again('status')}")

@@ -3,7 +3,7 @@
 from temporalio.client import Client
 
 from domain.commands import Receipt
-from starter import output, summary
+from starter import output, session, summary
 from starter.follow import Ended, follow
 from starter.invocation import Invocation
 from workflows.cluster import ProverClusterWorkflow
@@ -11,7 +11,7 @@ from workflows.cluster import ProverClusterWorkflow
 
 async def outcome(client: Client, asked: Invocation, workflow_id: str, receipt: Receipt) -> tuple[Ended | None, str]:
     """The end and the page in Temporal's UI; with --no-wait None, and the receipt is the data."""
-    ui = summary.ui_link(asked.values, client.namespace, workflow_id)
+    ui = session.ui_page(client, asked, workflow_id)
     if not asked.wait:
         value = {"receipt": receipt.model_dump(mode="json"), "ui": ui}
         output.data(value, asked.output, f"command  {receipt.command_id}\nUI       {ui}")

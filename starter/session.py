@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from connection.client import connect
 from connection.errors import TemporalUnreachable
 from domain import names
-from starter import exits
+from starter import exits, summary
 from starter.invocation import Invocation
 
 T = TypeVar("T")
@@ -77,6 +77,7 @@ async def session(invocation: Invocation, needed: Sequence[Queue] = ()) -> Async
         from starter.inline import inline_worker  # noqa: PLC0415 - the worker is heavy and seldom wanted here
 
         async with inline_worker(client, invocation.values):
+            await require_pollers(client, needed)  # its settings may name other clusters and hosts than ours
             yield client
         return
     await require_pollers(client, needed)
@@ -112,6 +113,12 @@ async def polled(client: Client, queue: Queue) -> bool:
     answer = await client.workflow_service.describe_task_queue(request, retry=True, timeout=RPC)
     since = datetime.now(UTC) - FRESH
     return any(poller.last_access_time.ToDatetime(UTC) > since for poller in answer.pollers)
+
+
+def ui_page(client: Client, invocation: Invocation, workflow_id: str) -> str:
+    """The workflow's page in Temporal's UI; the client knows where it found Temporal, e.g. by a profile."""
+    address = client.service_client.config.target_host
+    return summary.ui_link(invocation.values, address, client.namespace, workflow_id)
 
 
 def identity() -> str:

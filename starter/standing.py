@@ -17,7 +17,7 @@ from domain import names
 from domain.status import Status
 from starter import exits, output, summary
 from starter.invocation import Invocation
-from starter.session import RPC, polled, queues, session
+from starter.session import RPC, polled, queues, session, ui_page
 from workflows.cluster import ProverClusterWorkflow
 
 QUERY = timedelta(seconds=5)
@@ -29,7 +29,7 @@ async def standing(asked: Invocation) -> None:
     async with session(asked, queues(asked.cluster) if asked.inline else ()) as client:
         workflow_id = names.deployment_id(asked.cluster, asked.namespace)
         run = await _run(client, asked, workflow_id)
-        ui = summary.ui_link(asked.values, client.namespace, workflow_id)
+        ui = ui_page(client, asked, workflow_id)
         status = await _queried(client, workflow_id)
         if status:
             value = status.model_dump(mode="json") | {"source": "worker", "ui": ui}
@@ -57,7 +57,7 @@ async def _run(client: Client, asked: Invocation, workflow_id: str) -> WorkflowE
     if run.status not in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
         ended = f"{run.close_time:%Y-%m-%dT%H:%M:%SZ}" if run.close_time else "some time ago"
         how = run.status.name.lower() if run.status else "ended"
-        ui = summary.ui_link(asked.values, client.namespace, workflow_id)
+        ui = ui_page(client, asked, workflow_id)
         lines = [f"  {asked.again('deploy')}", f"The last one ended {ended} ({how}): {ui}"]
         raise exits.Exit(exits.FAILED, _nothing(asked), lines)
     return run

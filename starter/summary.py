@@ -9,7 +9,6 @@ from domain.status import Pod, Status
 from starter import output
 
 UI_PORT = 8233  # of Temporal's development server
-DEFAULT_ADDRESS = "127.0.0.1:7233"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -96,11 +95,11 @@ def age(then: str, now: datetime) -> str:
     return f"{max(seconds, 0)} s"
 
 
-def ui_link(environ: Mapping[str, str], namespace: str, workflow_id: str = "") -> str:
-    """The page of one workflow in Temporal's UI, or of all; TEMPORAL_UI_ADDRESS or the server's host."""
+def ui_link(environ: Mapping[str, str], address: str, namespace: str, workflow_id: str = "") -> str:
+    """The page of one workflow in Temporal's UI, or of all; at TEMPORAL_UI_ADDRESS, else beside the server."""
     base = environ.get("TEMPORAL_UI_ADDRESS", "").rstrip("/")
     if not base:
-        host = urlsplit(f"//{environ.get('TEMPORAL_ADDRESS', '') or DEFAULT_ADDRESS}").hostname or "127.0.0.1"
+        host = urlsplit(f"//{address.rpartition('://')[2]}").hostname or "127.0.0.1"
         base = f"http://[{host}]:{UI_PORT}" if ":" in host else f"http://{host}:{UI_PORT}"
     elif "://" not in base:
         base = f"http://{base}"
