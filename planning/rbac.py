@@ -1,34 +1,134 @@
 """The least rights the worker needs, one verb list a kind, so that nobody has to grant more to be on the safe side."""
 
+from typing import Any, NamedTuple
+
+import yaml
+
+from domain import names
 from domain.ports import Manifest
+
+NAME = "proverctl-worker"
+OPTIONAL_NAME = "proverctl-worker-optional"
+_GROUP = "rbac.authorization.k8s.io"
+_READ = ["get", "list", "watch"]
+_WRITE = ["create", "patch", "delete"]  # no update: everything is applied on the server
+
+
+class Grant(NamedTuple):
+    """Verbs on one kind; on objects of these names alone where the API server can check that."""
+
+    kind: str
+    resource: str
+    verbs: list[str]
+    group: str = ""
+    named: tuple[str, ...] = ()
+
+    def rule(self) -> dict[str, Any]:
+        """As a rule of a Role."""
+        found: dict[str, Any] = {"apiGroups": [self.group], "resources": [self.resource]}
+        return found | ({"resourceNames": list(self.named)} if self.named else {}) | {"verbs": self.verbs}
+
+
+# `create` with a name is checked too, for server-side apply names the object in its URL. A list cannot be limited to a
+# name, so what is listed or watched has a rule of its own; Secrets are neither listed nor watched.
+_REQUIRED = [
+    Grant("Deployment", "deployments", ["list", "watch"], "apps"),
+    Grant("Deployment", "deployments", ["get", *_WRITE], "apps", (names.DEPLOYMENT,)),
+    Grant("ReplicaSet", "replicasets", _READ, "apps"),
+    Grant("Pod", "pods", _READ),
+    Grant("Event", "events", ["list", "watch"]),
+    Grant("ConfigMap", "configmaps", ["get", *_WRITE], "", (names.CONFIG_MAP, names.HISTORY_CONFIG_MAP)),
+    Grant("Service", "services", ["get", *_WRITE], "", (names.COORDINATOR_SERVICE,)),
+    Grant("EndpointSlice", "endpointslices", ["get", *_WRITE], "discovery.k8s.io", (names.COORDINATOR_SERVICE,)),
+    Grant("Endpoints", "endpoints", ["get", "delete"], "", (names.COORDINATOR_SERVICE,)),
+    Grant("PodDisruptionBudget", "poddisruptionbudgets", ["get", *_WRITE], "policy", (names.DISRUPTION_BUDGET,)),
+    Grant("Secret", "secrets", ["get", *_WRITE], "", (names.PULL_SECRET,)),
+]
+_NODES = [Grant("Node", "nodes", ["get", "list"])]
+# Missing ones turn an answer into "unknown" with a warning.
+_OPTIONAL = [
+    Grant("Pod", "pods", ["list"]),
+    Grant("Namespace", "namespaces", ["get", "create", "patch"]),
+]
 
 
 def role(namespace: str) -> Manifest:
-    """The Role in the deployment's namespace."""
-    raise NotImplementedError
+    """The Role in the deployment's namespace: required, all of it."""
+    return _rights("Role", NAME, _REQUIRED, namespace)
 
 
 def role_binding(namespace: str, *, service_account: str, service_account_namespace: str) -> Manifest:
     """Binds the Role to the worker's service account."""
-    raise NotImplementedError
+    return _binding("RoleBinding", NAME, ("Role", NAME), (service_account_namespace, service_account), namespace)
 
 
 def cluster_role() -> Manifest:
-    """The ClusterRole that reads nodes."""
-    raise NotImplementedError
+    """The ClusterRole that reads nodes: required."""
+    return _rights("ClusterRole", NAME, _NODES)
+
+
+def optional_cluster_role() -> Manifest:
+    """Rights that only make the worker know more: clients of other namespaces, and the Namespace itself."""
+    return _rights("ClusterRole", OPTIONAL_NAME, _OPTIONAL)
 
 
 def documents(
     namespace: str,
     *,
-    service_account: str = "proverctl-worker",
+    service_account: str = NAME,
     service_account_namespace: str = "",
     optional: bool = True,
 ) -> list[Manifest]:
-    """Everything to apply as an administrator: service account, required rights and, with `optional`, the rest."""
-    raise NotImplementedError
+    """Everything to apply as an administrator: service account, required rights and, with `optional`, the rest.
+
+    Bindings of cluster roles carry the service account's namespace and name, so that those of two workers are two.
+    """
+    home = service_account_namespace or namespace
+    account = (home, service_account)
+    account_object = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": service_account, "namespace": home},
+    }
+    suffix = f"{home}-{service_account}"
+    required = [
+        account_object,
+        role(namespace),
+        role_binding(namespace, service_account=service_account, service_account_namespace=home),
+        cluster_role(),
+        _binding("ClusterRoleBinding", f"{NAME}:{suffix}", ("ClusterRole", NAME), account),
+    ]
+    if not optional:
+        return required
+    bound = _binding("ClusterRoleBinding", f"{OPTIONAL_NAME}:{suffix}", ("ClusterRole", OPTIONAL_NAME), account)
+    return [*required, optional_cluster_role(), bound]
 
 
 def snippet(kind: str, verb: str) -> str:
-    """The rule to add when this verb on this kind was forbidden, as YAML; empty for a kind we never touch."""
-    raise NotImplementedError
+    """The rule to add when this verb on this kind was forbidden, on one line; empty for what we never do."""
+    for grant in [*_REQUIRED, *_NODES, *_OPTIONAL]:
+        if grant.kind == kind and verb in grant.verbs:
+            rule = yaml.safe_dump(grant.rule(), default_flow_style=True, sort_keys=False, width=1000).strip()
+            where = "Role" if grant in _REQUIRED else "ClusterRole"
+            return f"{where} rule: {rule}"
+    return ""
+
+
+def _rights(kind: str, name: str, grants: list[Grant], namespace: str = "") -> Manifest:
+    rules = [grant.rule() for grant in grants]
+    return {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": kind,
+        "metadata": {"name": name} | ({"namespace": namespace} if namespace else {}),
+        "rules": rules,
+    }
+
+
+def _binding(kind: str, name: str, role_of: tuple[str, str], account: tuple[str, str], namespace: str = "") -> Manifest:
+    return {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": kind,
+        "metadata": {"name": name} | ({"namespace": namespace} if namespace else {}),
+        "roleRef": {"apiGroup": _GROUP, "kind": role_of[0], "name": role_of[1]},
+        "subjects": [{"kind": "ServiceAccount", "namespace": account[0], "name": account[1]}],
+    }
