@@ -157,7 +157,8 @@ class _Scope:
     def changed(self, change: str, found: Manifest) -> None:
         namespace, name = found["metadata"]["namespace"], found["metadata"]["name"]
         with self._lock:
-            of_namespace = (self._known or {}).setdefault(namespace, {})
+            self._known = {} if self._known is None else self._known
+            of_namespace = self._known.setdefault(namespace, {})
             if change == "DELETED":
                 of_namespace.pop(name, None)
             else:

@@ -21,6 +21,7 @@ from clients.cluster_stream import Stream
 from domain.errors import ApplyConflict, CredentialsRejected, Forbidden, ObjectRejected, ProverError, Unavailable
 from domain.ports import Manifest
 from domain.rights import Right
+from tests.integration.cluster_account import account_kubeconfig, limited_account
 
 PATIENCE = 20.0  # seconds that a condition may take on a busy machine
 
@@ -64,41 +65,6 @@ def deployment(namespace: str, selector: str = "toy", replicas: int = 0) -> Mani
         "metadata": {"name": "toy", "namespace": namespace},
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": selector}}, "template": template},
     }
-
-
-def account(
-    cluster: KubernetesCluster, world: dict[str, str], namespace: str, rules: list[Manifest], folder: Path
-) -> KubernetesCluster:
-    """A client that acts as a service account with just these rules in the namespace."""
-    metadata = {"name": "limited", "namespace": namespace}
-    rbac = "rbac.authorization.k8s.io"
-    cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
-    cluster.apply({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": metadata, "rules": rules})
-    binding = {
-        "apiVersion": f"{rbac}/v1",
-        "kind": "RoleBinding",
-        "metadata": metadata,
-        "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "limited"},
-        "subjects": [{"kind": "ServiceAccount", **metadata}],
-    }
-    cluster.apply(binding)
-    return connect("default", {}, str(kubeconfig(cluster, world, namespace, "limited", folder)))
-
-
-def kubeconfig(cluster: KubernetesCluster, world: dict[str, str], namespace: str, name: str, folder: Path) -> Path:
-    """A kubeconfig with a token of the service account."""
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    token = cluster.connection.call(Call("create", "a token"), "POST", path, body=request)["status"]["token"]
-    content = yaml.safe_load(Path(world["KUBECONFIG"]).read_text())
-    content["users"] = [{"name": "limited", "user": {"token": token}}]
-    content["contexts"] = [
-        {"name": "limited", "context": {"cluster": content["clusters"][0]["name"], "user": "limited"}}
-    ]
-    content["current-context"] = "limited"
-    file = folder / f"{name}.kubeconfig"
-    file.write_text(yaml.safe_dump(content))
-    return file
 
 
 def until(condition: Callable[[], bool]) -> bool:
@@ -215,7 +181,8 @@ def test_a_missing_right_is_named(
 ) -> None:
     """Verb, resource, identity, namespace and the command that prints the Role."""
     rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
-    limited = account(cluster, world, namespace, rules, tmp_path)
+    limited_account(cluster, namespace, rules)
+    limited = connect("default", {}, account_kubeconfig(cluster, world, namespace, "limited", tmp_path))
     assert until(lambda: not limited.missing(namespace, [Right(verb="get", resource="configmaps")]))
     with pytest.raises(Forbidden) as caught:
         limited.get("Deployment", "toy", namespace)

@@ -1,0 +1,44 @@
+"""Namespaces and service accounts on the world's cluster, for tests that act with little right."""
+
+from pathlib import Path
+
+import yaml
+
+from clients.cluster import KubernetesCluster
+from clients.cluster_errors import Call
+from domain.ports import Manifest
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+def limited_account(cluster: KubernetesCluster, namespace: str, rules: list[Manifest]) -> None:
+    """A service account `limited` with just these rules in its namespace."""
+    metadata = {"name": "limited", "namespace": namespace}
+    cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    cluster.apply({"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": rules})
+    cluster.apply(
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "limited"},
+            "subjects": [{"kind": "ServiceAccount", **metadata}],
+        }
+    )
+
+
+def account_kubeconfig(
+    cluster: KubernetesCluster, world: dict[str, str], namespace: str, name: str, folder: Path
+) -> str:
+    """The path of a kubeconfig with a token of the service account."""
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    token = cluster.connection.call(Call("create", "a token"), "POST", path, body=request)["status"]["token"]
+    content = yaml.safe_load(Path(world["KUBECONFIG"]).read_text())
+    named = content["clusters"][0]["name"]
+    content["users"] = [{"name": name, "user": {"token": token}}]
+    content["contexts"] = [{"name": name, "context": {"cluster": named, "user": name}}]
+    content["current-context"] = name
+    file = folder / f"{name}.kubeconfig"
+    file.write_text(yaml.safe_dump(content))
+    return str(file)

@@ -1,0 +1,116 @@
+"""Shared informers on a real API server: many namespaces on three threads, and per namespace where rights are few."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from clients.cluster import KubernetesCluster, connect
+from clients.watch import SharedWatches
+from domain import names
+from domain.ports import Manifest
+from domain.status import Observation
+from tests.integration.cluster_account import account_kubeconfig, limited_account
+
+PATIENCE = 20.0  # seconds
+READ = ["get", "list", "watch"]
+
+
+@pytest.fixture(scope="module")
+def cluster(world: dict[str, str]) -> Iterator[KubernetesCluster]:
+    """The world's cluster as an administrator."""
+    found = connect("default", {}, world["KUBECONFIG"])
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def namespaces(cluster: KubernetesCluster) -> Iterator[list[str]]:
+    """Five namespaces of this test alone."""
+    made = [f"test-watch-{uuid4().hex[:8]}" for _ in range(5)]
+    for name in made:
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield made
+    for name in made:
+        cluster.delete("Namespace", name, "")
+
+
+def deployment(namespace: str, replicas: int) -> Manifest:
+    """Our Deployment with pods that no node takes, so that nothing else in the world is disturbed."""
+    labels = {"app": "client", names.ROLE_LABEL: names.ROLE_VALUE, "stage": "abc"}
+    spec = {"nodeSelector": {"no-such": "node"}, "containers": [{"name": "client", "image": "toy:1"}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": names.DEPLOYMENT, "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "client"}},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+async def _until_wanted(seen: AsyncGenerator[Observation, None], wanted: int) -> Observation:
+    async with asyncio.timeout(PATIENCE):
+        async for observation in seen:
+            if observation.exists and observation.wanted == wanted and len(observation.pods) == wanted:
+                return observation
+    raise AssertionError("observations never end by themselves")
+
+
+async def test_many_namespaces_share_three_threads(cluster: KubernetesCluster, namespaces: list[str]) -> None:
+    """Each hears its own changes; the number of threads does not grow with the number of namespaces."""
+    before = set(threading.enumerate())
+    watches = SharedWatches(cluster)
+    streams = [watches.observations(namespace, "client", "abc") for namespace in namespaces]
+    firsts = [await anext(stream) for stream in streams]
+    assert [first.exists for first in firsts] == [False] * 5
+    watching = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("watch ")]
+    assert len(watching) == 3
+    for number, namespace in enumerate(namespaces):
+        await asyncio.to_thread(cluster.apply, deployment(namespace, number))
+    found = [await _until_wanted(stream, number) for number, stream in enumerate(streams)]
+    assert [entry.ready for entry in found] == [0] * 5
+    for stream in streams:
+        await stream.aclose()
+    await asyncio.to_thread(watches.close)
+    assert [thread for thread in watching if thread.is_alive()] == []
+
+
+async def test_without_cluster_wide_rights_each_namespace_is_watched(
+    cluster: KubernetesCluster, world: dict[str, str], namespaces: list[str], tmp_path: Path
+) -> None:
+    """A Role in one namespace is enough."""
+    namespace = namespaces[0]
+    rules = [
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": READ},
+        {"apiGroups": [""], "resources": ["pods", "events"], "verbs": READ},
+    ]
+    limited_account(cluster, namespace, rules)
+    limited = connect("default", {}, account_kubeconfig(cluster, world, namespace, "limited", tmp_path))
+    cluster.apply(deployment(namespace, 1))
+    watches = SharedWatches(limited)
+    stream = watches.observations(namespace, "client", "abc")
+    assert (await _until_wanted(stream, 1)).pods[0].state == "Pending"
+    await asyncio.to_thread(cluster.apply, deployment(namespace, 2))
+    assert len((await _until_wanted(stream, 2)).pods) == 2
+    await stream.aclose()
+    await asyncio.to_thread(watches.close)
+    limited.close()
+
+
+async def test_a_slow_consumer_gets_the_latest(cluster: KubernetesCluster, namespaces: list[str]) -> None:
+    """What changed in between is skipped, not queued."""
+    watches = SharedWatches(cluster)
+    stream = watches.observations(namespaces[0], "client", "abc")
+    await anext(stream)
+    for replicas in (1, 2, 3, 0):
+        await asyncio.to_thread(cluster.apply, deployment(namespaces[0], replicas))
+    seen = await _until_wanted(stream, 0)
+    assert seen.pods == []
+    await stream.aclose()
+    await asyncio.to_thread(watches.close)
