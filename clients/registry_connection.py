@@ -149,15 +149,15 @@ def loopback(host: str) -> bool:
 
 
 def insecure(netloc: str, ranges: Sequence[str]) -> bool:
-    """Whether the Docker Engine lists this registry as insecure, by address range; loopback always is."""
+    """Whether the Docker Engine lists this registry as insecure, by name or address range; loopback always is."""
     host = urlsplit(f"//{netloc}").hostname or ""
-    if loopback(host):
+    if loopback(host) or netloc in ranges:
         return True
     try:
         addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
     except OSError:
         return False
-    networks = [ipaddress.ip_network(text, strict=False) for text in ranges]
+    networks = [ipaddress.ip_network(text, strict=False) for text in ranges if "/" in text]
     return any(ipaddress.ip_address(address.split("%")[0]) in network for address in addresses for network in networks)
 
 
