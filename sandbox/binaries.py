@@ -129,7 +129,7 @@ def _build(settings: Settings, module: Module, target: Path) -> None:
     ):
         while (code := _wait_a_while(go)) is None:
             packages = len(log.read_text(errors="replace").splitlines())
-            print(f"  {module.name}: {packages} packages, {time.monotonic() - start:.0f} s", flush=True)
+            print(f"  {module.name}: {packages} packages compiled, {time.monotonic() - start:.0f} s", flush=True)
     if code:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         raise WorldError(

@@ -11,6 +11,7 @@ from sandbox.readiness import wait_until
 from sandbox.settings import MARKER, Settings
 
 _GONE = ("Z", "X")  # a PID 1 that does not reap leaves zombies behind; they hold nothing
+_DAEMONS = ("supervisord", "containerd", "dockerd")  # known by their arguments; others may only read our files
 _UPPER_DIR = re.compile(r"(?:upperdir|lowerdir)=([^,: ]+)")
 
 
@@ -25,6 +26,7 @@ class Process:
     arguments: tuple[str, ...]
     environment: tuple[str, ...]
     directory: str
+    executable: str
     root_layer: str  # directory on the host that holds the process's root file system, if that is an overlay
 
 
@@ -97,10 +99,12 @@ def _belongs(process: Process, settings: Settings) -> bool:
         return True
     if process.has_terminal:  # an operator's shell, editor or `tail -f`
         return False
-    if process.directory.startswith(f"{state}prover"):
+    product = (f"{state}prover", f"{state}demo")  # backends of the product, also when their supervisor is dead
+    if process.directory.startswith(product) or process.executable.startswith(state):
         return True
-    programs = ("supervisord", "containerd-shim", "postgres", "containerd", "dockerd")
-    named = any(Path(word).name.startswith(programs) for word in process.arguments[:2])
+    if any(folder + "/" in word for word in process.arguments for folder in product):
+        return True
+    named = any(Path(word).name.startswith(_DAEMONS) for word in process.arguments[:2])
     return named and any(state in word for word in process.arguments)
 
 
@@ -128,7 +132,8 @@ def _read(pid: int) -> Process | None:
             has_terminal=fields[4] != "0",
             arguments=_strings(directory / "cmdline"),
             environment=_strings(directory / "environ"),
-            directory=str((directory / "cwd").readlink()) if fields[0] not in _GONE else "",
+            directory=_link(directory / "cwd"),
+            executable=_link(directory / "exe"),
             root_layer=_root_layer(directory / "mountinfo"),
         )
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -140,6 +145,13 @@ def _strings(path: Path) -> tuple[str, ...]:
         return tuple(path.read_bytes().decode(errors="replace").rstrip("\0").split("\0"))
     except OSError:
         return ()
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
 
 
 def _root_layer(path: Path) -> str:

@@ -55,6 +55,11 @@ def test_reader_of_our_files_is_not_ours(start: _Start) -> None:
     assert start(str(_SETTINGS.env_file)) not in _pids()
 
 
+def test_backend_without_supervisor_is_ours(start: _Start) -> None:
+    """What the product started in our state goes with us, also when nobody supervises it any more."""
+    assert start("--config", f"{_SETTINGS.state}/prover/demo/coordinator.yaml") in _pids()
+
+
 def test_nobody_who_called_us_is_ours() -> None:
     """Neither this process nor its parents, whatever their environment."""
     assert os.getpid() not in _pids()
