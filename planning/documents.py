@@ -9,6 +9,7 @@ from domain.ports import Manifest
 from domain.spec import ClusterSpec
 from planning.render import registry_key
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 REDACTED = "<redacted; --show-secrets writes it>"
 
 
@@ -55,13 +56,10 @@ def secret_comment(spec: ClusterSpec) -> str:
 
 def _redacted(secret: Manifest) -> str:
     hidden = {key: dict.fromkeys(secret.get(key) or {}, REDACTED) for key in ("data", "stringData") if key in secret}
-    meta = dict(secret.get("metadata") or {})
-    annotations = {
-        key: value
-        for key, value in (meta.get("annotations") or {}).items()
-        if not key.endswith("last-applied-configuration")
-    }
-    return _comment(_dump(secret | hidden | {"metadata": meta | ({"annotations": annotations} if annotations else {})}))
+    meta = secret.get("metadata") or {}
+    # kubectl's last-applied holds the whole Secret once more
+    kept = {key: value for key, value in (meta.get("annotations") or {}).items() if key != LAST_APPLIED}
+    return _comment(_dump(secret | hidden | {"metadata": meta | {"annotations": kept}}))
 
 
 def _comment(text: str) -> str:

@@ -1,8 +1,157 @@
 """Writes a status as Markdown for the Temporal UI, which is the status page of every deployment."""
 
-from domain.status import Status
+import re
+
+from domain.commands import Outcome
+from domain.diagnosis import Diagnosis
+from domain.status import Observation, Phase, Pod, Release, Status
+from planning import text
+
+MAX_PODS = 20  # in the list; the others are counted
+MAX_OUTCOMES = 5
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~])")
+_SIGNS = {
+    Phase.SERVING: "✅",
+    Phase.DEGRADED: "⚠️",
+    Phase.PARKED: "⛔",
+    Phase.PAUSED: "⏸️",
+    Phase.REMOVED: "🗑️",
+}
 
 
 def status_markdown(status: Status) -> str:
     """Lists rather than tables: the UI gives table cells no padding."""
-    raise NotImplementedError
+    blocks = [
+        _head(status),
+        _facts(status),
+        _retry(status),
+        _finding(status.diagnosis or status.observed.diagnosis),
+        _pods(status.observed.pods),
+        _bullets("Warnings", status.warnings),
+        _bullets("Waiting", status.pending),
+        _outcomes(status.outcomes),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _head(status: Status) -> str:
+    seen = status.observed
+    sign = _SIGNS.get(status.phase, "⏳")
+    counts = f" — {seen.ready} of {_wanted(status)} clients ready" if seen.exists or status.release else ""
+    step = f"\n\n{_plain(status.step)} …" if status.step else ""
+    return f"### {sign} {status.phase.value}{counts}{step}"
+
+
+def _facts(status: Status) -> str:
+    release = status.release or Release()
+    backend = f"{_code(status.backend)}{' (with simulated data)' if status.simulated else ''}" if status.backend else ""
+    endpoint = _code(status.endpoint)
+    if status.upstream_override:
+        endpoint = f"{_code(status.upstream_override)} by COORDINATOR_SERV; {endpoint} is not used"
+    facts = {
+        "Namespace": f"{_code(status.namespace)} of cluster {_code(status.cluster)}" if status.namespace else "",
+        "Stage": _stage(release),
+        "Image": _code(release.image),
+        "Coordinator": endpoint,
+        "Clients": _counts(status),
+        "Backend": backend,
+        "Since": _plain(status.since),
+    }
+    return "\n".join(f"- **{name}:** {value}" for name, value in facts.items() if value)
+
+
+def _stage(release: Release) -> str:
+    if not release.stage:
+        return ""
+    commit = f" (commit {_code(release.commit[:12])})" if release.commit else ""
+    return f"{_code(release.stage)}{commit}{' with uncommitted changes' if release.dirty else ''}"
+
+
+def _wanted(status: Status) -> int:
+    """Before the first apply the cluster knows nothing of what is wanted."""
+    if status.observed.exists or not status.release:
+        return status.observed.wanted
+    return status.release.replicas
+
+
+def _counts(status: Status) -> str:
+    seen: Observation = status.observed
+    if not seen.exists:
+        return ""
+    return f"{seen.ready} ready, {seen.available} available, {seen.updated} of this release, {seen.wanted} wanted"
+
+
+def _retry(status: Status) -> str:
+    if status.retry is None:
+        return ""
+    head = f"**Trying again** {_plain(status.retry.step)} (attempt {status.retry.attempt})"
+    return f"{head}\n\n{_finding(status.retry.diagnosis)}"
+
+
+def _finding(found: Diagnosis | None) -> str:
+    if found is None:
+        return ""
+    lines = [f"**{_plain(found.code)}**: {_plain(found.what)}" + (f" on {_plain(found.on)}" if found.on else "")]
+    if found.because:
+        lines.append(f"- **Because:** {_plain(found.because)}")
+    if found.evidence:
+        lines.append(f"- **Evidence:** {_code(found.evidence)}")
+    if found.do:
+        lines.append(f"- **Do:** {_plain(found.do, keep_code=True)}")
+    return lines[0] + ("\n\n" + "\n".join(lines[1:]) if len(lines) > 1 else "")
+
+
+def _pods(pods: list[Pod]) -> str:
+    if not pods:
+        return ""
+    troubled_first = sorted(pods, key=lambda pod: (pod.ready, pod.name))
+    lines = [_pod(pod) for pod in troubled_first[:MAX_PODS]]
+    if len(pods) > MAX_PODS:
+        ready = sum(pod.ready for pod in pods)
+        lines.append(f"- … and {len(pods) - MAX_PODS} more; {ready} of all {len(pods)} are ready")
+    return "**Pods**\n\n" + "\n".join(lines)
+
+
+def _pod(pod: Pod) -> str:
+    restarts = f", {pod.restarts} restarts" if pod.restarts else ""
+    node = f" on {_code(pod.node)}" if pod.node else ""
+    state = "Ready" if pod.ready else _plain(pod.state)
+    return f"- {'✅' if pod.ready else '⏳'} {_code(pod.name)}{node}: {state}, stage {_code(pod.stage)}{restarts}"
+
+
+def _bullets(title: str, lines: list[str]) -> str:
+    return f"**{title}**\n\n" + "\n".join(f"- {_plain(line)}" for line in lines) if lines else ""
+
+
+def _outcomes(outcomes: list[Outcome]) -> str:
+    """The newest first, for that is what the reader came for."""
+    lines = []
+    for outcome in reversed(outcomes[-MAX_OUTCOMES:]):
+        message = f": {_plain(outcome.message)}" if outcome.message else ""
+        at = f" ({_plain(outcome.at)})" if outcome.at else ""
+        lines.append(f"- {_plain(outcome.title)} — {outcome.verdict.value}{message}{at}")
+    return "**Last commands**\n\n" + "\n".join(lines) if lines else ""
+
+
+def _plain(value: str, *, keep_code: bool = False) -> str:
+    """Text of others as text: nothing in it becomes a heading, a link or HTML; `keep_code` leaves back-quotes."""
+    cleaned = text.one_line(value, limit=1000)
+    if keep_code and cleaned.count("`") % 2 == 0:
+        parts = cleaned.split("`")
+        return "".join(_escape(part) if index % 2 == 0 else f"`{part}`" for index, part in enumerate(parts))
+    return _escape(cleaned)
+
+
+def _escape(value: str) -> str:
+    return _SPECIAL.sub(r"\\\1", value)
+
+
+def _code(value: str) -> str:
+    """As code, fenced by more back-quotes than it holds; nothing for nothing."""
+    cleaned = text.one_line(value, limit=1000)
+    if not cleaned:
+        return ""
+    longest = max((len(run) for run in re.findall(r"`+", cleaned)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if "`" in cleaned else ""
+    return f"{fence}{pad}{cleaned}{pad}{fence}"
