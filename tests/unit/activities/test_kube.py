@@ -89,6 +89,7 @@ class Room:
         """await_rollout of a release with this many clients."""
         release = Release(stage="abc", image=IMAGE)
         request = RolloutRequest(spec=make_spec(), release=release, generation=1, replicas=replicas)
+        self.beats.clear()
         return self.run(self.activities.await_rollout, request)
 
 
