@@ -9,6 +9,7 @@ from planning import text
 
 MAX_PODS = 20  # in the list; the others are counted
 MAX_OUTCOMES = 5
+MAX_LINES = 10  # warnings, waiting commands
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~])")
 _SIGNS = {
     Phase.SERVING: "✅",
@@ -91,7 +92,7 @@ def _retry(status: Status) -> str:
 def _finding(found: Diagnosis | None) -> str:
     if found is None:
         return ""
-    lines = [f"**{_plain(found.code)}**: {_plain(found.what)}" + (f" on {_plain(found.on)}" if found.on else "")]
+    lines = [f"**{_code(found.code)}** {_plain(found.what)}" + (f" on {_plain(found.on)}" if found.on else "")]
     if found.because:
         lines.append(f"- **Because:** {_plain(found.because)}")
     if found.evidence:
@@ -120,7 +121,10 @@ def _pod(pod: Pod) -> str:
 
 
 def _bullets(title: str, lines: list[str]) -> str:
-    return f"**{title}**\n\n" + "\n".join(f"- {_plain(line)}" for line in lines) if lines else ""
+    if not lines:
+        return ""
+    rest = [f"- … and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
+    return f"**{title}**\n\n" + "\n".join([*(f"- {_plain(line)}" for line in lines[:MAX_LINES]), *rest])
 
 
 def _outcomes(outcomes: list[Outcome]) -> str:
