@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from starter.invocation import Invocation
 
 
-@options.command("scale", "proverctl scale 4 -n provers", "proverctl scale 0 -n provers --no-wait")
+@options.command(
+    "scale",
+    "proverctl scale 4 -n provers",
+    "proverctl scale 0 -n provers --no-wait",
+    ignore_unknown_options=True,  # else -1 were an unknown flag and not a wrong number
+)
 @click.argument("replicas", metavar="N")
 @options.everywhere
 def scale_command(replicas: str, **params: Any) -> None:
@@ -28,7 +33,7 @@ def scale_command(replicas: str, **params: Any) -> None:
     from starter.invocation import invocation
 
     asked = invocation(params)
-    number = asked.validated(lambda: _both(settings.place(asked.values), settings.replicas(replicas)))
+    number = asked.validated(lambda: settings.replicas(replicas), lambda: settings.place(asked.values))
     _change(asked, Scale(replicas=number), "scale")
 
 
@@ -48,7 +53,7 @@ def reset_endpoint_command(ip: str | None, port: str | None, **params: Any) -> N
     from starter.invocation import invocation
 
     asked = invocation(params, {"COORDINATOR_EP": ip, "COORDINATOR_PORT": port})
-    request = asked.validated(lambda: _both(settings.place(asked.values), settings.new_endpoint(asked.values)))
+    request = asked.validated(lambda: settings.new_endpoint(asked.values), lambda: settings.place(asked.values))
     _change(asked, request, "reset_endpoint")
 
 
@@ -92,10 +97,6 @@ def confirm(asked: "Invocation") -> None:
     typed = click.prompt(f"Type the namespace to tear down ({asked.namespace})", err=True)
     if typed.strip() != asked.namespace:
         raise exits.Exit(exits.INVALID, f"{typed.strip()!r} is not {asked.namespace!r}; nothing was contacted")
-
-
-def _both(_place: tuple[str, str], value: Any) -> Any:
-    return value
 
 
 def _change(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:

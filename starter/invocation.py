@@ -39,11 +39,16 @@ class Invocation:
         """By the name that workers know."""
         return self.values.get(CLUSTER.name) or CLUSTER.default
 
-    def validated(self, build: Callable[[], T]) -> T:
-        """What `build` makes of the settings; SettingsInvalid with the problems of the common flags among them."""
+    def validated(self, build: Callable[[], T], *checks: Callable[[], object]) -> T:
+        """What `build` makes of the settings; SettingsInvalid with its problems, those of `checks`, and our own."""
         from domain.errors import SettingsInvalid  # noqa: PLC0415 - pydantic: not for --help
 
         problems = list(self.problems)
+        for check in checks:
+            try:
+                check()
+            except SettingsInvalid as error:
+                problems += error.problems
         try:
             result = build()
         except SettingsInvalid as error:

@@ -11,10 +11,10 @@ Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
 
-def command(name: str, *examples: str) -> Callable[[Function], click.Command]:
+def command(name: str, *examples: str, **context_settings: Any) -> Callable[[Function], click.Command]:
     """A command whose help ends with examples."""
     lines = ["\b", "Examples:" if len(examples) > 1 else "Example:", *(f"  {example}" for example in examples)]
-    return click.command(name, epilog="\n".join(lines))
+    return click.command(name, epilog="\n".join(lines), context_settings=context_settings)
 
 
 def everywhere(function: Function) -> Function:

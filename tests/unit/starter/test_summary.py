@@ -1,0 +1,112 @@
+"""A deployment in words."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.diagnosis import Diagnosis, Severity
+from domain.status import Observation, Phase, Pod, Release, Retry, Status
+from starter import output, summary
+
+SEEN = Observation(exists=True, wanted=2, ready=1, pods=[Pod(name="p-1", node="n1", ready=True, state="Running")])
+STUCK = Diagnosis(code="IMAGE_AUTH", what="pull denied", severity=Severity.FATAL)
+
+
+def test_progress_is_one_line_with_phase_stage_counts_and_step() -> None:
+    """What people watch while they wait."""
+    status = Status(phase=Phase.ROLLING_OUT, step="wait", release=Release(stage="abc"), observed=SEEN)
+    assert summary.progress(status) == "rolling-out   stage abc  1/2 ready  wait"
+
+
+def test_progress_shows_why_a_step_is_tried_again() -> None:
+    """The first failure's reason shows at once, also while retrying."""
+    status = Status(phase=Phase.IMAGE, retry=Retry(step="push", attempt=2, diagnosis=STUCK))
+    assert "retrying push (attempt 2): IMAGE_AUTH: pull denied." in summary.progress(status)
+
+
+def test_the_page_shows_everything_that_matters() -> None:
+    """Phase, commit, image, endpoint and its override, backend, pods, warnings, diagnosis, the UI."""
+    status = Status(
+        deployment="prover-cluster/default/provers",
+        phase=Phase.DEGRADED,
+        since="2026-01-01T00:00:00Z",
+        release=Release(stage="abc", commit="abcdef0123456789", dirty=True, image="h/r:client-abc@sha256:0"),
+        endpoint="10.0.0.7:50055",
+        upstream_override="http://proxy",
+        backend="prover-backend/local/example",
+        simulated=True,
+        observed=SEEN,
+        warnings=["w1"],
+        diagnosis=STUCK,
+    )
+    page = summary.page(status, "http://ui")
+    for part in (
+        "degraded (since 2026-01-01T00:00:00Z)",
+        "abc (commit abcdef012345, uncommitted changes)",
+        "h/r:client-abc@sha256:0",
+        "10.0.0.7:50055 (overridden: clients use http://proxy)",
+        "prover-backend/local/example, simulated data",
+        "1 of 2 ready",
+        "p-1",
+        "w1",
+        "IMAGE_AUTH: pull denied.",
+        "http://ui",
+    ):
+        assert part in page
+
+
+@pytest.mark.parametrize(
+    ("environ", "address", "expected"),
+    [
+        ({}, "127.0.0.1:7233", "http://127.0.0.1:8233"),
+        ({}, "http://temporal.example:7233", "http://temporal.example:8233"),
+        ({}, "[fd00::1]:7233", "http://[fd00::1]:8233"),
+        ({"TEMPORAL_UI_ADDRESS": "https://ui.example/"}, "x:1", "https://ui.example"),
+        ({"TEMPORAL_UI_ADDRESS": "ui.example:80"}, "x:1", "http://ui.example:80"),
+    ],
+)
+def test_the_link_to_the_ui(environ: dict[str, str], address: str, expected: str) -> None:
+    """The slashes of a workflow id are part of one path segment."""
+    link = summary.ui_link(environ, address, "ns", "prover-cluster/default/provers")
+    assert link == f"{expected}/namespaces/ns/workflows/prover-cluster%2Fdefault%2Fprovers"
+
+
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [
+        ("2026-01-01T11:59:57Z", "3 s"),
+        ("2026-01-01T11:50:00Z", "10 min"),
+        ("2026-01-01T09:00:00Z", "3 h"),
+        ("2025-12-30T12:00:00Z", "2 d"),
+        ("2026-01-01T12:00:05Z", "0 s"),
+        ("", ""),
+    ],
+)
+def test_how_old_something_is(then: str, expected: str) -> None:
+    """In the largest unit that fits; a clock that is ahead makes no negative ages."""
+    assert summary.age(then, datetime(2026, 1, 1, 12, tzinfo=UTC)) == expected
+
+
+def test_the_listing_names_its_columns_and_leaves_no_cell_empty() -> None:
+    """So that it can be cut by columns."""
+    lines = summary.listing([{"namespace": "a", "phase": "serving", "clients": "2/2"}]).splitlines()
+    assert lines[0].split() == ["NAMESPACE", "CLUSTER", "PHASE", "STAGE", "CLIENTS", "ENDPOINT", "SINCE"]
+    assert lines[1].split() == ["a", "-", "serving", "-", "2/2", "-", "-"]
+
+
+def test_escape_sequences_of_others_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Pods and registries write parts of what is shown."""
+    output.note("pod says \x1b]0;title\x07\x1b[2J\x1b[31mred\x1b[0m")
+    output.data({}, "text", "\x1b[1mbold")
+    said = capsys.readouterr()
+    assert said.err == "pod says red\n"
+    assert said.out == "bold\n"
+
+
+def test_progress_without_a_terminal_is_plain_and_says_a_line_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """No carriage return, no colour, no repetition."""
+    progress = output.Progress()
+    for line in ("a 1", "a 1", "a 2", "a 2"):
+        progress.show(line, "a")
+    progress.end()
+    assert capsys.readouterr().err == "a 1\na 2\n"

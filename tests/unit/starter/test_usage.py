@@ -1,0 +1,141 @@
+"""Bad input ends with exit 2, all problems at once, before anything is contacted."""
+
+from pathlib import Path
+
+import pytest
+
+from planning.settings_table import SETTINGS
+from starter import exits, main
+
+GOOD = ["--coordinator-ep", "10.0.0.7", "--image-repo", "a/b", "--stage", "mine", "-n", "provers"]
+
+
+@pytest.fixture(autouse=True)
+def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty environment and directory, and an address where nobody listens: exit 5 would betray a contact."""
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.name, raising=False)
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["run-all", "setup-all", "deploy", "render"])
+def test_every_problem_at_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Malformed settings and a malformed common flag together, each by its name; stdout stays empty."""
+    wrong = {
+        "--coordinator-ep": "host.local",
+        "--coordinator-port": "70000",
+        "--namespace": "Bad_Name",
+        "--image-repo": "Bad/Repo",
+        "--stage": "no stage",
+        "--replicas": "1000000000",
+        "--timeout": "soon",
+    }
+    code = main.run([command, *(word for pair in wrong.items() for word in pair)])
+    said = capsys.readouterr()
+    assert code == exits.INVALID
+    assert said.out == ""
+    assert "7 settings are wrong; nothing was contacted" in said.err
+    for value in wrong.values():
+        assert value in said.err
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1000000000"])
+def test_a_number_of_clients_that_is_none(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one that looks like a flag; a wrong namespace is reported beside it."""
+    assert main.run(["scale", number, "-n", "Bad_Name"]) == exits.INVALID
+    said = capsys.readouterr().err
+    assert f"N={number!r}" in said
+    assert "CLUSTER_NS='Bad_Name'" in said
+
+
+def test_reset_endpoint_without_an_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither argument nor COORDINATOR_EP."""
+    assert main.run(["reset-endpoint", "-n", "provers"]) == exits.INVALID
+    assert "COORDINATOR_EP is not set" in capsys.readouterr().err
+
+
+def test_the_argument_of_reset_endpoint_wins_over_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R10: from the environment or arguments."""
+    monkeypatch.setenv("COORDINATOR_EP", "10.0.0.7")
+    assert main.run(["reset-endpoint", "nonsense", "-n", "provers", "--port", "0"]) == exits.INVALID
+    said = capsys.readouterr().err
+    assert "COORDINATOR_EP='nonsense'" in said
+    assert "COORDINATOR_PORT=0" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["tear-down"], ["tear-down", "--yes"], ["tear-down", "-n", "provers"], ["tear-down", "-o", "json"]]
+)
+def test_tear_down_outside_a_terminal_needs_yes_and_the_namespace(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A namespace of the environment is not explicit enough to delete it in a script."""
+    monkeypatch.setenv("CLUSTER_NS", "provers")
+    assert main.run(arguments) == exits.INVALID
+    assert "--yes and an explicit -n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["tear-down", "--purge"], ["deploy", "--adopt"], ["run-all", "--adopt"], ["nodes", "--direct"]]
+)
+def test_what_is_not_available_yet_says_so(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Never a flag that is silently ignored."""
+    assert main.run(arguments) == exits.INVALID
+    assert f"{arguments[1]} is not available yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--image-auth-user", "--image-auth-password", "--password"])
+def test_secrets_are_never_flags(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Arguments are seen by every user of the machine."""
+    assert main.run(["deploy", *GOOD, flag, "hunter2"]) == exits.INVALID
+    assert "No such option" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run-all", "setup-all"])
+def test_without_a_profile_it_points_to_deploy(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The default profile is in BACKEND_REPO, which is here."""
+    assert main.run([command, *GOOD]) == exits.INVALID
+    said = capsys.readouterr().err
+    assert "proverctl.yaml" in said
+    assert "proverctl deploy -n provers" in said
+
+
+@pytest.mark.parametrize("roles", ["", "deploy,cook", " , "])
+def test_roles_of_the_worker_are_known(roles: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A worker with a misspelt role would wait for ever."""
+    assert main.run(["worker", "--roles", roles]) == exits.INVALID
+    assert "--roles" in capsys.readouterr().err
+
+
+def test_good_settings_reach_out_and_end_with_5(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that the tests above mean something: the same command with good settings does contact Temporal."""
+    assert main.run(["deploy", *GOOD]) == exits.UNREACHABLE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "TEMPORAL_ADDRESS=127.0.0.1:1" in said.err
+
+
+@pytest.mark.parametrize("command", [["scale", "2"], ["reset-endpoint", "10.0.0.7"], ["status"], ["list"], ["nodes"]])
+def test_temporal_down_is_5_for_every_command_that_asks(command: list[str]) -> None:
+    """And never a traceback."""
+    assert main.run([*command, "-n", "provers"]) == exits.UNREACHABLE
+
+
+def test_flags_win_over_the_env_file_and_that_over_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen from outside: the winning value is the one complained about."""
+    monkeypatch.setenv("STAGE", "bad env")
+    monkeypatch.setenv("CIRCUIT", "bad env")
+    monkeypatch.setenv("CLIENT_CPU", "bad env")
+    (tmp_path / "my.env").write_text("STAGE=bad file\nCIRCUIT=bad file\n")
+    (tmp_path / ".env").write_text("CLUSTER=bad/dot\nSTAGE=bad dot\n")
+    main.run(["render", "--env-file", "my.env", "--stage", "bad flag"])
+    said = capsys.readouterr().err
+    assert "STAGE='bad flag'" in said
+    assert "CIRCUIT='bad file'" in said
+    assert "CLIENT_CPU='bad env'" in said
+    assert "CLUSTER='bad/dot'" in said

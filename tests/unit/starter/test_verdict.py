@@ -1,0 +1,122 @@
+"""Outcomes and rejections become exit codes, words, and the next command to try."""
+
+import json
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from domain.commands import Kind, Outcome, Verdict
+from domain.diagnosis import Diagnosis, Severity
+from domain.errors import NotEnoughNodes, PermanentError, SettingsInvalid
+from domain.status import Phase, Status
+from starter import exits, verdict
+from starter.follow import Ended
+from starter.invocation import Invocation
+
+ASKED = Invocation(values={"CLUSTER_NS": "provers"})
+UI = "http://ui/x"
+
+
+def _outcome(result: Verdict, severity: Severity | None = None) -> Outcome:
+    found = Diagnosis(code="NODES", what="2 of 3 nodes", do="add one", severity=severity) if severity else None
+    return Outcome(
+        command_id="c", kind=Kind.UPGRADE, title="deploy", verdict=result, message="2 of 3 nodes", diagnosis=found
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "severity", "code"),
+    [
+        (Verdict.DONE, None, exits.DONE),
+        (Verdict.UNCHANGED, None, exits.DONE),
+        (Verdict.REFUSED, Severity.REFUSED, exits.REFUSED),
+        (Verdict.FAILED, Severity.FATAL, exits.FAILED),
+        (Verdict.FAILED, Severity.INVALID, exits.INVALID),
+        (Verdict.REFUSED, Severity.INVALID, exits.INVALID),
+        (Verdict.SUPERSEDED, None, exits.FAILED),
+    ],
+)
+def test_exit_codes_of_outcomes(result: Verdict, severity: Severity | None, code: int) -> None:
+    """As the contract lists them; a configuration that turns out wrong is 2 however late."""
+    assert verdict.code(_outcome(result, severity)) == code
+
+
+def test_success_says_what_is_deployed_and_what_to_try_next(capsys: pytest.CaptureFixture[str]) -> None:
+    """Data on stdout, words on stderr."""
+    verdict.present(
+        ASKED, Ended(_outcome(Verdict.DONE), Status(deployment="prover-cluster/x", phase=Phase.SERVING)), UI
+    )
+    said = capsys.readouterr()
+    assert "prover-cluster/x" in said.out
+    assert UI in said.out
+    assert "deploy: done" in said.err
+    assert "Next: proverctl status -n provers" in said.err
+
+
+def test_a_refusal_shows_the_numbers_and_leaves_stdout_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 3."""
+    with pytest.raises(exits.Exit) as caught:
+        verdict.present(ASKED, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
+    assert caught.value.exit_code == exits.REFUSED
+    assert "2 of 3 nodes" in " ".join(caught.value.lines)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_parked_deployment_says_how_to_go_on() -> None:
+    """Exit 1, with the diagnosis and the next command."""
+    parked = Status(phase=Phase.PARKED)
+    with pytest.raises(exits.Exit) as caught:
+        verdict.present(ASKED, Ended(_outcome(Verdict.FAILED, Severity.FATAL), parked), UI)
+    assert caught.value.exit_code == exits.FAILED
+    assert "  proverctl tear-down -n provers" in caught.value.lines
+
+
+def test_json_is_given_on_failure_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program reads the reason and the code from stdout."""
+    asked = Invocation(values={}, output="json")
+    with pytest.raises(exits.Exit):
+        verdict.present(asked, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
+    value = json.loads(capsys.readouterr().out)
+    assert value["exit"] == exits.REFUSED
+    assert value["outcome"]["diagnosis"]["code"] == "NODES"
+
+
+@pytest.mark.parametrize(
+    ("severity", "code"),
+    [(Severity.INVALID, exits.INVALID), (Severity.REFUSED, exits.REFUSED), (Severity.FATAL, exits.FAILED)],
+)
+def test_a_rejected_update_ends_by_its_severity(severity: Severity, code: int) -> None:
+    """The validator's diagnosis travels as the first detail of the failure."""
+    found = Diagnosis(code="X", what="no", severity=severity)
+    cause = ApplicationError("no", found.model_dump(mode="json"), type="X")
+    ended = verdict.rejected(WorkflowUpdateFailedError(cause))
+    assert (ended.exit_code, ended.message) == (code, "X: no.")
+
+
+def test_a_rejection_without_a_diagnosis_is_shown_as_it_is() -> None:
+    """By an older worker, or by Temporal itself."""
+    ended = verdict.rejected(WorkflowUpdateFailedError(ApplicationError("too many\x1b[31m updates")))
+    assert ended.exit_code == exits.FAILED
+    assert "too many updates" in ended.message
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsInvalid(["A is wrong."]), exits.INVALID),
+        (NotEnoughNodes("2 of 3"), exits.REFUSED),
+        (PermanentError("no"), exits.FAILED),
+    ],
+)
+def test_domain_errors_have_their_codes(error: Exception, code: int) -> None:
+    """For those that are raised in the CLI itself."""
+    ended = exits.translated(error)
+    assert isinstance(ended, exits.Exit)
+    assert ended.exit_code == code
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    """A fault of the program is not dressed up."""
+    fault = ZeroDivisionError()
+    assert exits.translated(fault) is fault
