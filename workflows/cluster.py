@@ -27,7 +27,7 @@ STORIES = {
     Kind.RESET_ENDPOINT: changes.reset_endpoint,
     Kind.TEAR_DOWN: changes.tear_down,
 }
-BLANK = 60.0  # seconds that a run without any command waits for one, e.g. when its first was rejected
+BLANK = 5.0  # seconds that a run without any command waits for one, e.g. when its first was rejected
 
 
 @workflow.defn

@@ -30,7 +30,7 @@ class Report:
     def publish(self) -> None:
         """Bring all of them up to date."""
         status = self._status()
-        workflow.set_current_details(status_markdown(status))
+        workflow.set_current_details(_details(status))
         memo = short_form(status)
         if memo != self._memo:
             self._memo = memo
@@ -45,6 +45,13 @@ class Report:
                     NAMESPACE.value_set(status.namespace),
                 ]
             )
+
+
+def _details(status: Status) -> str:
+    try:
+        return status_markdown(status)
+    except Exception as error:  # noqa: BLE001 - a fault of the display must not hold up the deployment
+        return f"{status.phase} (no details: {type(error).__name__})"
 
 
 def short_form(status: Status) -> dict[str, Any]:

@@ -1,0 +1,421 @@
+"""A Temporal server, a worker on it, and a world of fakes that the activities act on."""
+
+import asyncio
+import itertools
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio import activity
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowUpdateStage,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.workflow import SandboxImportNotificationPolicy
+
+from activities.backend import BackendActivities
+from activities.interceptor import ErrorTranslation
+from connection import search
+from domain import names
+from domain.commands import Outcome, Receipt, TearDown, Upgrade, Verdict
+from domain.diagnosis import Diagnosis, Severity
+from domain.profile import Profile, Step, StepState, StepStatus
+from domain.spec import Backend, BackendMode, ClusterSpec, Endpoint, ImageTarget
+from domain.state import ClusterInput
+from domain.status import Observation, Phase, Status
+from domain.steps import (
+    Applied,
+    ApplyRequest,
+    Image,
+    ImageRequest,
+    LoadedProfile,
+    NodesReport,
+    NodesRequest,
+    ProfileRequest,
+    Removed,
+    RolloutRequest,
+    Source,
+    SourceRequest,
+    StepRequest,
+    Target,
+    TargetRequest,
+    WatchRequest,
+)
+from workflows.backend import BackendWorkflow
+from workflows.cluster import ProverClusterWorkflow
+from workflows.inspect import InspectWorkflow
+from workflows.teardown import TeardownWorkflow
+
+WORKFLOWS = [ProverClusterWorkflow, TeardownWorkflow, BackendWorkflow, InspectWorkflow]
+FAST = ["--dynamic-config-value", "history.transferProcessorMaxPollRPS=10000"]  # the default is one step per 50 ms
+PATIENCE = 20.0  # real seconds that a test waits for a condition
+BIN = Path(sys.executable).parent
+Fault = Exception | Callable[[Any], Any]
+
+
+class World:
+    """What the activities see and do; `faults` by activity name are raised, or called, one a call, before it works."""
+
+    def __init__(self) -> None:
+        """Two usable nodes, nothing deployed."""
+        self.nodes = 2
+        self.commit = "a" * 40
+        self.applied: ApplyRequest | None = None
+        self.calls: list[tuple[str, Any]] = []
+        self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
+        self.rollouts: list[Observation] = []  # answers other than success, in order
+        self.watched: asyncio.Queue[Observation] = asyncio.Queue()
+        self.held = asyncio.Event()  # set: a held activity goes on
+        self.processes: list[str] = []
+        self.profile = Profile(
+            name="example",
+            circuit_dir="circuit",
+            steps=[
+                Step(name="setup", command=["make"]),
+                Step(name="coordinator", process=["./coordinator"], needs=["setup"]),
+                Step(name="ticker", process=["./ticker"], needs=["coordinator"], simulated=True),
+            ],
+        )
+
+    def names(self) -> list[str]:
+        """The activities called so far, the watch excepted."""
+        return [name for name, _ in self.calls if name != "watch_release"]
+
+    async def hold(self, _request: Any) -> None:
+        """A fault that waits until `held` is set, or until it is cancelled."""
+        while not self.held.is_set():
+            activity.heartbeat("held")
+            await asyncio.sleep(0.02)
+
+    async def called(self, request: Any) -> None:
+        """Record the call, and go wrong as told."""
+        name = activity.info().activity_type
+        self.calls.append((name, request))
+        if not self.faults[name]:
+            return
+        fault = self.faults[name].pop(0)
+        if isinstance(fault, Exception):
+            raise fault
+        happened = fault(request)
+        if isinstance(happened, Awaitable):
+            await happened
+
+
+class KubeFakes:
+    """The activities of one cluster."""
+
+    def __init__(self, world: World) -> None:
+        """All act on this world."""
+        self.world = world
+
+    @activity.defn
+    async def inspect_target(self, request: TargetRequest) -> Target:
+        """Ours."""
+        await self.world.called(request)
+        return Target(cluster_uid="uid-1")
+
+    @activity.defn
+    async def check_nodes(self, request: NodesRequest) -> NodesReport:
+        """As many as the world has."""
+        await self.world.called(request)
+        usable = self.world.nodes
+        lacking = Diagnosis(
+            code="NODES", what=f"{usable} of {request.replicas} nodes are usable", severity=Severity.REFUSED
+        )
+        short = usable < request.replicas
+        return NodesReport(wanted=request.replicas, usable=usable, diagnosis=lacking if short else None)
+
+    @activity.defn
+    async def apply_release(self, request: ApplyRequest) -> Applied:
+        """Remembers what was written."""
+        await self.world.called(request)
+        before, self.world.applied = self.world.applied, request
+        same = before is not None and (before.spec, before.release.image, before.release.stage) == (
+            request.spec,
+            request.release.image,
+            request.release.stage,
+        )
+        return Applied(config_hash="hash", generation=1, changed=not same)
+
+    @activity.defn
+    async def await_rollout(self, request: RolloutRequest) -> Observation:
+        """Complete, unless told otherwise."""
+        await self.world.called(request)
+        if self.world.rollouts:
+            return self.world.rollouts.pop(0)
+        return whole(request.replicas)
+
+    @activity.defn
+    async def remove_release(self, request: TargetRequest) -> Removed:
+        """Removes what was applied."""
+        await self.world.called(request)
+        was, self.world.applied = self.world.applied, None
+        return Removed(objects=["deployment/prover-cli-t"] if was else [])
+
+    @activity.defn
+    async def watch_release(self, request: WatchRequest) -> Observation:
+        """The next observation that a test puts in."""
+        await self.world.called(request)
+        beating = asyncio.create_task(_beat())
+        try:
+            return await self.world.watched.get()
+        finally:
+            beating.cancel()
+
+
+class HostFakes:
+    """The activities of the backend host."""
+
+    def __init__(self, world: World) -> None:
+        """All act on this world."""
+        self.world = world
+
+    @activity.defn
+    async def resolve_source(self, request: SourceRequest) -> Source:
+        """The world's commit."""
+        await self.world.called(request)
+        return Source(commit=self.world.commit, stage=request.stage or self.world.commit[:7])
+
+    @activity.defn
+    async def ensure_image(self, request: ImageRequest) -> Image:
+        """Always there."""
+        await self.world.called(request)
+        return Image(reference=f"hub/p:client-{request.source.stage}@sha256:0", digest="sha256:0", user="65532")
+
+    @activity.defn
+    async def load_profile(self, request: ProfileRequest) -> LoadedProfile:
+        """The world's."""
+        await self.world.called(request)
+        return LoadedProfile(profile=self.world.profile, repo="/repo")
+
+    @activity.defn
+    async def run_step(self, request: StepRequest) -> StepStatus:
+        """Done at once."""
+        await self.world.called(request)
+        if request.step.process and request.step.name not in self.world.processes:
+            self.world.processes.append(request.step.name)
+        return StepStatus(name=request.step.name, kind=request.step.kind, state=StepState.DONE)
+
+    @activity.defn
+    async def stop_steps(self, request: StepRequest) -> StepStatus:
+        """Stops it if it runs."""
+        await self.world.called(request)
+        ran = request.step.name in self.world.processes
+        self.world.processes = [name for name in self.world.processes if name != request.step.name]
+        return StepStatus(
+            name=request.step.name, kind="process", state=StepState.STOPPED, detail="stopped" if ran else ""
+        )
+
+    @activity.defn
+    async def stop_backend(self, request: ProfileRequest) -> list[str]:
+        """Stops all."""
+        await self.world.called(request)
+        ran, self.world.processes = self.world.processes, []
+        return ran
+
+
+async def _beat() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(1)
+
+
+def whole(replicas: int) -> Observation:
+    """All clients are ready."""
+    return Observation(
+        exists=True, wanted=replicas, updated=replicas, ready=replicas, available=replicas, complete=True
+    )
+
+
+class Stage:
+    """What a test does: deploy, ask, wait until something is so."""
+
+    def __init__(self, client: Client, world: World, namespace: str) -> None:
+        """One deployment, in a namespace of its own."""
+        self.client = client
+        self.world = world
+        self.namespace = namespace
+        self.id = names.deployment_id("default", namespace)
+
+    def spec(self, **changes: Any) -> ClusterSpec:
+        """A spec that is fine."""
+        return ClusterSpec(
+            namespace=self.namespace,
+            coordinator=Endpoint(ip="10.0.0.9"),
+            image=ImageTarget(repository="fluidex/prover-cluster"),
+            backend=Backend(repo="/repo", host=self.namespace, circuit_dir="circuit"),
+        ).model_copy(update=changes)
+
+    @property
+    def handle(self) -> WorkflowHandle[ProverClusterWorkflow, Outcome | None]:
+        """The deployment, whichever run it is in."""
+        return self.client.get_workflow_handle_for(ProverClusterWorkflow.run, self.id)
+
+    async def deploy(self, command_id: str = "d1", **changes: Any) -> Receipt:
+        """Update with start, as the CLI does."""
+        spec = self.spec(**changes)
+        return await self.client.execute_update_with_start_workflow(
+            ProverClusterWorkflow.upgrade,
+            Upgrade(spec=spec, by="me@here"),
+            id=command_id,
+            start_workflow_operation=self._start(spec),
+        )
+
+    async def tear_down(self, command_id: str = "t1", **changes: Any) -> Receipt:
+        """Update with start, as the CLI does."""
+        return await self.client.execute_update_with_start_workflow(
+            ProverClusterWorkflow.tear_down,
+            TearDown(**changes),
+            id=command_id,
+            start_workflow_operation=self._start(self.spec()),
+        )
+
+    def _start(self, spec: ClusterSpec) -> WithStartWorkflowOperation[ProverClusterWorkflow, Outcome | None]:
+        return WithStartWorkflowOperation(
+            ProverClusterWorkflow.run,
+            ClusterInput(spec=spec),
+            id=self.id,
+            task_queue=names.DEPLOY_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary="test",
+        )
+
+    async def ask(self, update: Any, request: Any, command_id: str) -> Receipt:
+        """An update of the running deployment."""
+        handle = await self.handle.start_update(
+            update, request, id=command_id, wait_for_stage=WorkflowUpdateStage.COMPLETED
+        )
+        receipt: Receipt = await handle.result()
+        return receipt
+
+    async def status(self) -> Status:
+        """As `proverctl status` asks."""
+        return await self.handle.query(ProverClusterWorkflow.status)
+
+    async def until(self, so: Callable[[Status], bool]) -> Status:
+        """The first status of which it is so."""
+        seen: list[Status] = []
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    seen.append(await self.status())
+                    if so(seen[-1]):
+                        return seen[-1]
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pytest.fail(f"never so; last: {seen[-1] if seen else None}; calls: {self.world.names()}")
+
+    async def phase(self, phase: Phase) -> Status:
+        """The status when it has come to this phase."""
+        return await self.until(lambda status: status.phase is phase)
+
+    async def outcome(self, command_id: str) -> Outcome:
+        """What came of a command, when it has ended."""
+        status = await self.until(lambda status: any(one.command_id == command_id for one in status.outcomes))
+        return next(one for one in status.outcomes if one.command_id == command_id)
+
+    async def verdict(self, command_id: str) -> Verdict:
+        """How a command ended, when it has."""
+        return (await self.outcome(command_id)).verdict
+
+    async def called(self, name: str, times: int = 1) -> None:
+        """Wait until an activity was called this often."""
+        async with asyncio.timeout(PATIENCE):
+            while [one for one, _ in self.world.calls].count(name) < times:
+                await asyncio.sleep(0.02)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def environment() -> AsyncIterator[WorkflowEnvironment]:
+    """A server for all tests of the session."""
+    async with await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(BIN / "temporal"),
+        dev_server_extra_args=FAST,
+        search_attributes=[*search.ALL],
+    ) as environment:
+        yield environment
+
+
+@pytest.fixture
+def world() -> World:
+    """A fresh one."""
+    return World()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(environment: WorkflowEnvironment, world: World) -> AsyncIterator[Stage]:
+    """A deployment to be, and the workers that would do it."""
+    namespace = f"ns-{next(_numbers)}"
+    client = environment.client
+    async with AsyncExitStack() as stack:
+        for worker in workers(client, world, namespace):
+            await stack.enter_async_context(worker)
+        yield Stage(client, world, namespace)
+
+
+def workers(client: Client, world: World, host: str) -> list[Worker]:
+    """As `worker.queues` has them, of fakes."""
+    kube, backend = KubeFakes(world), HostFakes(world)
+    return [
+        Worker(
+            client,
+            task_queue=names.DEPLOY_QUEUE,
+            workflows=WORKFLOWS,
+            activities=[BackendActivities(client).converge_backend],
+            interceptors=[ErrorTranslation()],
+            max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+            workflow_runner=SandboxedWorkflowRunner(
+                restrictions=SandboxRestrictions.default.with_import_notification_policy(
+                    SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
+                )
+            ),
+        ),
+        Worker(
+            client,
+            task_queue=names.kube_queue("default"),
+            activities=[
+                kube.inspect_target,
+                kube.check_nodes,
+                kube.apply_release,
+                kube.await_rollout,
+                kube.remove_release,
+            ],
+            interceptors=[ErrorTranslation()],
+            max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+        ),
+        Worker(client, task_queue=names.watch_queue("default"), activities=[kube.watch_release]),
+        Worker(
+            client,
+            task_queue=names.host_queue(host),
+            activities=[
+                backend.resolve_source,
+                backend.ensure_image,
+                backend.load_profile,
+                backend.run_step,
+                backend.stop_steps,
+                backend.stop_backend,
+            ],
+            interceptors=[ErrorTranslation()],
+            max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+        ),
+    ]
+
+
+__all__ = ["BackendMode", "Stage", "World"]
