@@ -20,7 +20,7 @@ class Setting(NamedTuple):
     group: str
     masked: bool = False  # its value is never shown, not even in an error
     switch: bool = False  # the flag takes no value
-    short: str = ""  # a one-letter flag
+    short: str = ""  # a second, shorter flag
 
 
 CLUSTER_NS = Setting(
@@ -52,7 +52,9 @@ SETTINGS: tuple[Setting, ...] = (
         syntax.text,  # planning.endpoint judges address and port together
         "coordinator",
     ),
-    Setting("COORDINATOR_PORT", "--coordinator-port", "50055", "Its TCP port.", syntax.port, "coordinator"),
+    Setting(
+        "COORDINATOR_PORT", "--coordinator-port", "50055", "Its TCP port.", syntax.port, "coordinator", short="--port"
+    ),
     Setting(
         "COORDINATOR_SERV",
         "--coordinator-serv",
