@@ -43,28 +43,35 @@ class Inventory(NamedTuple):
 
 def take(cluster: Cluster, namespace: str) -> Inventory:
     """The Namespace and every live object of our names in it, an old v1 Endpoints included."""
-    found, readable = None, True
-    try:
-        found = cluster.get("Namespace", namespace)
-    except Forbidden:
-        readable = False
+    found, readable = read_namespace(cluster, namespace)
     if readable and found is None:
         return Inventory(None, [], readable)
     objects = [_get(cluster, kind, name, namespace) for kind, name in (*OURS, ("Endpoints", names.COORDINATOR_SERVICE))]
     return Inventory(found, [entry for entry in objects if entry], readable)
 
 
-def check_rights(cluster: Cluster, spec: ClusterSpec, inventory: Inventory) -> list[str]:
-    """Forbidden naming every right that the Role should grant and does not; warnings when it cannot be told."""
-    rights = [right for right in role_rights(spec.namespace) if spec.image.pull_auth or right.resource != "secrets"]
+def read_namespace(cluster: Cluster, namespace: str) -> tuple[Manifest | None, bool]:
+    """The Namespace, and whether we may read it at all."""
     try:
+        return cluster.get("Namespace", namespace), True
+    except Forbidden:
+        return None, False
+
+
+def check_rights(cluster: Cluster, spec: ClusterSpec) -> list[str]:
+    """Refused without a namespace or the right to create it; Forbidden naming every right of the Role that lacks.
+
+    Returns a warning when the rights cannot be reviewed.
+    """
+    found, readable = read_namespace(cluster, spec.namespace)
+    rights = [right for right in role_rights(spec.namespace) if spec.image.pull_auth or right.resource != "secrets"]
+    creating = [Right(verb=verb, resource="namespaces") for verb in ("create", "patch")]
+    try:
+        if readable and found is None and cluster.missing("", creating):
+            raise namespace_missing(spec.namespace)
         missing = cluster.missing(spec.namespace, rights)
-        creating = [Right(verb="create", resource="namespaces"), Right(verb="patch", resource="namespaces")]
-        uncreatable = inventory.readable and not inventory.namespace and cluster.missing("", creating)
     except Forbidden as error:
         return [f"The worker's rights could not be reviewed beforehand: {error}"]
-    if uncreatable:
-        raise namespace_missing(spec.namespace)
     if missing:
         raise Forbidden(
             "the worker lacks rights: " + ", ".join(str(right) for right in missing),
@@ -72,7 +79,7 @@ def check_rights(cluster: Cluster, spec: ClusterSpec, inventory: Inventory) -> l
             because="nothing was changed; each of them is needed",
             do=f"let an administrator apply the output of: proverctl rbac -n {spec.namespace}",
         )
-    if not inventory.readable:
+    if not readable:
         _check_exists(cluster, spec)
     return []
 

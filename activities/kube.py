@@ -39,12 +39,12 @@ class KubeActivities:
         """Fence, ownership and rights, before anything is written; OwnedByAnother, Forbidden, WrongCluster."""
         cluster = self._cluster(request.spec.cluster)
         uid = check_fence(cluster, request.cluster_uid, request.spec.cluster)
+        warnings = check_rights(cluster, request.spec)
         live = take(cluster, request.spec.namespace)
         owner = self._owner(request.deployment_id)
         target = ownership.judge_target(
             live.namespace, live.judged(owner), request.spec, owner, cluster_uid=uid, readable=live.readable
         )
-        warnings = check_rights(cluster, request.spec, live)
         return target.model_copy(update={"warnings": [*target.warnings, *warnings]})
 
     @activity.defn

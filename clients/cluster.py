@@ -44,7 +44,7 @@ class KubernetesCluster:
 
     def get(self, kind: str, name: str, namespace: str = "") -> Manifest | None:
         """The object or None."""
-        call = Call("get", label(kind, name, namespace), kind, namespace)
+        call = Call("get", label(kind, name, namespace), kind, name if kind == "Namespace" else namespace)
         return self._unless_absent(call, "GET", item(kind, name, namespace))
 
     def find(self, kind: str, namespace: str = "", *, selector: str = "", fields: str = "") -> list[Manifest]:
@@ -64,9 +64,9 @@ class KubernetesCluster:
     def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """Server-side apply as `prover-cluster`, never forced; the object as it is (or would be) afterwards."""
         metadata = manifest["metadata"]
-        kind, namespace = manifest["kind"], metadata.get("namespace", "")
+        kind, name, namespace = manifest["kind"], metadata["name"], metadata.get("namespace", "")
         applied: Manifest = self.connection.call(
-            Call("apply", label(kind, metadata["name"], namespace), kind, namespace),
+            Call("apply", label(kind, name, namespace), kind, name if kind == "Namespace" else namespace),
             "PATCH",
             item_of(manifest),
             query={"fieldManager": FIELD_MANAGER, "force": "false", "dryRun": "All" if dry_run else ""},

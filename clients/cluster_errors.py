@@ -210,7 +210,7 @@ def _forbidden(call: Call, denied: re.Match[str], evidence: str) -> Forbidden:
         on=call.on,
         because="no Role or ClusterRole bound to it grants that",
         evidence=evidence,
-        do=f"let an administrator apply the output of: proverctl rbac -n {namespace or 'NAMESPACE'}",
+        do="let an administrator apply the output of: proverctl rbac" + (f" -n {namespace}" if namespace else ""),
     )
 
 

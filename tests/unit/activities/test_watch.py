@@ -1,5 +1,6 @@
 """The long watch: it returns only what matters, and beats while nothing does."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -27,6 +28,7 @@ class FakeWatches:
     async def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncGenerator[Observation, None]:
         """The script."""
         self.asked = (namespace, deploy_name, stage)
+        await asyncio.sleep(0)  # as a real one, it lets others run
         try:
             for observation in self.seen:
                 yield observation
