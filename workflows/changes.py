@@ -48,7 +48,6 @@ async def tear_down(site: Site, command: Command) -> Result:
     """Remove what is ours (R12), in a child workflow, so that its history stands by itself."""
     deployment = site.deployment
     await site.watch.stop()
-    site.wrote = True
     deployment.enter(Phase.RELEASING)
     removed = await _remove(site, command)
     deployment.warn(removed.warnings)
