@@ -16,6 +16,7 @@ from activities.host import HostActivities
 from activities.kube import KubeActivities
 from activities.watch import WatchActivities
 from clients import cluster as kubernetes
+from clients.backend import LocalBackendHost
 from clients.credentials import WorkerSecrets
 from clients.image import PushedImages
 from clients.source import GitSources
@@ -74,8 +75,6 @@ async def _workers(client: Client, settings: WorkerSettings, environ: Mapping[st
             workers += [queues.kube(client, name, steps), queues.watch(client, name, watches)]
     if "host" in settings.roles:
         images = PushedImages(settings.docker_host, secrets, settings.state_dir)
-        from clients.backend import LocalBackendHost
-
         backends = LocalBackendHost(settings.state_dir, environ)
         workers.append(queues.host(client, settings.backend_host, HostActivities(GitSources(), images, backends)))
     return workers
