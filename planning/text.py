@@ -68,7 +68,13 @@ def scrub(text: str) -> str:
     return cleaned
 
 
-def one_line(text: str, limit: int = 400) -> str:
-    """Scrubbed and on one line of at most `limit` characters, the end cut off visibly."""
+def one_line(text: str, limit: int = 800) -> str:
+    """Scrubbed and on one line of at most `limit` characters; what is too long loses its middle.
+
+    Errors wrapped in errors, as kubelet's are, begin with the object and end with the cause.
+    """
     joined = " ".join(scrub(text).split())
-    return joined if len(joined) <= limit else joined[: limit - 1] + "…"
+    if len(joined) <= limit:
+        return joined
+    head = limit // 3
+    return joined[:head] + "…" + joined[len(joined) - (limit - head - 1) :]

@@ -91,6 +91,7 @@ def test_scrubbing_is_idempotent_and_total(anything: str) -> None:
 
 
 def test_one_line_is_short() -> None:
-    """Long evidence is cut visibly."""
+    """Long evidence keeps its beginning and, longer, its end, where the cause stands."""
     assert text.one_line("a\n  b\tc") == "a b c"
-    assert text.one_line("x" * 1000, limit=10) == "x" * 9 + "…"
+    assert text.one_line("image " + "x" * 1000 + " not found", limit=20) == "image …xxx not found"
+    assert len(text.one_line("x" * 1000, limit=10)) == 10
