@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,7 +73,7 @@ class ImageState:
         return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
     def _write(self, path: Path, text: str) -> None:
-        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.draft")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
         draft.replace(path)

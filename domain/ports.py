@@ -106,8 +106,19 @@ class BackendHost(Protocol):
         """The profile and the repository's absolute path; SettingsInvalid names file, line and field."""
         ...
 
-    def run(self, key: str, repo: str, step: Step, variables: Mapping[str, str], beat: Beat) -> StepStatus:
-        """Run a command, start a process, or await a condition; safe to call twice at once."""
+    def run(
+        self,
+        key: str,
+        repo: str,
+        step: Step,
+        variables: Mapping[str, str],
+        beat: Beat,
+        declared: Mapping[str, str | None] | None = None,
+    ) -> StepStatus:
+        """Run a command, start a process, or await a condition; safe to call twice at once.
+
+        `declared` are the profile's own variables with their defaults. What `beat` raises leaves the work running.
+        """
         ...
 
     def stop(self, key: str, names: list[str] | None = None) -> list[str]:
