@@ -49,10 +49,11 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
 def _strongest(evidence: Evidence) -> Diagnosis | None:
     total = len(evidence.pods) or int(live.spec(evidence.deployment).get("replicas") or 0)
     found: list[tuple[Manifest, Diagnosis]] = []
+    events = live.by_object(evidence.events)
     for pod in evidence.pods:
         finding = pod_findings.judge(
             pod,
-            live.events_of(evidence.events, pod),
+            events.get(live.uid(pod), []),
             now=evidence.now,
             blocked_by=len(evidence.leaving),
             surge_only=_needs_surge(evidence),

@@ -99,9 +99,12 @@ def elapsed(timestamp: str | None, now: float | None) -> float | None:
     return None if now is None or since is None else max(0.0, now - since)
 
 
-def events_of(events: list[Manifest], manifest: Manifest) -> list[Manifest]:
-    """The events about this object, oldest first as given."""
-    return [event for event in events if _about(event).get("uid") == uid(manifest) and uid(manifest)]
+def by_object(events: list[Manifest]) -> dict[str, list[Manifest]]:
+    """UID → the events about that object, in the order given."""
+    found: dict[str, list[Manifest]] = {}
+    for event in events:
+        found.setdefault(str(_about(event).get("uid") or ""), []).append(event)
+    return found
 
 
 def occurrences(event: Manifest) -> int:

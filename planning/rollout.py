@@ -42,8 +42,7 @@ def observe(
         return Observation(exists=False, pods=[_pod(pod) for pod in ours])
     wanted = Wanted(stage, image)
     newest = _newest(deployment, replica_sets, wanted)
-    current = [pod for pod in ours if _is_current(pod, newest, wanted)]
-    older = [pod for pod in ours if pod not in current and not live.finished(pod)]
+    current, older = _split(ours, newest, wanted)
     running = [pod for pod in current if not live.terminating(pod) and not live.finished(pod)]
     seen = Observation(
         exists=True,
@@ -106,6 +105,17 @@ def _newest(deployment: Manifest, replica_sets: list[Manifest], wanted: Wanted) 
 
 def _revision(replica_set: Manifest) -> str | None:
     return live.annotations(replica_set).get(live.REVISION)
+
+
+def _split(ours: list[Manifest], newest: Manifest | None, wanted: Wanted) -> tuple[list[Manifest], list[Manifest]]:
+    """The pods of the wanted release, and older ones that have not ended yet."""
+    current, older = [], []
+    for pod in ours:
+        if _is_current(pod, newest, wanted):
+            current.append(pod)
+        elif not live.finished(pod):
+            older.append(pod)
+    return current, older
 
 
 def _is_current(pod: Manifest, newest: Manifest | None, wanted: Wanted) -> bool:

@@ -3,7 +3,8 @@
 import pytest
 
 from domain.commands import ResetEndpoint
-from domain.spec import Endpoint
+from domain.errors import NoEffect
+from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from planning import endpoint
 
 GOOD_IPS = ["10.1.2.3", "192.168.0.1", "203.0.113.9", "8.8.8.8", "2001:db8::1", "fd12::7"]
@@ -75,3 +76,17 @@ def test_all_problems_at_once() -> None:
 def test_missing_parts_stay(command: ResetEndpoint, expected: Endpoint) -> None:
     """A reset changes only what it names."""
     assert endpoint.resolve(Endpoint(ip="10.0.0.1", port=7000), command) == expected
+
+
+def test_reset_without_effect_is_refused() -> None:
+    """Clients that were given an upstream of their own do not use the endpoint (R14)."""
+    image, coordinator = ImageTarget(repository="prover"), Endpoint(ip="10.0.0.1")
+    endpoint.require_effect(ClusterSpec(image=image, coordinator=coordinator))
+    with pytest.raises(NoEffect, match="http://c:1 by COORDINATOR_SERV"):
+        endpoint.require_effect(ClusterSpec(image=image, coordinator=coordinator, coordinator_serv="http://c:1"))
+
+
+@pytest.mark.parametrize(("given", "expected"), [("10.0.0.1", "10.0.0.1"), ("2001:DB8:0:0::1", "2001:db8::1")])
+def test_canonical_addresses(given: str, expected: str) -> None:
+    """One address has one spelling, so that writing it again changes nothing."""
+    assert endpoint.canonical(given) == expected
