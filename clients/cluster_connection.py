@@ -22,8 +22,8 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from clients.cluster_errors import Answer, Call, failure, nonsense, refusal
 from domain.errors import SettingsInvalid
 
-CONNECT_TIMEOUT = 5.0  # seconds
-READ_TIMEOUT = 10.0  # seconds without a byte; below every heartbeat timeout
+CONNECT_TIMEOUT = 3.0  # seconds
+READ_TIMEOUT = 6.0  # seconds without a byte; with the above still below every heartbeat timeout
 POOL_SIZE = 32  # idle connections kept; more are opened when needed
 UNAUTHORIZED = 401
 FIRST_ERROR_STATUS = 300

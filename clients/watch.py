@@ -24,7 +24,10 @@ class SharedWatches:
         self._cache = WatchCache(cluster.connection)
 
     async def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncGenerator[Observation, None]:
-        """The current observation and then each one that differs; a slow consumer gets the latest only."""
+        """The current observation and then each one that differs; a slow consumer gets the latest only.
+
+        Lost connections recover by themselves; Forbidden or CredentialsRejected when the API server says no for good.
+        """
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
         def notify() -> None:
@@ -35,6 +38,9 @@ class SharedWatches:
         last: Observation | None = None
         try:
             while True:
+                refusal = self._cache.refusal(namespace)
+                if refusal:
+                    raise refusal
                 seen = await self._observe(namespace, deploy_name, stage)
                 if seen is not None and seen != last:
                     last = seen

@@ -56,6 +56,10 @@ class WatchCache:
         """What is there now; None until the first list of it succeeded."""
         return self._feeds[kind].objects(namespace)
 
+    def refusal(self, namespace: str) -> ProverError | None:
+        """Why the namespace cannot be watched any more, when the API server says so again and again."""
+        return next((found for feed in self._feeds.values() if (found := feed.refusal(namespace))), None)
+
     def close(self) -> None:
         """End every watch and its thread."""
         for feed in self._feeds.values():
@@ -98,6 +102,11 @@ class _Feed:
             scope = self._scopes.get(namespace if self._divided else "")
         return scope.objects(namespace) if scope else None
 
+    def refusal(self, namespace: str) -> ProverError | None:
+        with self._lock:
+            scope = self._scopes.get(namespace if self._divided else "")
+        return scope.refusal if scope else None
+
     def close(self) -> None:
         with self._lock:
             ended = list(self._scopes.values())
@@ -139,6 +148,8 @@ class _Scope:
         self._forbidden = forbidden
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, Manifest]] | None = None
+        self._refusals = 0
+        self.refusal: ProverError | None = None
         self.stream = Stream(connection, collection(kind, namespace), self, selectors=KINDS[kind])
 
     def objects(self, namespace: str) -> list[Manifest] | None:
@@ -151,6 +162,7 @@ class _Scope:
             fresh.setdefault(found["metadata"]["namespace"], {})[found["metadata"]["name"]] = _slim(found)
         with self._lock:
             before, self._known = self._known, fresh
+            self._refusals, self.refusal = 0, None
         # a namespace without any object hears its first list too
         self._tell(None if before is None else {*before, *fresh})
 
@@ -168,6 +180,12 @@ class _Scope:
     def refused(self, error: ProverError) -> None:
         if self._forbidden and isinstance(error, Forbidden):
             self._forbidden()
+            return
+        self._refusals += 1
+        # one refusal in a long watch may be a token at the moment of its renewal
+        if self._known is None or self._refusals > 1:
+            self.refusal = error
+            self._tell(None)
 
 
 def _slim(found: Manifest) -> Manifest:

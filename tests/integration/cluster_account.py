@@ -1,5 +1,8 @@
-"""Namespaces and service accounts on the world's cluster, for tests that act with little right."""
+"""Service accounts with little right, small objects and patience, for tests on the world's cluster."""
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -8,6 +11,7 @@ from clients.cluster import KubernetesCluster
 from clients.cluster_errors import Call
 from domain.ports import Manifest
 
+PATIENCE = 20.0  # seconds that a condition may take on a busy machine
 RBAC = "rbac.authorization.k8s.io"
 
 
@@ -42,3 +46,24 @@ def account_kubeconfig(
     file = folder / f"{name}.kubeconfig"
     file.write_text(yaml.safe_dump(content))
     return str(file)
+
+
+def config_map(namespace: str, **data: str) -> Manifest:
+    """A small object to play with."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "toy", "namespace": namespace},
+        "data": data,
+    }
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Whether the condition comes true within PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.05)
+    return True

@@ -1,29 +1,22 @@
 """The Kubernetes client against a real API server: what it writes, refuses, hears, and how it words failures."""
 
 import itertools
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 import yaml
 
 from clients.cluster import KubernetesCluster, connect
-from clients.cluster_connection import Connection, configuration
-from clients.cluster_errors import Answer, Call, refusal
+from clients.cluster_errors import Call
 from clients.cluster_paths import collection
-from clients.cluster_stream import Stream
 from domain.errors import ApplyConflict, CredentialsRejected, Forbidden, ObjectRejected, ProverError, Unavailable
 from domain.ports import Manifest
 from domain.rights import Right
-from tests.integration.cluster_account import account_kubeconfig, limited_account
-
-PATIENCE = 20.0  # seconds that a condition may take on a busy machine
+from tests.integration.cluster_account import account_kubeconfig, config_map, limited_account, until
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +36,6 @@ def namespace(cluster: KubernetesCluster) -> Iterator[str]:
     cluster.delete("Namespace", name, "")
 
 
-def config_map(namespace: str, **data: str) -> Manifest:
-    """A small object to play with."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "toy", "namespace": namespace},
-        "data": data,
-    }
-
-
 def deployment(namespace: str, selector: str = "toy", replicas: int = 0) -> Manifest:
     """A Deployment without pods."""
     template = {
@@ -65,17 +48,6 @@ def deployment(namespace: str, selector: str = "toy", replicas: int = 0) -> Mani
         "metadata": {"name": "toy", "namespace": namespace},
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": selector}}, "template": template},
     }
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    """Whether the condition comes true within PATIENCE."""
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.05)
-    return True
 
 
 def test_the_fence_names_the_cluster(cluster: KubernetesCluster) -> None:
@@ -256,106 +228,3 @@ def _quiet(changes: Iterator[None]) -> float:
     began = time.monotonic()
     next(changes)
     return time.monotonic() - began
-
-
-def _let_pass(seconds: float) -> None:
-    """The time itself is the condition here: the server or the silence limit ends the watch in it."""
-    over = time.monotonic() + seconds
-    assert until(lambda: time.monotonic() > over)
-
-
-def _heard(heard: "Recorder", name: str) -> bool:
-    return heard.names.get(name) == "ADDED"
-
-
-class Recorder:
-    """A sink that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.lists = 0
-        self.names: dict[str, str] = {}
-
-    def replaced(self, objects: list[Manifest]) -> None:
-        """Count lists."""
-        self.lists += 1
-        self.names = {found["metadata"]["name"]: "LISTED" for found in objects}
-
-    def changed(self, change: str, found: Manifest) -> None:
-        """Keep the last change by name."""
-        self.names[found["metadata"]["name"]] = change
-
-    def refused(self, error: ProverError) -> None:
-        """Not expected here."""
-        raise AssertionError(error)
-
-
-def test_a_watch_that_the_server_closes_goes_on_without_a_list(cluster: KubernetesCluster, namespace: str) -> None:
-    """Closed every second: changes are still heard, from the version where it stopped."""
-    heard = Recorder()
-    stream = Stream(cluster.connection, collection("ConfigMap", namespace), heard, server_timeout=1)
-    stream.start()
-    for name in ("1", "2", "3"):
-        _let_pass(1.2)
-        cluster.apply(config_map(namespace) | {"metadata": {"name": name, "namespace": namespace}})
-        assert until(partial(_heard, heard, name))
-    stream.close()
-    assert (heard.lists, stream.alive) == (1, False)
-
-
-def test_a_watch_that_falls_silent_is_replaced(cluster: KubernetesCluster, namespace: str) -> None:
-    """No byte for the time allowed means a dead connection; the next one hears what happened."""
-    heard = Recorder()
-    stream = Stream(cluster.connection, collection("ConfigMap", namespace), heard, silence=0.5)
-    stream.start()
-    _let_pass(1.5)
-    cluster.apply(config_map(namespace))
-    assert until(lambda: heard.names.get("toy") == "ADDED")
-    stream.close()
-
-
-class Expired:
-    """A response as the API server gives it when the version is compacted: an ERROR event inside a 200."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version: 1 (9)"}
-        yield json.dumps({"type": "ERROR", "object": status}).encode()
-
-    def shutdown(self) -> None:
-        """Nothing to wake."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class Forgetful(Connection):
-    """Its first watch is too old, in one of the two ways that the API server says so."""
-
-    def __init__(self, world: dict[str, str], *, by_event: bool) -> None:
-        super().__init__(lambda: configuration("default", {}, world["KUBECONFIG"]))
-        self._by_event = by_event
-        self._asked = 0
-
-    def stream(self, call: Call, path: str, query: Mapping[str, str], *, read_timeout: float) -> Any:
-        """As Connection.stream, except for the first time."""
-        self._asked += 1
-        if self._asked > 1:
-            return super().stream(call, path, query, read_timeout=read_timeout)
-        if self._by_event:
-            return Expired()
-        raise refusal(call, Answer(410, {}, b'{"message": "too old resource version"}'))
-
-
-@pytest.mark.parametrize("by_event", [True, False])
-def test_a_watch_too_old_lists_again(
-    world: dict[str, str], cluster: KubernetesCluster, namespace: str, *, by_event: bool
-) -> None:
-    """410 Gone: the list makes up for what was missed, and the watch goes on from there."""
-    heard = Recorder()
-    connection = Forgetful(world, by_event=by_event)
-    stream = Stream(connection, collection("ConfigMap", namespace), heard)
-    stream.start()
-    assert until(lambda: heard.lists == 2)
-    cluster.apply(config_map(namespace))
-    assert until(lambda: heard.names.get("toy") == "ADDED")
-    stream.close()
-    connection.close()

@@ -11,6 +11,7 @@ import pytest
 from clients.cluster import KubernetesCluster, connect
 from clients.watch import SharedWatches
 from domain import names
+from domain.errors import Forbidden
 from domain.ports import Manifest
 from domain.status import Observation
 from tests.integration.cluster_account import account_kubeconfig, limited_account
@@ -114,3 +115,16 @@ async def test_a_slow_consumer_gets_the_latest(cluster: KubernetesCluster, names
     assert seen.pods == []
     await stream.aclose()
     await asyncio.to_thread(watches.close)
+
+
+async def test_rights_that_are_not_there_are_named(
+    cluster: KubernetesCluster, world: dict[str, str], namespaces: list[str], tmp_path: Path
+) -> None:
+    """Instead of a watch that silently never says anything."""
+    limited_account(cluster, namespaces[0], [{"apiGroups": [""], "resources": ["pods"], "verbs": READ}])
+    limited = connect("default", {}, account_kubeconfig(cluster, world, namespaces[0], "limited", tmp_path))
+    watches = SharedWatches(limited)
+    with pytest.raises(Forbidden, match=r"may not list (deployments|replicasets).apps in namespace"):
+        await anext(watches.observations(namespaces[0], "client", "abc"))
+    await asyncio.to_thread(watches.close)
+    limited.close()

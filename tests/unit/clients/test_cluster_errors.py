@@ -67,8 +67,8 @@ def test_each_answer_has_its_code(status: int, message: str, code: str, kind: ty
     [
         (
             (
-                'deployments.apps "d" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "deployments" '
-                'in API group "apps" in the namespace "provers"'
+                'deployments.apps "d" is forbidden: User "system:serviceaccount:a:b" cannot patch resource '
+                '"deployments" in API group "apps" in the namespace "provers"'
             ),
             "system:serviceaccount:a:b may not patch deployments.apps in namespace provers",
             "proverctl rbac -n provers",
