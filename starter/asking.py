@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -16,13 +15,14 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
 
+from connection import search
 from domain import names
 from domain.commands import Receipt, Upgrade
 from domain.spec import ClusterSpec
 from domain.state import ClusterInput
 from starter import exits, output, verdict
 from starter.invocation import Invocation
-from starter.session import RPC, identity
+from starter.session import identity
 from workflows.cluster import ProverClusterWorkflow
 
 Request = TypeVar("Request")
@@ -36,7 +36,7 @@ UNHEARD = 10.0  # seconds without an answer after which the user is told
 async def start_or_ask(client: Client, spec: ClusterSpec, update: Update[Request], request: Request) -> Receipt:
     """Update-with-start: exactly one deployment a namespace, however many ask at once."""
     command_id = new_id(type(request).__name__)
-    known = await attributes_known(client)
+    known = await search.registered(client)
     is_deploy = isinstance(request, Upgrade)
 
     def send() -> Awaitable[Receipt]:
@@ -104,16 +104,6 @@ def details(spec: ClusterSpec) -> str:
         "asked by": identity(),
     }
     return "\n".join(f"- **{name}**: `{value}`" for name, value in rows.items())
-
-
-async def attributes_known(client: Client) -> bool:
-    """Whether the server knows our search attributes; upserting unknown ones would hang the workflow."""
-    request = ListSearchAttributesRequest(namespace=client.namespace)
-    try:
-        answer = await client.operator_service.list_search_attributes(request, timeout=RPC)
-    except RPCError:
-        return False  # not allowed to ask: then it must go without
-    return {names.SEARCH_STAGE, names.SEARCH_PHASE, names.SEARCH_NAMESPACE} <= set(answer.custom_attributes)
 
 
 async def _answered(send: Callable[[], Awaitable[Receipt]]) -> Receipt:
