@@ -1,5 +1,6 @@
 """One JSON object a line on stderr, so that people and machines can read what a worker did."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -24,10 +25,16 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+def _matters(record: logging.LogRecord) -> bool:
+    """A watch is cancelled at each return to serving: the SDK logs that as a failure, with a traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 def to_stderr(level: int = logging.INFO) -> None:
     """Send everything of this process there; libraries that print bodies of requests only warn."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    handler.addFilter(_matters)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("urllib3", "kubernetes", "docker", "git"):
         logging.getLogger(name).setLevel(logging.WARNING)

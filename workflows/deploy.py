@@ -26,8 +26,9 @@ async def deploy(site: Site, command: Command) -> Result:
     source, profile_name, circuit_dir = await _prepare(site, spec)
     notes: list[str] = []
     if spec.backend_mode is not BackendMode.NONE:
+        was_simulated = site.deployment.backend and site.deployment.simulated
         report = await _bring_up_backend(site, spec, profile_name, command.id)
-        notes = _stopped_steps(report)
+        notes = _news(report, began=not was_simulated and site.deployment.simulated)
         source = await _read_source(site, spec)  # again: the set-up may have pulled new commits
     release = await _make_release(site, spec, source, circuit_dir)
     deployment = site.deployment
@@ -98,9 +99,13 @@ async def _bring_up_backend(site: Site, spec: ClusterSpec, profile_name: str, re
     return report
 
 
-def _stopped_steps(report: BackendReport) -> list[str]:
-    stopped = [step.name for step in report.steps if step.state is StepState.STOPPED and step.detail]
-    return [f"stopped {name}, for nothing is simulated now" for name in stopped]
+def _news(report: BackendReport, *, began: bool) -> list[str]:
+    """What changed beside the clients; a stopped step with a detail did not run anyway."""
+    stopped = [step.name for step in report.steps if step.state is StepState.STOPPED and not step.detail]
+    return [
+        *(f"stopped {name}, for nothing is simulated now" for name in stopped),
+        *(["simulated data is produced now"] if began else []),
+    ]
 
 
 async def _make_release(site: Site, spec: ClusterSpec, source: Source, circuit_dir: str) -> Release:

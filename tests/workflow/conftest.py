@@ -215,7 +215,7 @@ class HostFakes:
         ran = request.step.name in self.world.processes
         self.world.processes = [name for name in self.world.processes if name != request.step.name]
         return StepStatus(
-            name=request.step.name, kind="process", state=StepState.STOPPED, detail="stopped" if ran else ""
+            name=request.step.name, kind="process", state=StepState.STOPPED, detail="" if ran else "did not run"
         )
 
     @activity.defn
