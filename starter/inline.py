@@ -1,6 +1,7 @@
 """The only module that knows the worker: `proverctl worker`, and `--inline` for the time a command waits."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,8 @@ from worker.main import run, running
 async def inline_worker(client: Client, environ: Mapping[str, str]) -> AsyncIterator[None]:
     """All roles, until the command ends; what it began is taken up by the next worker."""
     output.note("running a worker in this process (--inline)")
+    # What fails is shown by the deployment's status; the SDK would add a traceback for each attempt.
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)
     async with running(client, environ):
         yield
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import getpass
+import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from connection.client import connect
@@ -72,6 +75,7 @@ def run(invocation: Invocation, story: Coroutine[None, None, T]) -> T:
 @asynccontextmanager
 async def session(invocation: Invocation, needed: Sequence[Queue] = ()) -> AsyncIterator[Client]:
     """A connected client; with `needed` queues somebody polls each, if need be a worker in this process."""
+    quiet_core()
     client = await connect(invocation.values, identity=identity())
     if invocation.inline and needed:
         from starter.inline import inline_worker  # noqa: PLC0415 - the worker is heavy and seldom wanted here
@@ -82,6 +86,14 @@ async def session(invocation: Invocation, needed: Sequence[Queue] = ()) -> Async
         return
     await require_pollers(client, needed)
     yield client
+
+
+@cache
+def quiet_core() -> None:
+    """The SDK's native core logs to stdout by itself, where our data goes: hand its log to Python's, on stderr."""
+    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    telemetry = TelemetryConfig(logging=LoggingConfig(filter=TelemetryFilter("ERROR", "ERROR"), forwarding=forwarding))
+    Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
 
 
 async def require_pollers(client: Client, needed: Sequence[Queue]) -> None:

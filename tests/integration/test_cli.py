@@ -1,6 +1,7 @@
 """`proverctl` as a subprocess against the real Temporal server, without a worker and with workers on fakes."""
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -71,6 +72,51 @@ class Cli:
     async def __call__(self, *arguments: str, **extra: str) -> Done:
         """Run it."""
         return await self.end(await self.begin(*arguments, **extra))
+
+
+class Wire:
+    """A relay between proverctl and Temporal that can be cut and mended."""
+
+    def __init__(self, address: str) -> None:
+        """`address` of the server."""
+        self._target = address.rpartition(":")[::2]
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+
+    async def mend(self) -> str:
+        """Serve; the address stays the same."""
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return f"127.0.0.1:{self._port}"
+
+    async def cut(self) -> None:
+        """Break every connection and accept no new one."""
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(*self._target)
+        self._writers |= {writer, there[1]}
+        await asyncio.gather(self._pump(reader, there[1]), self._pump(there[0], writer))
+
+    @staticmethod
+    async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+async def _said(process: asyncio.subprocess.Process, words: bytes) -> None:
+    """Wait until a process says something on stderr."""
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE):
+        while words not in await process.stderr.readline():
+            assert not process.stderr.at_eof(), "it ended without saying so"
 
 
 async def _namespace(world: Mapping[str, str]) -> str:
@@ -302,17 +348,37 @@ async def test_an_interrupt_is_130_and_the_deployment_goes_on(cli: Cli, deployed
     """Ctrl-C ends the waiting only."""
     deployed.world.faults["await_rollout"].append(deployed.world.hold)
     process = await cli.begin("deploy", *deployed.here)
-    assert process.stderr is not None
-    said = b""
-    async with asyncio.timeout(PATIENCE):
-        while b"rolling-out" not in said:
-            said += await process.stderr.readline()
+    await _said(process, b"rolling-out")
     process.send_signal(signal.SIGINT)
     done = await cli.end(process)
     assert done.code == 130
     assert "goes on" in done.err
     deployed.world.held.set()
     assert (await cli("deploy", *deployed.here)).code == 0
+
+
+async def test_an_outage_of_temporal_is_waited_for(cli: Cli, deployed: Deployed, world: dict[str, str]) -> None:
+    """The deployment goes on meanwhile; the CLI says that it reconnects, and ends with the outcome."""
+    wire = Wire(world["TEMPORAL_ADDRESS"])
+    address = await wire.mend()
+    deployed.world.faults["await_rollout"].append(deployed.world.hold)
+    process = await cli.begin("deploy", *deployed.here, TEMPORAL_ADDRESS=address)
+    await _said(process, b"rolling-out")
+    await wire.cut()
+    await _said(process, b"Temporal does not answer; reconnecting")
+    deployed.world.held.set()
+    await wire.mend()
+    done = await cli.end(process)
+    await wire.cut()
+    assert done.code == 0, done.err
+    assert "deploy: done" in done.err
+
+
+async def test_inline_runs_a_worker_and_keeps_stdout_clean(cli: Cli, world: dict[str, str]) -> None:
+    """The real worker, which reads the real cluster; its logs are not data."""
+    done = await cli("nodes", "--inline", "-o", "json", KUBECONFIG=world["KUBECONFIG"])
+    assert done.code == 0, done.err
+    assert len(json.loads(done.out)["nodes"]) >= 2
 
 
 async def test_no_wait_returns_the_receipt(cli: Cli, deployed: Deployed) -> None:
