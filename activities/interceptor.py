@@ -29,8 +29,9 @@ class _Translating(ActivityInboundInterceptor):
         except (asyncio.CancelledError, CancelledError, FailureError):
             raise  # Temporal's own: a cancellation, or a failure that an activity shaped by hand
         except Exception as error:  # noqa: BLE001 - the one place where every error passes
-            # `from None`: a library's exception in the chain would carry its text unscrubbed into history
-            raise translated(error) from None
+            # `from None`: a library's exception in the chain would carry its text unscrubbed into history;
+            # its stack, which holds no values, goes along
+            raise translated(error).with_traceback(error.__traceback__) from None
 
 
 def translated(error: Exception) -> ApplicationError:

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +24,7 @@ from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.status import Release
 from domain.steps import ApplyRequest, NodesRequest, RolloutRequest, TargetRequest
 from planning import rbac
-from tests.integration.cluster_account import account_kubeconfig
+from tests.integration.cluster_account import account_kubeconfig, until
 
 LOGIN = {"IMAGE_AUTH_USER": "prover", "IMAGE_AUTH_PASSWORD": "canary-hunter2"}
 # Events and their like come and go by themselves, and review kinds cannot be listed.
@@ -152,16 +150,6 @@ def _namespaced_kinds(admin: KubernetesCluster) -> Iterator[tuple[str, str]]:
             full = f"{kind['name']}.{group}" if group else kind["name"]
             if kind["namespaced"] and "list" in kind["verbs"] and full not in PASSING:
                 yield root, kind["name"]
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    """Whether the condition comes true within 30 s."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        threading.Event().wait(0.1)
-    return True
 
 
 @pytest.mark.parametrize("optional", [True, False])

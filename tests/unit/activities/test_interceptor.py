@@ -1,8 +1,15 @@
 """The translation of domain errors into Temporal failures."""
 
+import asyncio
+import traceback
 from datetime import timedelta
+from typing import Any
 
-from activities.interceptor import translated
+import pytest
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
+
+from activities.interceptor import ErrorTranslation, translated
 from domain.errors import Forbidden, Unavailable
 
 
@@ -34,3 +41,39 @@ def test_an_unexpected_error_keeps_its_type_and_loses_its_secrets() -> None:
     failure = translated(ValueError("cannot open postgres://user:hunter2@db/x"))
     assert (failure.type, failure.non_retryable) == ("ValueError", False)
     assert "hunter2" not in str(failure)
+
+
+class Failing(ActivityInboundInterceptor):
+    """The end of the chain: an activity that fails."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002, ARG002 - the SDK's name
+        """Fail."""
+        raise self.error
+
+
+async def _outcome(error: BaseException) -> BaseException:
+    chain = ErrorTranslation().intercept_activity(Failing(error))
+    try:
+        await chain.execute_activity(ExecuteActivityInput(fn=print, args=[], executor=None, headers={}))
+    except BaseException as caught:  # noqa: BLE001 - cancellation is one of the cases
+        return caught
+    raise AssertionError("it should have failed")
+
+
+async def test_the_library_error_behind_a_domain_error_stays_out_of_history() -> None:
+    """Its text may hold secrets; the place where it happened is kept."""
+    error = Unavailable("cannot connect")
+    error.__cause__ = ValueError("postgres://user:hunter2@db")
+    found = await _outcome(error)
+    assert isinstance(found, ApplicationError)
+    assert (found.__cause__, found.__suppress_context__) == (None, True)
+    assert [frame.name for frame in traceback.extract_tb(found.__traceback__)][-1] == "execute_activity"
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), CancelledError("stop"), ApplicationError("by hand")])
+async def test_what_is_temporals_own_passes_untouched(error: BaseException) -> None:
+    """A cancellation must stay one."""
+    assert await _outcome(error) is error
