@@ -59,7 +59,10 @@ class Rollout:
             self._beat(progress(seen))
             if not seen.exists:
                 return seen.model_copy(update={"diagnosis": _deleted(self._request)})
-            if self._ended(seen):
+            if seen.complete and seen.wanted != self._request.replicas:
+                drifted = _drifted(self._request, seen)
+                return seen.model_copy(update={"complete": False, "diagnosis": drifted})
+            if seen.complete or (seen.diagnosis is not None and seen.diagnosis.severity in HOPELESS):
                 return seen
         raise worker_stopping("waiting for a rollout")
 
@@ -77,11 +80,6 @@ class Rollout:
         self._lost_at = None
         return found
 
-    def _ended(self, seen: Observation) -> bool:
-        if seen.complete and seen.wanted == self._request.replicas:
-            return True
-        return seen.diagnosis is not None and seen.diagnosis.severity in HOPELESS
-
 
 def progress(seen: Observation) -> str:
     """One line for the heartbeat, e.g. `1 of 2 clients ready; IMAGE_NOT_FOUND: …`."""
@@ -96,5 +94,16 @@ def _deleted(request: RolloutRequest) -> Diagnosis:
         on=f"Deployment {names.DEPLOYMENT} in namespace {request.spec.namespace}",
         because="somebody deleted it after it was applied",
         do="run the deploy again",
+        severity=Severity.NEEDS_HUMAN,
+    )
+
+
+def _drifted(request: RolloutRequest, seen: Observation) -> Diagnosis:
+    return Diagnosis(
+        code="DRIFT",
+        what=f"the Deployment wants {seen.wanted} clients, and we applied {request.replicas}",
+        on=f"Deployment {names.DEPLOYMENT} in namespace {request.spec.namespace}",
+        because="another writer changed spec.replicas after us",
+        do=f"stop it (an autoscaler, kubectl scale?), then run: proverctl scale {request.replicas}",
         severity=Severity.NEEDS_HUMAN,
     )

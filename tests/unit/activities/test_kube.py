@@ -1,96 +1,20 @@
 """The activities of one cluster: refused before anything is written, idempotent, and only ever touching our own."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import pytest
-from temporalio.testing import ActivityEnvironment
 
-from activities.kube import KubeActivities
-from clients.credentials import RegistryLogin
 from domain import names
-from domain.diagnosis import Severity
 from domain.errors import (
     Forbidden,
     ObjectRejected,
     OwnedByAnother,
     Refused,
     SettingsInvalid,
-    Unavailable,
     WrongCluster,
 )
-from domain.ports import Manifest
 from domain.rights import Right
-from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
-from domain.status import Release
-from domain.steps import ApplyRequest, NodesRequest, RolloutRequest, TargetRequest
-from tests.unit.activities.fake_cluster import FakeCluster
-
-NS = "provers"
-ID = names.deployment_id("default", NS)
-OWNER = f"temporal/default/{ID}"
-IMAGE = f"registry:5000/prover:client-abc@sha256:{'a' * 64}"
-
-
-class FakeSecrets:
-    """Gives one login to every reference."""
-
-    def login(self, ref: SecretRef | None, host: str) -> RegistryLogin | None:  # noqa: ARG002 - one for all hosts
-        """Anonymous without a reference."""
-        return RegistryLogin("user", "hunter2") if ref else None
-
-
-def make_spec(**changes: Any) -> ClusterSpec:
-    """A spec of two clients."""
-    image = ImageTarget(repository="prover", push_host="registry:5000", pull_host="registry:5000")
-    return ClusterSpec(namespace=NS, coordinator=Endpoint(ip="10.0.0.9"), image=image).model_copy(update=changes)
-
-
-def with_login(spec: ClusterSpec) -> ClusterSpec:
-    """The same with credentials for pulling."""
-    image = spec.image.model_copy(update={"pull_auth": SecretRef(ref="env:IMAGE_AUTH")})
-    return spec.model_copy(update={"image": image})
-
-
-class Room:
-    """Activities over a fake cluster that has the namespace, and calls to them."""
-
-    def __init__(self) -> None:
-        self.cluster = FakeCluster()
-        self.cluster.put("Namespace", NS)
-        self.activities = KubeActivities({"default": self.cluster}, FakeSecrets(), "temporal/default")
-        self.beats: list[str] = []
-
-    def run(self, activity: Callable[[Any], Any], request: Any) -> Any:
-        """As the worker runs it."""
-        environment = ActivityEnvironment()
-        environment.on_heartbeat = lambda *details: self.beats.append(str(details[0]))
-        return environment.run(activity, request)
-
-    def inspect(self, spec: ClusterSpec | None = None, uid: str = "") -> Any:
-        """inspect_target."""
-        request = TargetRequest(spec=spec or make_spec(), deployment_id=ID, cluster_uid=uid)
-        return self.run(self.activities.inspect_target, request)
-
-    def apply(self, spec: ClusterSpec | None = None, uid: str = "uid-1@ca-1", stage: str = "abc") -> Any:
-        """apply_release."""
-        release = Release(stage=stage, image=IMAGE)
-        spec = spec or make_spec()
-        request = ApplyRequest(spec=spec, release=release, deployment_id=ID, cluster_uid=uid, image_user="1000")
-        return self.run(self.activities.apply_release, request)
-
-    def remove(self, spec: ClusterSpec | None = None) -> Any:
-        """remove_release."""
-        request = TargetRequest(spec=spec or make_spec(), deployment_id=ID, cluster_uid="uid-1@ca-1")
-        return self.run(self.activities.remove_release, request)
-
-    def await_rollout(self, replicas: int = 0) -> Any:
-        """await_rollout of a release with this many clients."""
-        release = Release(stage="abc", image=IMAGE)
-        request = RolloutRequest(spec=make_spec(), release=release, generation=1, replicas=replicas)
-        self.beats.clear()
-        return self.run(self.activities.await_rollout, request)
+from domain.spec import Endpoint
+from domain.steps import NodesRequest
+from tests.unit.activities.kube_room import NS, OWNER, Room, make_spec, with_login
 
 
 @pytest.fixture
@@ -252,105 +176,6 @@ def test_old_endpoints_beside_our_slice_are_removed(room: Room) -> None:
     room.inspect()
     room.apply()
     assert ("Endpoints", NS, names.COORDINATOR_SERVICE) not in room.cluster.objects
-
-
-def test_removal_takes_ours_and_leaves_the_rest(room: Room) -> None:
-    """Nothing of ours is left; what others made stays, and is said."""
-    room.cluster.put("ConfigMap", "theirs", NS)
-    before = room.cluster.names(NS)
-    room.apply(with_login(make_spec()))
-    room.cluster.put("ConfigMap", names.HISTORY_CONFIG_MAP, NS)
-    removed = room.remove()
-    assert room.cluster.names(NS) == before | {f"ConfigMap/{names.HISTORY_CONFIG_MAP}"}
-    assert removed.objects[0] == "Deployment/prover-cli-t"
-    assert [names.HISTORY_CONFIG_MAP in warning for warning in removed.warnings] == [True]
-    assert "annotations" not in room.cluster.objects["Namespace", "", NS]["metadata"]
-
-
-def test_removal_twice_is_fine(room: Room) -> None:
-    """A second worker finds nothing left to do."""
-    room.apply()
-    room.remove()
-    room.cluster.writes.clear()
-    assert (room.remove().objects, room.cluster.writes) == ([], [])
-
-
-def test_removal_waits_for_the_last_pod(room: Room) -> None:
-    """And says what it waits for."""
-    room.apply()
-    owners = [{"kind": "ReplicaSet", "name": "prover-cli-t-5", "uid": "rs", "controller": True}]
-    room.cluster.put("Pod", "prover-cli-t-5-a", NS, ownerReferences=owners)
-    room.cluster.steps = [lambda: None, partial(room.cluster.drop, "Pod", "prover-cli-t-5-a", NS)]
-    room.remove()
-    assert room.beats[-1] == "waiting until 1 are gone: Pod/prover-cli-t-5-a"
-    assert room.cluster.steps == []
-
-
-def test_a_pod_that_never_ends_is_named(room: Room) -> None:
-    """Its finalizer or its node holds it; we go on trying."""
-    room.apply()
-    owners = [{"kind": "ReplicaSet", "name": "prover-cli-t-5", "uid": "rs", "controller": True}]
-    room.cluster.put(
-        "Pod", "p", NS, ownerReferences=owners, deletionTimestamp="2020-01-01T00:00:00Z", spec={"nodeName": "n"}
-    )
-    with pytest.raises(Unavailable, match=r"TERMINATING_STUCK.*on Pod p on node n"):
-        room.remove()
-
-
-def test_removal_of_a_namespace_that_is_gone(room: Room) -> None:
-    """It is not created again for the sake of its annotations."""
-    room.apply()
-    room.cluster.objects.clear()
-    room.remove()
-    assert room.cluster.objects == {}
-
-
-def _finish(deployment: Manifest) -> None:
-    deployment["status"] = {"observedGeneration": deployment["metadata"]["generation"], "replicas": 0}
-
-
-def test_a_rollout_is_awaited_until_complete(room: Room) -> None:
-    """Zero clients are legal, and done when the controller has seen it."""
-    room.apply(make_spec(replicas=0))
-    deployment = room.cluster.objects["Deployment", NS, names.DEPLOYMENT]
-    deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "1"
-    owner = [{"kind": "Deployment", "name": names.DEPLOYMENT, "uid": deployment["metadata"]["uid"], "controller": True}]
-    room.cluster.put(
-        "ReplicaSet",
-        "prover-cli-t-5",
-        NS,
-        annotations={"deployment.kubernetes.io/revision": "1"},
-        ownerReferences=owner,
-        spec={"replicas": 0, "template": deployment["spec"]["template"]},
-    )
-    room.cluster.steps = [lambda: None, lambda: _finish(deployment)]
-    seen = room.await_rollout()
-    assert (seen.complete, room.cluster.steps) == (True, [])
-    assert room.beats[0].startswith("0 of 0 clients ready")
-
-
-def test_an_api_outage_does_not_fail_the_wait(room: Room) -> None:
-    """CONTROL_PLANE_DOWN: the rollout goes on without us, so the wait does too."""
-    room.apply(make_spec(replicas=0))
-    room.cluster.failing = [Unavailable("down", because="the connection broke")]
-    room.cluster.steps = [partial(room.cluster.drop, "Deployment", names.DEPLOYMENT, NS)]
-    seen = room.await_rollout()
-    assert room.beats[0] == "waiting for the Kubernetes API: the connection broke"
-    assert seen.exists is False
-
-
-def test_a_deployment_that_somebody_deleted_ends_the_wait(room: Room) -> None:
-    """A person has to decide; nothing is created behind their back."""
-    seen = room.await_rollout()
-    assert seen.diagnosis is not None
-    assert (seen.diagnosis.code, seen.diagnosis.severity) == ("DELETED", Severity.NEEDS_HUMAN)
-
-
-def test_a_worker_that_stops_hands_the_wait_over(room: Room) -> None:
-    """The unfinished wait is no result."""
-    room.apply()
-    with pytest.raises(Unavailable, match="WORKER_STOPPING"):
-        room.await_rollout(replicas=2)
 
 
 def test_nodes_without_the_right_to_read_pods(room: Room) -> None:

@@ -1,0 +1,133 @@
+"""Removal and the wait for a rollout: only our own, until the last pod, and never for ever without a word."""
+
+from functools import partial
+
+import pytest
+
+from domain import names
+from domain.diagnosis import Severity
+from domain.errors import (
+    Unavailable,
+)
+from domain.ports import Manifest
+from tests.unit.activities.kube_room import NS, Room, make_spec, with_login
+
+
+@pytest.fixture
+def room() -> Room:
+    """A fresh cluster."""
+    return Room()
+
+
+def test_removal_takes_ours_and_leaves_the_rest(room: Room) -> None:
+    """Nothing of ours is left; what others made stays, and is said."""
+    room.cluster.put("ConfigMap", "theirs", NS)
+    before = room.cluster.names(NS)
+    room.apply(with_login(make_spec()))
+    room.cluster.put("ConfigMap", names.HISTORY_CONFIG_MAP, NS)
+    removed = room.remove()
+    assert room.cluster.names(NS) == before | {f"ConfigMap/{names.HISTORY_CONFIG_MAP}"}
+    assert removed.objects[0] == "Deployment/prover-cli-t"
+    assert [names.HISTORY_CONFIG_MAP in warning for warning in removed.warnings] == [True]
+    assert "annotations" not in room.cluster.objects["Namespace", "", NS]["metadata"]
+
+
+def test_removal_twice_is_fine(room: Room) -> None:
+    """A second worker finds nothing left to do."""
+    room.apply()
+    room.remove()
+    room.cluster.writes.clear()
+    assert (room.remove().objects, room.cluster.writes) == ([], [])
+
+
+def test_removal_waits_for_the_last_pod(room: Room) -> None:
+    """And says what it waits for."""
+    room.apply()
+    owners = [{"kind": "ReplicaSet", "name": "prover-cli-t-5", "uid": "rs", "controller": True}]
+    room.cluster.put("Pod", "prover-cli-t-5-a", NS, ownerReferences=owners)
+    room.cluster.steps = [lambda: None, partial(room.cluster.drop, "Pod", "prover-cli-t-5-a", NS)]
+    room.remove()
+    assert room.beats[-1] == "waiting until 1 are gone: Pod/prover-cli-t-5-a"
+    assert room.cluster.steps == []
+
+
+def test_a_pod_that_never_ends_is_named(room: Room) -> None:
+    """Its finalizer or its node holds it; we go on trying."""
+    room.apply()
+    owners = [{"kind": "ReplicaSet", "name": "prover-cli-t-5", "uid": "rs", "controller": True}]
+    room.cluster.put(
+        "Pod", "p", NS, ownerReferences=owners, deletionTimestamp="2020-01-01T00:00:00Z", spec={"nodeName": "n"}
+    )
+    with pytest.raises(Unavailable, match=r"TERMINATING_STUCK.*on Pod p on node n"):
+        room.remove()
+
+
+def test_removal_of_a_namespace_that_is_gone(room: Room) -> None:
+    """It is not created again for the sake of its annotations."""
+    room.apply()
+    room.cluster.objects.clear()
+    room.remove()
+    assert room.cluster.objects == {}
+
+
+def _finish(deployment: Manifest) -> None:
+    deployment["status"] = {"observedGeneration": deployment["metadata"]["generation"], "replicas": 0}
+
+
+def _controlled(room: Room) -> Manifest:
+    """A Deployment of no clients with its ReplicaSet; the live object."""
+    room.apply(make_spec(replicas=0))
+    deployment = room.cluster.objects["Deployment", NS, names.DEPLOYMENT]
+    deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "1"
+    owner = [{"kind": "Deployment", "name": names.DEPLOYMENT, "uid": deployment["metadata"]["uid"], "controller": True}]
+    room.cluster.put(
+        "ReplicaSet",
+        "prover-cli-t-5",
+        NS,
+        annotations={"deployment.kubernetes.io/revision": "1"},
+        ownerReferences=owner,
+        spec={"replicas": 0, "template": deployment["spec"]["template"]},
+    )
+    return deployment
+
+
+def test_a_rollout_is_awaited_until_complete(room: Room) -> None:
+    """Zero clients are legal, and done when the controller has seen it."""
+    deployment = _controlled(room)
+    room.cluster.steps = [lambda: None, lambda: _finish(deployment)]
+    seen = room.await_rollout()
+    assert (seen.complete, room.cluster.steps) == (True, [])
+    assert room.beats[0].startswith("0 of 0 clients ready")
+
+
+def test_another_number_of_clients_than_applied_is_drift(room: Room) -> None:
+    """Complete for somebody else is not complete for us."""
+    _finish(_controlled(room))
+    seen = room.await_rollout(replicas=2)
+    assert seen.diagnosis is not None
+    assert (seen.complete, seen.diagnosis.code) == (False, "DRIFT")
+    assert "wants 0 clients, and we applied 2" in seen.diagnosis.what
+
+
+def test_an_api_outage_does_not_fail_the_wait(room: Room) -> None:
+    """CONTROL_PLANE_DOWN: the rollout goes on without us, so the wait does too."""
+    room.apply(make_spec(replicas=0))
+    room.cluster.failing = [Unavailable("down", because="the connection broke")]
+    room.cluster.steps = [partial(room.cluster.drop, "Deployment", names.DEPLOYMENT, NS)]
+    seen = room.await_rollout()
+    assert room.beats[0] == "waiting for the Kubernetes API: the connection broke"
+    assert seen.exists is False
+
+
+def test_a_deployment_that_somebody_deleted_ends_the_wait(room: Room) -> None:
+    """A person has to decide; nothing is created behind their back."""
+    seen = room.await_rollout()
+    assert seen.diagnosis is not None
+    assert (seen.diagnosis.code, seen.diagnosis.severity) == ("DELETED", Severity.NEEDS_HUMAN)
+
+
+def test_a_worker_that_stops_hands_the_wait_over(room: Room) -> None:
+    """The unfinished wait is no result."""
+    room.apply()
+    with pytest.raises(Unavailable, match="WORKER_STOPPING"):
+        room.await_rollout(replicas=2)
