@@ -1,4 +1,4 @@
-"""The one table of settings: it drives the CLI's flags, the parsing, the messages and docs/operations.md.
+"""The one table of settings: it drives the CLI's flags, the parsing and the messages; docs/operations.md repeats it.
 
 Imports nothing but the standard library, so that `proverctl --help` stays fast.
 """
@@ -255,13 +255,3 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
-
-
-def markdown() -> str:
-    """The table as docs/operations.md shows it."""
-    lines = ["| setting | flag | default | meaning |", "|---|---|---|---|"]
-    for setting in SETTINGS:
-        flag = f"`{setting.flag}`" if setting.flag else "never"
-        default = f"`{setting.default}`" if setting.default else ""
-        lines.append(f"| `{setting.name}` | {flag} | {default} | {setting.help.replace('|', chr(92) + '|')} |")
-    return "\n".join(lines) + "\n"
