@@ -15,7 +15,7 @@ from sandbox.settings import REPOSITORY, Settings
 NAMESPACE = "prover-demo"
 PROOFS = 10  # stored by the coordinator before the demo says that it works
 _PATIENCE = 180  # seconds for those proofs
-_DATABASE = "host=127.0.0.1 port=55432 dbname=prover user=prover passfile={state}/prover/database/pgpass"
+_DATABASE = "host=127.0.0.1 port={port} dbname=prover user=prover passfile={state}/prover/database/pgpass"
 _PER_CLIENT = """
     SELECT left(prover_id, 29), count(*) FROM task
     WHERE status = 'proved' AND updated_time >= now() - interval '15 minutes' GROUP BY 1 ORDER BY 1
@@ -90,7 +90,7 @@ def _await_proofs(settings: Settings, pods: list[str]) -> dict[str, int]:
     deadline = time.monotonic() + _PATIENCE
     shown = -1
     while time.monotonic() < deadline:
-        with psycopg.connect(_DATABASE.format(state=settings.state)) as connection:
+        with psycopg.connect(_DATABASE.format(port=settings.ports.database, state=settings.state)) as connection:
             rows = connection.execute(_PER_CLIENT).fetchall()
         counts = {pod: sum(number for prover, number in rows if prover.startswith(pod[:29])) for pod in pods}
         total = sum(counts.values())

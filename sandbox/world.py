@@ -1,5 +1,6 @@
 """The order in which a world comes up: places, network, then processes in waves, each wave awaited."""
 
+import hashlib
 import os
 import shutil
 import time
@@ -17,6 +18,7 @@ from sandbox.control_plane import control_plane, write_dns_configuration
 from sandbox.engine import engine, require_engine
 from sandbox.env_file import environment, write_env_file
 from sandbox.errors import WorldError
+from sandbox.go import go_command
 from sandbox.mounts import share_root
 from sandbox.network import ensure_network
 from sandbox.node import node_programs, write_node_configuration
@@ -25,10 +27,11 @@ from sandbox.ports import refuse_taken_ports
 from sandbox.program import Program
 from sandbox.registry import registries, write_registry_configuration
 from sandbox.settings import REPOSITORY, Settings
-from sandbox.supervision import Supervisor
+from sandbox.supervision import SYSTEM_PATH, Supervisor
 from sandbox.workflow_server import workflow_server
 
 _NEEDED = ("etcd", "containerd", "runc", "docker-registry", "iptables", "conntrack", "ip", "nsenter", "ss")
+_ROOMS = ("domain", "planning", "clients", "activities", "workflows", "connection", "worker")
 _CNI = Path("/usr/lib/cni/bridge")
 
 
@@ -158,12 +161,22 @@ def _worker(settings: Settings) -> Program:
         wave=9,
         command=(f"{settings.venv_bin}/python", "-m", "worker"),
         directory=REPOSITORY,
-        environment=environment(settings) | {"PYTHONUNBUFFERED": "1"},
+        environment=environment(settings) | _worker_environment(settings),
         ready=lambda: None,
         patience=30,
         stop_seconds=30,
         on_demand=True,
     )
+
+
+def _worker_environment(settings: Settings) -> dict[str, str]:
+    """Go for the steps of the example backend, and a mark of the code: changed code is a changed program."""
+    path = f"{Path(go_command(settings)).parent}:{settings.venv_bin}:{SYSTEM_PATH}"
+    source = hashlib.sha256()
+    for room in _ROOMS:
+        for file in sorted((REPOSITORY / room).glob("*.py")):
+            source.update(file.read_bytes())
+    return {"PATH": path, "PYTHONUNBUFFERED": "1", "WORLD_WORKER_SOURCE": source.hexdigest()[:16]}
 
 
 @contextmanager
