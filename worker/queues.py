@@ -14,6 +14,7 @@ from activities.interceptor import ErrorTranslation
 from activities.kube import KubeActivities
 from activities.watch import WatchActivities
 from domain import names
+from worker.beats import SteadyBeats
 from workflows.backend import BackendWorkflow
 from workflows.cluster import ProverClusterWorkflow
 from workflows.inspect import InspectWorkflow
@@ -24,6 +25,8 @@ STICKY = timedelta(seconds=1)  # after a kill -9 the next worker waits this long
 GRACE = timedelta(seconds=5)  # of a shutdown: short steps end, long ones are cancelled and go on elsewhere
 BEAT = timedelta(seconds=1)  # at least this often a beat goes out, and a cancellation comes in with its answer
 WATCH_BEAT = timedelta(seconds=5)
+ANY = timedelta.max  # every call to Kubernetes has a socket timeout
+SHORT = timedelta(minutes=30)  # builds and steps are longer, and beat for themselves
 KUBE_SLOTS = 100  # each rollout holds a thread while it waits
 WATCH_SLOTS = 2000  # a watch holds nothing but memory
 HOST_SLOTS = 8  # steps of a backend run beside each other; builds keep themselves apart by a lock
@@ -55,7 +58,7 @@ def kube(client: Client, cluster: str, steps: KubeActivities) -> Worker:
         steps.observe,
         steps.remove_release,
     ]
-    return _in_threads(client, names.kube_queue(cluster), methods, KUBE_SLOTS)
+    return _in_threads(client, names.kube_queue(cluster), methods, KUBE_SLOTS, SteadyBeats(ANY))
 
 
 def host(client: Client, backend_host: str, steps: HostActivities) -> Worker:
@@ -68,7 +71,7 @@ def host(client: Client, backend_host: str, steps: HostActivities) -> Worker:
         steps.stop_steps,
         steps.stop_backend,
     ]
-    return _in_threads(client, names.host_queue(backend_host), methods, HOST_SLOTS)
+    return _in_threads(client, names.host_queue(backend_host), methods, HOST_SLOTS, SteadyBeats(SHORT))
 
 
 def watch(client: Client, cluster: str, steps: WatchActivities) -> Worker:
@@ -84,7 +87,9 @@ def watch(client: Client, cluster: str, steps: WatchActivities) -> Worker:
     )
 
 
-def _in_threads(client: Client, queue: str, methods: Sequence[Callable[..., Any]], slots: int) -> Worker:
+def _in_threads(
+    client: Client, queue: str, methods: Sequence[Callable[..., Any]], slots: int, beats: SteadyBeats
+) -> Worker:
     return Worker(
         client,
         task_queue=queue,
@@ -93,5 +98,5 @@ def _in_threads(client: Client, queue: str, methods: Sequence[Callable[..., Any]
         max_concurrent_activities=slots,
         max_heartbeat_throttle_interval=BEAT,
         graceful_shutdown_timeout=GRACE,
-        interceptors=[ErrorTranslation()],
+        interceptors=[beats, ErrorTranslation()],
     )

@@ -1,7 +1,7 @@
 """The stories of changing and ending what serves: scale, reset of the endpoint, tear-down."""
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, ChildWorkflowError
+from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from domain.commands import Command, Verdict
@@ -76,6 +76,8 @@ async def _remove(site: Site, command: Command) -> Removed:
         )
     except ChildWorkflowError as error:
         raise Stopped(_reason(error)) from None
+    except WorkflowAlreadyStartedError as error:
+        raise Stopped(Diagnosis(code="TEARDOWN", what="another tear-down still runs", evidence=str(error))) from None
 
 
 def _reason(error: ChildWorkflowError) -> Diagnosis:

@@ -65,11 +65,19 @@ async def _first(site: Site, command: Command, diagnosis: Diagnosis, *, refused:
         return ""
     deployment.end_release("failed")
     if command.upgrade and command.upgrade.spec.on_failure is OnFailure.REMOVE:
-        await changes.tear_down(site, command)
-        return "removed what was applied"
+        return await _remove(site, command, diagnosis)
     deployment.park(diagnosis)
     deployment.over = bool(command.upgrade and command.upgrade.spec.on_failure is OnFailure.FAIL)
     return ""
+
+
+async def _remove(site: Site, command: Command, diagnosis: Diagnosis) -> str:
+    try:
+        await changes.tear_down(site, command)
+    except Stopped as stop:
+        site.deployment.park(diagnosis)
+        return f"removing it did not work either: {stop.diagnosis}"
+    return "removed what was applied"
 
 
 def _after_tear_down(site: Site, diagnosis: Diagnosis) -> str:

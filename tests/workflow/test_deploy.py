@@ -7,7 +7,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from domain.commands import Verdict
 from domain.diagnosis import Diagnosis, Severity
-from domain.errors import CredentialsRejected, OwnedByAnother, Unavailable
+from domain.errors import CredentialsRejected, Forbidden, OwnedByAnother, Unavailable
 from domain.spec import BackendMode, OnFailure
 from domain.status import Observation, Phase
 from workflows.cluster import ProverClusterWorkflow
@@ -178,6 +178,17 @@ async def test_on_failure_remove_takes_everything_away_and_fails(stage: "Stage",
         await stage.handle.result()
     assert "CRASH_LOOP" in str(raised.value.cause)
     assert world.applied is None
+
+
+async def test_on_failure_remove_parks_when_removing_fails_too(stage: "Stage", world: "World") -> None:
+    """Both reasons are told, and the workflow stays for a person."""
+    world.rollouts = [BROKEN]
+    world.faults["remove_release"] = [Forbidden("may not delete", on="deployments")]
+    await stage.deploy(on_failure=OnFailure.REMOVE)
+    await stage.phase(Phase.PARKED)
+    outcome = await stage.outcome("d1")
+    assert "CRASH_LOOP" in outcome.message
+    assert "RBAC" in outcome.message
 
 
 async def test_on_failure_fail_leaves_the_objects_and_fails(stage: "Stage", world: "World") -> None:
