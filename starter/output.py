@@ -29,15 +29,15 @@ def as_yaml(value: Any) -> str:
     return text.rstrip("\n")
 
 
-def note(line: str) -> None:
-    """One line for people, on stderr."""
-    click.echo(clean(line), err=True)
+def note(line: str, *, head: str = "") -> None:
+    """One line for people, on stderr; `head` is ours and may be painted."""
+    click.echo(head + clean(line), err=True)
 
 
 def warn(lines: Sequence[str]) -> None:
     """Warnings, one a line."""
     for line in lines:
-        click.echo(f"{painted('warning:', 'yellow')} {clean(line)}", err=True)
+        note(line, head=painted("warning: ", "yellow"))
 
 
 def painted(text: str, colour: str) -> str:

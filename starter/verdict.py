@@ -43,8 +43,8 @@ def present(invocation: Invocation, ended: Ended, ui: str) -> None:
         output.data(value, invocation.output, text)
     if code(outcome) != exits.DONE:
         raise _failed(invocation, ended, ui)
-    mark = output.painted(outcome.verdict, "green")
-    output.note(f"{outcome.title}: {mark}" + (f" ({outcome.message})" if outcome.message else ""))
+    head = f"{outcome.title}: {output.painted(outcome.verdict, 'green')}"
+    output.note(f" ({outcome.message})" if outcome.message else "", head=head)
     output.note(f"Next: {invocation.again(*_next(outcome))}")
 
 
