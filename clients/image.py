@@ -4,6 +4,7 @@ The manifest is computed here from the inputs alone, so comparing its digest wit
 is anything to do.
 """
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -14,17 +15,19 @@ from typing import Any, NamedTuple
 from clients import image_layers
 from clients.image_base import BaseImage, Engine
 from clients.image_inputs import circuit_entries
-from clients.image_layers import Entry, Layer
+from clients.image_layers import Entry
 from clients.image_state import ImageState
-from clients.registry import MANIFEST_TYPE, Blob, Registry
-from clients.registry_connection import Breaker, Payload, insecure
+from clients.registry import MANIFEST_TYPE, Registry
+from clients.registry_connection import Breaker, insecure
+from clients.registry_content import Piece, length
+from clients.registry_delivery import Address, Parcel, deliver
 from domain.errors import CredentialsRejected, PermanentError, Unavailable
 from domain.names import image_tag
 from domain.ports import Beat, Secrets
 from domain.steps import Image, ImageRequest
 
 _BEAT_SECONDS = 1.0
-_END_SECONDS = 10.0  # a broken transfer ends its upload within 3 requests of 3 s
+_END_SECONDS = 15.0  # a transfer that is broken off ends its upload, if the registry answers
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _EPOCH = "1970-01-01T00:00:00Z"  # a digest must not depend on when it was made
 _LABEL = "org.opencontainers.image"
@@ -81,11 +84,13 @@ class _Transfer:
             self._error = error
 
 
-class _Part(NamedTuple):
-    """A layer of circuit files."""
+class _Layer(NamedTuple):
+    """A blob of the image; uncompressed, so its digest is also its diff id. Without content the registry has it."""
 
-    layer: Layer
-    entries: list[Entry]
+    digest: str
+    title: str
+    content: list[Piece] | None
+    size: int
 
 
 class _Build:
@@ -109,15 +114,18 @@ class _Build:
         registry = self._registry(ranges)
         registry.manifest_digest(self._tag)  # wrong credentials show before hours of reading keys
         self.progress = f"waiting for another build for {self._target.push_host}/{self._target.repository}"
-        with self._state.locked(self.breaker.check):
+        with self._state.locked(self.breaker.check) as lock, contextlib.ExitStack() as files:
             self._sweep(registry)
-            parts = [self._part(files) for files in image_layers.group(entries)]
-            layers = self._base_layers(registry, base)
-            config = _config(base, [part.layer for part in parts], self._labels(base, parts))
-            manifest = _manifest(config, [*layers, *(part.layer for part in parts)])
+            bottom = self._base_layers(registry, base, files)
+            top = [self._layer(group) for group in image_layers.group(entries)]
+            config = _config(base, top, self._labels(base, top))
+            manifest = _manifest(config, [*bottom, *top])
             digest = _digest(manifest)
             if built := registry.manifest_digest(self._tag) != digest:
-                self._push(registry, [(part.layer, part) for part in parts], config)
+                described = _Layer(_digest(config), "the image's configuration", [Piece(config)], len(config))
+                address = self._address(ranges, lock)
+                missing = [layer for layer in (*bottom, *top, described) if not self._there(registry, layer)]
+                self._deliver(address, missing)
                 registry.put_manifest(self._tag, manifest)
                 self._verify(registry, digest)
         warnings = self._pull_host_warnings(ranges, digest)
@@ -137,43 +145,47 @@ class _Build:
 
     def _sweep(self, registry: Registry) -> None:
         """End what a killed worker left open; the lock says that nobody else is at it."""
-        for location in self._state.uploads():
+        for location in self._state.journal.open_ones():
             if registry.cancel(location):
-                self._state.closed(location)
+                self._state.journal.closed(location)
 
-    def _part(self, entries: list[Entry]) -> _Part:
+    def _layer(self, entries: list[Entry]) -> "_Layer":
+        title, content = image_layers.title(entries), image_layers.pieces(entries)
         identity = [entry.identity for entry in entries]
-        size = image_layers.size(entries)
         digest = self._state.digest(identity)
         if digest is None:
-            digest = image_layers.digest(entries, self._counter("reading", image_layers.title(entries), size))
+            digest = image_layers.digest(content, self._counter("reading", title, length(content)))
             self._state.know(identity, digest)
-        return _Part(Layer(digest, size), entries)
+        return _Layer(digest, title, content, length(content))
 
-    def _base_layers(self, registry: Registry, base: BaseImage) -> list[Layer]:
-        """Descriptors of the base's layers, all of which the registry holds afterwards."""
-        known = {layer: registry.blob_size(layer) for layer in base.layers}
-        if None in known.values():
-            saving = self._counter("reading", "the base image", None)
-            with self._engine.saved(base, self._state.folder, saving) as saved:
-                for layer in [layer for layer, size in known.items() if size is None]:
-                    known[layer] = size = saved.size(layer)
-                    chunks = _bound(saved.chunks, layer)
-                    self._upload(registry, Layer(layer, size), chunks, "the base image")
-        return [Layer(layer, size or 0) for layer, size in known.items()]
+    def _base_layers(self, registry: Registry, base: BaseImage, files: contextlib.ExitStack) -> "list[_Layer]":
+        """The base's layers; their content is fetched from the Engine only if the registry lacks one."""
+        sizes = {layer: registry.blob_size(layer) for layer in base.layers}
+        if None not in sizes.values():
+            return [_Layer(layer, "the base image", None, size or 0) for layer, size in sizes.items()]
+        saved = files.enter_context(
+            self._engine.saved(base, self._state.folder, self._counter("reading", "base", None))
+        )
+        content = {layer: saved.layer(layer) for layer in base.layers}
+        return [_Layer(layer, "the base image", [piece], piece.size) for layer, piece in content.items()]
 
-    def _push(self, registry: Registry, parts: list[tuple[Layer, _Part]], config: bytes) -> None:
-        for layer, part in parts:
-            if registry.blob_size(layer.digest) is None:
-                chunks = _bound(image_layers.verified, part.entries, layer.digest)
-                self._upload(registry, layer, chunks, image_layers.title(part.entries))
-        described = Layer(_digest(config), len(config))
-        if registry.blob_size(described.digest) is None:
-            self._upload(registry, described, lambda: [config], "the image's configuration")
+    def _there(self, registry: Registry, layer: "_Layer") -> bool:
+        return layer.content is None or registry.blob_size(layer.digest) is not None
 
-    def _upload(self, registry: Registry, layer: Layer, chunks: Callable[[], Any], title: str) -> None:
-        counter = self._counter("pushing", title, layer.size)
-        registry.upload(Blob(layer.digest, Payload(chunks, layer.size, counter), title), self._state)
+    def _address(self, ranges: Sequence[str], lock: int) -> Address:
+        host = self._target.push_host
+        login = self._secrets.login(self._target.push_auth, host)
+        journal = self._state.journal.path
+        return Address(host, self._target.repository, insecure(host, ranges), login, journal, lock)
+
+    def _deliver(self, address: Address, layers: "Sequence[_Layer]") -> None:
+        def tell(title: str, sent: int, size: int) -> None:
+            self.progress = f"pushing {title} {_amount(sent, size)}"
+
+        parcels = {layer.digest: Parcel(layer.digest, layer.title, layer.content or []) for layer in layers}
+        if parcels:
+            self.progress = f"pushing {len(parcels)} blobs to {address.host}"
+            deliver(address, list(parcels.values()), self.breaker, tell)
 
     def _verify(self, registry: Registry, digest: str) -> None:
         found = registry.manifest_digest(self._tag)
@@ -215,8 +227,8 @@ class _Build:
             )
         return []
 
-    def _labels(self, base: BaseImage, parts: list[_Part]) -> dict[str, str]:
-        inputs = json.dumps([base.layers, base.config, base.platform, [part.layer.digest for part in parts]])
+    def _labels(self, base: BaseImage, layers: "Sequence[_Layer]") -> dict[str, str]:
+        inputs = json.dumps([base.layers, base.config, base.platform, [layer.digest for layer in layers]])
         source = self._request.source
         return {
             f"{_LABEL}.revision": source.commit,
@@ -232,7 +244,7 @@ class _Build:
         return count
 
 
-def _config(base: BaseImage, layers: Sequence[Layer], labels: dict[str, str]) -> bytes:
+def _config(base: BaseImage, layers: Sequence[_Layer], labels: dict[str, str]) -> bytes:
     merged = {**base.config, "Labels": {**base.config.get("Labels", {}), **labels}}
     diff_ids = [*base.layers, *(layer.digest for layer in layers)]
     return _canonical(
@@ -245,7 +257,7 @@ def _config(base: BaseImage, layers: Sequence[Layer], labels: dict[str, str]) ->
     )
 
 
-def _manifest(config: bytes, layers: Sequence[Layer]) -> bytes:
+def _manifest(config: bytes, layers: Sequence[_Layer]) -> bytes:
     described = [{"mediaType": image_layers.LAYER_TYPE, "digest": layer.digest, "size": layer.size} for layer in layers]
     return _canonical(
         {

@@ -3,6 +3,8 @@
 import contextlib
 import gzip
 import json
+import posixpath
+import shutil
 import socket
 import tarfile
 import tempfile
@@ -14,6 +16,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
+from clients.registry_content import Piece
 from domain.errors import ImageInputMissing, Unavailable
 
 _SECONDS = 60  # for each answer of the Engine
@@ -67,15 +70,17 @@ class Engine:
 
     @contextlib.contextmanager
     def saved(self, image: BaseImage, folder: Path, progress: Callable[[int], None]) -> Iterator["Saved"]:
-        """The image's layers in a file without a name, which leaves nothing behind whatever happens."""
-        with tempfile.TemporaryFile(dir=folder) as file:
+        """The image's layers in a file without a name, so that nothing is left behind whatever happens."""
+        with contextlib.ExitStack() as files:
+            file = files.enter_context(tempfile.TemporaryFile(dir=folder))
             with self._client() as client:
                 for chunk in client.api.get_image(image.id, chunk_size=_CHUNK):
                     file.write(chunk)
                     progress(file.tell())
+            file.flush()
             file.seek(0)
-            with tarfile.open(fileobj=file) as archive:
-                yield Saved(archive, image)
+            archive = files.enter_context(tarfile.open(fileobj=file))
+            yield Saved(file, archive, image, lambda: files.enter_context(tempfile.TemporaryFile(dir=folder)))
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[docker.DockerClient]:
@@ -123,29 +128,32 @@ class Engine:
 
 
 class Saved:
-    """A saved image; layers are read by their diff id, decompressed where the Engine keeps them compressed."""
+    """A saved image; a layer's content is a range of an open file, decompressed where the Engine packs it."""
 
-    def __init__(self, archive: tarfile.TarFile, image: BaseImage) -> None:
+    def __init__(
+        self, file: IO[bytes], archive: tarfile.TarFile, image: BaseImage, spare: Callable[[], IO[bytes]]
+    ) -> None:
+        """`spare` makes a file without a name for a layer that has to be unpacked."""
+        self._file = file
         self._archive = archive
-        manifest = json.loads(self._read("manifest.json"))[0]
+        self._spare = spare
+        manifest = json.loads(self._open("manifest.json").read())[0]
         self._members: dict[str, str] = dict(zip(image.layers, manifest["Layers"], strict=True))
 
-    def size(self, layer: str) -> int:
-        """Bytes of the uncompressed layer."""
-        return sum(len(chunk) for chunk in self.chunks(layer))
-
-    def chunks(self, layer: str) -> Iterator[bytes]:
+    def layer(self, diff_id: str) -> Piece:
         """The uncompressed layer."""
-        with self._open(self._members[layer]) as raw:
-            packed = raw.read(len(_GZIP)) == _GZIP
+        member = self._archive.getmember(self._members[diff_id])
+        while member.issym():  # the Engine stores equal layers once
+            member = self._archive.getmember(posixpath.normpath(posixpath.join(member.name, "..", member.linkname)))
+        with self._open(member.name) as raw:
+            if raw.read(len(_GZIP)) != _GZIP:
+                return Piece(fd=self._file.fileno(), offset=member.offset_data, size=member.size)
             raw.seek(0)
-            with gzip.open(raw) if packed else contextlib.nullcontext(raw) as plain:
-                while chunk := plain.read(_CHUNK):
-                    yield chunk
-
-    def _read(self, name: str) -> bytes:
-        with self._open(name) as file:
-            return file.read()
+            spare = self._spare()
+            with gzip.open(raw) as plain:
+                shutil.copyfileobj(plain, spare, _CHUNK)
+        spare.flush()
+        return Piece(fd=spare.fileno(), size=spare.tell())
 
     def _open(self, name: str) -> IO[bytes]:
         file = self._archive.extractfile(name)

@@ -1,16 +1,15 @@
 """Circuit files as uncompressed tar layers whose digest depends on content and names alone."""
 
 import hashlib
-import os
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from clients.registry_content import ContentChanged, Piece, read
 from domain.errors import Unavailable
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
-_CHUNK = 1 << 20
 _BLOCK = 512
 _LARGE = 16 << 20  # bytes; a file from this size on is a layer of its own, the others share one
 
@@ -32,13 +31,6 @@ class Entry(NamedTuple):
         return [str(self.path), self.name, self.mode, self.also, *stamp]
 
 
-class Layer(NamedTuple):
-    """Descriptor of one layer; uncompressed, so its digest is also its diff id."""
-
-    digest: str
-    size: int
-
-
 def group(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Which files share a layer: each large one has its own, so that a changed key does not move the others."""
     ordered = sorted(entries, key=lambda entry: entry.name)
@@ -51,63 +43,33 @@ def title(entries: Sequence[Entry]) -> str:
     return entries[0].path.name if len(entries) == 1 else f"{len(entries)} circuit files"
 
 
-def size(entries: Sequence[Entry]) -> int:
-    """Bytes of the layer."""
-    heads = sum(len(head) for head in (_directories(entries), *(_head(entry) for entry in entries)))
-    links = sum(len(_link(entry)) for entry in entries)
-    contents = sum(entry.size + _padding(entry.size) for entry in entries)
-    return heads + links + contents + 2 * _BLOCK
-
-
-def stream(entries: Sequence[Entry]) -> Iterator[bytes]:
-    """The layer's bytes; Unavailable when a file is no longer the one that was looked at."""
-    yield _directories(entries)
+def pieces(entries: Sequence[Entry]) -> list[Piece]:
+    """The layer's content: tar headers, and the files themselves by path."""
+    found = [Piece(_directories(entries))]
     for entry in entries:
-        yield _head(entry)
-        yield from _content(entry)
-        yield b"\0" * _padding(entry.size) + _link(entry)
-    yield b"\0" * (2 * _BLOCK)
+        found.append(Piece(_head(entry)))
+        found.append(Piece(path=str(entry.path), size=entry.size))
+        found.append(Piece(b"\0" * (-entry.size % _BLOCK) + _link(entry)))
+    return [*found, Piece(b"\0" * (2 * _BLOCK))]
 
 
-def digest(entries: Sequence[Entry], progress: Callable[[int], None]) -> str:
-    """sha256 of the layer, reading every file once."""
+def digest(content: Sequence[Piece], progress: Callable[[int], None]) -> str:
+    """sha256 of the layer, reading every file once; Unavailable when one changes meanwhile."""
     running = hashlib.sha256()
     done = 0
-    for chunk in stream(entries):
-        running.update(chunk)
-        done += len(chunk)
-        progress(done)
+    try:
+        for chunk in read(content):
+            running.update(chunk)
+            done += len(chunk)
+            progress(done)
+    except ContentChanged as error:
+        raise Unavailable(
+            "a circuit file changed while it was read",
+            on=str(error),
+            do="let whatever writes the circuit directory finish; it is tried again",
+            code="IMAGE_INPUT",
+        ) from error
     return f"sha256:{running.hexdigest()}"
-
-
-def verified(entries: Sequence[Entry], expected: str) -> Iterator[bytes]:
-    """The layer's bytes again; Unavailable at the end when they are not what was announced."""
-    running = hashlib.sha256()
-    for chunk in stream(entries):
-        running.update(chunk)
-        yield chunk
-    if f"sha256:{running.hexdigest()}" != expected:
-        raise _changed(entries[0])
-
-
-def _content(entry: Entry) -> Iterator[bytes]:
-    left = entry.size
-    with os.fdopen(os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0) as file:
-        while left:
-            chunk = file.read(min(_CHUNK, left))
-            if not chunk:
-                raise _changed(entry)
-            left -= len(chunk)
-            yield chunk
-
-
-def _changed(entry: Entry) -> Unavailable:
-    return Unavailable(
-        f"{entry.path.name} changed while it was being sent",
-        on=str(entry.path),
-        do="let whatever writes the circuit directory finish; it is tried again",
-        code="IMAGE_INPUT",
-    )
 
 
 def _directories(entries: Sequence[Entry]) -> bytes:
@@ -138,7 +100,3 @@ def _link(entry: Entry) -> bytes:
 
 def _bytes(head: tarfile.TarInfo) -> bytes:
     return head.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")  # owner 0, no time: TarInfo's defaults
-
-
-def _padding(length: int) -> int:
-    return -length % _BLOCK

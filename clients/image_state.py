@@ -15,6 +15,30 @@ _POLL_SECONDS = 0.2
 _KEPT = 1000  # digests; one circuit has about ten files
 
 
+class UploadJournal:
+    """Uploads that were begun and not seen to end, in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def opened(self, location: str) -> None:
+        """An upload has begun at this URL."""
+        _write(self.path, json.dumps([*self.open_ones(), location]))
+
+    def closed(self, location: str) -> None:
+        """That upload is over."""
+        left = [other for other in self.open_ones() if other != location]
+        if left:
+            _write(self.path, json.dumps(left))
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def open_ones(self) -> list[str]:
+        """URLs of the uploads that are not over."""
+        found = _parsed(self.path)
+        return [str(location) for location in found] if isinstance(found, list) else []
+
+
 class ImageState:
     """Files under `folder` for one set of inputs, told apart by `key`."""
 
@@ -23,13 +47,13 @@ class ImageState:
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         self.folder = folder
         self._lock = folder / f"{name}.lock"
-        self._uploads = folder / f"{name}.uploads"
+        self.journal = UploadJournal(folder / f"{name}.uploads")
         self._digests = folder / "digests.json"
 
     @contextlib.contextmanager
-    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the lock; `waiting` is called a few times a second until then and may raise."""
-        # A killed holder's lock is gone with its process, so there is nothing to clean up.
+    def locked(self, waiting: Callable[[], None]) -> Iterator[int]:
+        """Hold the lock, as a descriptor that may be inherited; `waiting` is called until then and may raise."""
+        # A killed holder's lock is gone with the last process that has it, so there is nothing to clean up.
         with self._lock.open("w") as file:
             while True:
                 try:
@@ -38,24 +62,7 @@ class ImageState:
                 except BlockingIOError:
                     waiting()
                     time.sleep(_POLL_SECONDS)
-            yield
-
-    def opened(self, location: str) -> None:
-        """An upload has begun at this URL."""
-        self._write(self._uploads, json.dumps([*self.uploads(), location]))
-
-    def closed(self, location: str) -> None:
-        """That upload is over."""
-        left = [other for other in self.uploads() if other != location]
-        if left:
-            self._write(self._uploads, json.dumps(left))
-        else:
-            self._uploads.unlink(missing_ok=True)
-
-    def uploads(self) -> list[str]:
-        """Uploads that were begun here and not seen to end."""
-        found = _parsed(self._uploads)
-        return [str(location) for location in found] if isinstance(found, list) else []
+            yield file.fileno()
 
     def digest(self, identity: object) -> str | None:
         """The digest known for this identity."""
@@ -66,17 +73,11 @@ class ImageState:
         known = self._known()
         known.pop(_short(identity), None)
         kept = [*known.items(), (_short(identity), digest)][-_KEPT:]
-        self._write(self._digests, json.dumps(dict(kept)))
+        _write(self._digests, json.dumps(dict(kept)))
 
     def _known(self) -> dict[str, str]:
         found = _parsed(self._digests)
         return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
-
-    def _write(self, path: Path, text: str) -> None:
-        draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.draft")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        draft.replace(path)
 
 
 def _parsed(path: Path) -> Any:
@@ -88,3 +89,10 @@ def _parsed(path: Path) -> Any:
 
 def _short(identity: object) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.draft")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)

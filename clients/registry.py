@@ -7,7 +7,7 @@ Layers travel uncompressed and straight from disk: `docker push` gzips on one th
 import http.client
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, NoReturn, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -38,12 +38,17 @@ class Journal(Protocol):
         ...
 
 
+def _nothing() -> None:
+    return
+
+
 class Blob(NamedTuple):
     """Content to upload; its digest was computed from the very files that `payload` reads again."""
 
     digest: str
     payload: Payload
     title: str
+    check: Callable[[], None] = _nothing  # raises when the payload was ended early or is not what was announced
 
 
 class Registry:
@@ -57,13 +62,15 @@ class Registry:
         *,
         breaker: Breaker,
         insecure: bool = False,
+        patience: float = 60.0,
         settings: str = "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD",
     ) -> None:
-        """`insecure`: as Docker, try TLS without verification and then plain HTTP."""
+        """`insecure`: as Docker, try TLS without verification and then plain HTTP; `patience` in seconds."""
         self.host = host
         self.repository = f"library/{repository}" if host in _HUB and "/" not in repository else repository
         self._breaker = breaker
         self._insecure = insecure
+        self._patience = patience
         self._netloc = _HUB.get(host, host)
         self._authorizer = Authorizer(host, self.repository, login, plain_realm=insecure, settings=settings)
         self._authorization = ""
@@ -97,6 +104,7 @@ class Registry:
             expected = (_ACCEPTED_STATUS, _NO_CONTENT)
             sent = self._call("PATCH", began, headers=octets, payload=blob.payload, expected=expected, what=blob.title)
             location = self._location(sent)
+            blob.check()
             joint = "&" if urlsplit(location).query else "?"
             commit = f"{location}{joint}{urlencode({'digest': blob.digest})}"
             self._call("PUT", commit, expected=(_CREATED, _NO_CONTENT), seconds=_COMMIT_SECONDS, what=blob.title)
@@ -136,11 +144,11 @@ class Registry:
         expected: tuple[int, ...],
         headers: Mapping[str, str] | None = None,
         payload: Payload | None = None,
-        seconds: float = 60.0,
+        seconds: float | None = None,
         what: str = "",
     ) -> Answer:
         try:
-            answer = self._authorized(method, target, headers or {}, payload, seconds)
+            answer = self._authorized(method, target, headers or {}, payload, seconds or self._patience)
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error, what) from error
         if answer.status not in expected:

@@ -63,7 +63,7 @@ class Answer:
     """Status, headers and at most 1 MiB of body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] | http.client.HTTPMessage
     body: bytes = b""
 
 
@@ -112,7 +112,7 @@ class Transport:
     def _connection(self) -> http.client.HTTPConnection:
         proxy = urllib.request.getproxies_environment().get(self.scheme, "")
         host = urlsplit(f"//{self.netloc}").hostname or ""
-        if proxy and not urllib.request.proxy_bypass_environment(host) and not loopback(host):
+        if proxy and not urllib.request.proxy_bypass(host) and not loopback(host):
             return self._through(proxy)
         return self._to(self.netloc)
 

@@ -56,8 +56,11 @@ class _Registry(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def uploads(self) -> list[str]:
-        """Uploads that are open in the storage."""
-        return [str(path) for path in self.storage.glob("**/_uploads/*")]
+        """Uploads that are open in the storage.
+
+        A cancelled one may leave `hashstates` behind: distribution 2.8 writes it after removing the rest.
+        """
+        return [str(path) for path in self.storage.glob("**/_uploads/*/startedat")]
 
 
 @pytest.fixture
@@ -349,13 +352,31 @@ def test_a_killed_push_leaves_no_upload(
         worker.stdin.close()
         _until(lambda: _received(registry) > 20 << 20, "the push of mon.key is under way", 60)
         registry.process.send_signal(signal.SIGSTOP)
-        assert worker.poll() is None
+        assert (worker.poll(), len(registry.uploads())) == (None, 1)
         worker.kill()
     registry.process.send_signal(signal.SIGCONT)
-    assert len(registry.uploads()) == 1
     image = _images(world, tmp_path).ensure(request, _quiet)
     assert (image.built, registry.uploads()) == (True, [])
     assert len(list(registry.storage.glob("**/_manifests/revisions/sha256/*"))) == 1
+
+
+def test_a_key_that_changes_while_it_is_pushed(
+    world: dict[str, str], tmp_path: Path, registry: _Registry, base_image: str, repo: Path
+) -> None:
+    """The push fails, is worth another try, leaves no upload open, and no tag names what was sent."""
+    key = repo / "circuit" / "mon.key"
+    key.write_bytes(os.urandom(1 << 20) * 512)
+
+    def beat(text: str) -> None:
+        if registry.uploads() and "pushing" in text:
+            os.truncate(key, 1 << 20)
+
+    images = _images(world, tmp_path)
+    request = _request(repo, base_image, registry.host)
+    with pytest.raises(Unavailable, match="changed while it was being sent"):
+        images.ensure(request, beat)
+    assert (registry.uploads(), list(registry.storage.glob("**/tags/*"))) == ([], [])
+    assert images.ensure(request, _quiet).built
 
 
 def _received(registry: _Registry) -> int:

@@ -11,6 +11,7 @@ import pytest
 from clients import image_layers
 from clients.image_inputs import circuit_entries
 from clients.image_layers import Entry
+from clients.registry_content import length, packed, read, unpacked
 from domain.errors import ImageInputMissing, Unavailable
 
 
@@ -25,7 +26,7 @@ def _circuit(repo: Path, mode: int = 0o644) -> Path:
 
 
 def _bytes(entries: list[Entry]) -> bytes:
-    return b"".join(image_layers.stream(entries))
+    return b"".join(read(image_layers.pieces(entries)))
 
 
 def test_the_files_of_an_image(tmp_path: Path) -> None:
@@ -53,8 +54,9 @@ def test_two_checkouts_give_one_digest(tmp_path: Path) -> None:
         circuit = _circuit(tmp_path / name, mode)
         os.utime(circuit / "vk.bin", (mode, mode))
         entries = circuit_entries(str(tmp_path / name), "circuit")
-        digests.add(image_layers.digest(entries, lambda _: None))
-        assert image_layers.size(entries) == len(_bytes(entries))
+        content = image_layers.pieces(entries)
+        digests.add(image_layers.digest(unpacked(packed(content)), lambda _: None))
+        assert length(content) == len(_bytes(entries))
     assert digests == {f"sha256:{hashlib.sha256(_bytes(entries)).hexdigest()}"}
 
 
@@ -67,16 +69,15 @@ def test_a_large_file_has_a_layer_of_its_own(tmp_path: Path) -> None:
     assert [image_layers.title(group) for group in groups] == ["4 circuit files", "mon.key"]
 
 
-def test_a_file_that_changes_while_it_is_sent(tmp_path: Path) -> None:
-    """Other content, or an early end, is noticed before a wrong layer can be accepted."""
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    """An early end, a file that is gone and one that became a link are noticed."""
     circuit = _circuit(tmp_path)
-    entries = circuit_entries(str(tmp_path), "circuit")
-    digest = image_layers.digest(entries, lambda _: None)
-    key = (circuit / "mon.key").read_bytes()
-    for content in (key[::-1], key[:10]):
-        (circuit / "mon.key").write_bytes(content)
-        with pytest.raises(Unavailable, match="changed while it was being sent"):
-            list(image_layers.verified(entries, digest))
+    content = image_layers.pieces(circuit_entries(str(tmp_path), "circuit"))
+    key = circuit / "mon.key"
+    for change in (lambda: key.write_bytes(b"short"), key.unlink, lambda: key.symlink_to(circuit / "vk.bin")):
+        change()
+        with pytest.raises(Unavailable, match="changed while it was read"):
+            image_layers.digest(content, lambda _: None)
 
 
 def test_all_faults_of_a_circuit_directory_at_once(tmp_path: Path) -> None:
