@@ -60,7 +60,7 @@ def _proverctl(settings: Settings, repository: Path, *arguments: str) -> None:
     command = [str(settings.venv_bin / "proverctl"), *arguments, "--env-file", str(settings.env_file)]
     click.echo(f"\n$ proverctl {' '.join(arguments)}")
     own = {"PATH": f"{settings.venv_bin}:/usr/local/bin:/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8"}
-    own |= {"BACKEND_REPO": str(repository), "IMAGE_REPO": "demo/prover", "TEMPORAL_UI_ADDRESS": _ui(settings)}
+    own |= {"BACKEND_REPO": str(repository), "IMAGE_REPO": "demo/prover"}
     ended = subprocess.run(command, env=own, cwd=repository, check=False)
     if ended.returncode:
         raise WorldError(f"proverctl {arguments[0]} ended with {ended.returncode}; the reason is above")

@@ -24,6 +24,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "COORDINATOR_PORT": str(ports.coordinator),
         "PROVER_STATE_DIR": f"{settings.state}/prover",
         "EXAMPLE_DB_PORT": str(ports.database),
+        "TEMPORAL_UI_ADDRESS": f"http://127.0.0.1:{ports.temporal_ui}",
         "WORLD_NAME": settings.name,
         "WORLD_STATE": str(settings.state),
         "WORLD_BIN": str(settings.bin),

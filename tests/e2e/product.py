@@ -105,26 +105,12 @@ class Product:
         return ended.returncode == 0
 
     def _make_identity(self) -> None:
-        """A service account in a namespace of its own, bound to exactly what `proverctl rbac` prints."""
-        access = f"{self.name}-access"
-        self.kube("create", "namespace", access)
+        """A service account with exactly what `proverctl rbac` prints."""
         self.kube("create", "namespace", self.namespace)
-        self.kube("create", "serviceaccount", "worker", f"--namespace={access}")
         documents = self.cli("rbac", "-n", self.namespace).stdout
         self.kube("apply", "--filename=-", stdin=documents.encode())
-        for kind in {one["kind"] for one in yaml.safe_load_all(documents) if one}:
-            assert kind in {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount"}, kind
-        subject = f"--serviceaccount={access}:worker"
-        for one in yaml.safe_load_all(documents):
-            if one and one["kind"] == "Role":
-                role = f"--role={one['metadata']['name']}"
-                self.kube("create", "rolebinding", f"{self.name}-{one['metadata']['name']}", role, subject,
-                          f"--namespace={self.namespace}")  # fmt: skip
-            if one and one["kind"] == "ClusterRole":
-                name = one["metadata"]["name"]
-                self.kube("create", "clusterrolebinding", f"{self.name}-{name}", f"--clusterrole={name}", subject)
-        token = self.kube("create", "token", "worker", f"--namespace={access}", "--duration=6h").strip()
-        self.env["KUBECONFIG"] = str(self._kubeconfig(token))
+        token = self.kube("create", "token", "proverctl-worker", f"--namespace={self.namespace}", "--duration=6h")
+        self.env["KUBECONFIG"] = str(self._kubeconfig(token.strip()))
 
     def _kubeconfig(self, token: str) -> Path:
         admin = yaml.safe_load(Path(self.world["KUBECONFIG"]).read_text())
@@ -288,9 +274,9 @@ class Product:
             self._worker.wait(timeout=60)
         for conf in self.state.glob("backend/**/supervisord.pid"):
             _end(int(conf.read_text()))
-        self.kube("delete", "namespace", self.namespace, f"{self.name}-access", "--ignore-not-found", "--wait=false")
+        self.kube("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
         bindings = self.kube("get", "clusterrolebindings", "--output=name").split()
-        ours = [name for name in bindings if f"/{self.name}-" in name]
+        ours = [name for name in bindings if f":{self.name}-" in name]
         if ours:
             self.kube("delete", *ours)
 
