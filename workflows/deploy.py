@@ -26,9 +26,9 @@ async def deploy(site: Site, command: Command) -> Result:
     source, profile_name, circuit_dir = await _prepare(site, spec)
     notes: list[str] = []
     if spec.backend_mode is not BackendMode.NONE:
-        was_simulated = site.deployment.backend and site.deployment.simulated
+        was_real = bool(site.deployment.backend) and not site.deployment.simulated
         report = await _bring_up_backend(site, spec, profile_name, command.id)
-        notes = _news(report, began=not was_simulated and site.deployment.simulated)
+        notes = _news(report, began=was_real and site.deployment.simulated)
         source = await _read_source(site, spec)  # again: the set-up may have pulled new commits
     release = await _make_release(site, spec, source, circuit_dir)
     deployment = site.deployment

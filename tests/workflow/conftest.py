@@ -1,6 +1,7 @@
 """A Temporal server, a worker on it, and a world of fakes that the activities act on."""
 
 import asyncio
+import contextlib
 import itertools
 import sys
 from collections import defaultdict
@@ -21,6 +22,7 @@ from temporalio.client import (
 )
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -361,6 +363,9 @@ async def stage(environment: WorkflowEnvironment, world: World) -> AsyncIterator
         for worker in workers(client, world, namespace):
             await stack.enter_async_context(worker)
         yield Stage(client, world, namespace)
+        for workflow_id in (names.deployment_id("default", namespace), names.backend_id(namespace, "example")):
+            with contextlib.suppress(RPCError):  # ended already, or never began
+                await client.get_workflow_handle(workflow_id).terminate("the test is over")
 
 
 def workers(client: Client, world: World, host: str) -> list[Worker]:

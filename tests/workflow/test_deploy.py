@@ -1,5 +1,6 @@
 """The story of a deploy, told with fakes: what is done in which order, and what follows when a step says no."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -224,6 +225,23 @@ async def test_setup_all_after_run_all_stops_the_ticker_and_says_so(stage: "Stag
     outcome = await stage.outcome("d2")
     assert (outcome.verdict, "stopped ticker" in outcome.message) == (Verdict.DONE, True)
     assert world.processes == ["coordinator"]
+    assert [one.revision for one in (await stage.status()).releases] == [1]
+    await stage.deploy("d3", backend_mode=BackendMode.SIMULATED)
+    outcome = await stage.outcome("d3")
+    assert (outcome.verdict, "simulated data is produced now" in outcome.message) == (Verdict.DONE, True)
+
+
+async def test_pressed_twenty_times_it_is_deployed_once(stage: "Stage", world: "World") -> None:
+    """One run, one release; every caller gets an outcome, and the last one's says that it serves."""
+    world.faults["ensure_image"] = [world.hold]
+    await stage.deploy("first")
+    await stage.called("ensure_image")
+    ids = [f"d{number}" for number in range(20)]
+    await asyncio.gather(*(stage.deploy(command_id) for command_id in ids))
+    world.held.set()
+    verdicts = [await stage.verdict(command_id) for command_id in ["first", *ids]]
+    assert verdicts[0] is Verdict.DONE
+    assert sorted(verdicts[1:]) == [*[Verdict.SUPERSEDED] * 19, Verdict.UNCHANGED]
     assert [one.revision for one in (await stage.status()).releases] == [1]
 
 
