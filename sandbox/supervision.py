@@ -78,6 +78,10 @@ class Supervisor:
         """Everything supervisord knows, in its own shape."""
         return list(self._rpc.getAllProcessInfo())
 
+    def close(self) -> None:
+        """Let go of the connection; the next call makes another."""
+        self._transport.close()
+
     def pid(self, name: str) -> int:
         """0 when it does not run."""
         return int(self._rpc.getProcessInfo(name)["pid"])

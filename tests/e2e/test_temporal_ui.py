@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -61,7 +63,13 @@ def _runs(product: Product, workflow_id: str) -> list[tuple[str, set[str]]]:
             found.append((run.start_time, run.run_id, signals))
         return [(run_id, signals) for _, run_id, signals in sorted(found, reverse=True)]
 
-    return asyncio.run(look())
+    with ThreadPoolExecutor(max_workers=1) as apart:  # the browser's own event loop runs in this thread
+        return apart.submit(asyncio.run, look()).result()
+
+
+def _is_shown(page: Page, text: str) -> bool:
+    """In the page or in one of its frames: the UI renders Markdown inside a frame."""
+    return any(frame.get_by_text(text).first.is_visible() for frame in page.frames)
 
 
 def _address(product: Product, workflow_id: str, run_id: str, tab: str) -> str:
@@ -76,10 +84,8 @@ def test_current_details_say_how_it_stands(product: Product, deployment: str, pa
     status = product.status()
     texts = ["serving", status["release"]["stage"], status["endpoint"], "1/1", *product.pods()]
     for text in texts:
-        found = page.get_by_text(text).first.or_(page.frame_locator("iframe").get_by_text(text).first)
-        expect(found.first).to_be_visible()
-    picture = page.screenshot(path=tmp_path / "user-metadata.png")
-    assert len(picture) > 10_000
+        until(partial(_is_shown, page, text), seconds=30, what=f"{text!r} on the page")
+    assert page.screenshot(path=tmp_path / "user-metadata.png")
 
 
 def test_history_shows_the_signal(product: Product, deployment: str, page: Page) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ def backend(product: Product) -> None:
 @contextmanager
 def frozen(*programs: str) -> Iterator[None]:
     """These processes of the world stand still."""
-    supervisor = Supervisor(Settings.from_environment())
-    pids = [supervisor.pid(program) for program in programs]
+    with closing(Supervisor(Settings.from_environment())) as supervisor:
+        pids = [supervisor.pid(program) for program in programs]
     assert all(pids), programs
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
