@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect, sync_playwright
 from temporalio.client import Client
 
@@ -69,7 +70,10 @@ def _runs(product: Product, workflow_id: str) -> list[tuple[str, set[str]]]:
 
 def _is_shown(page: Page, text: str) -> bool:
     """In the page or in one of its frames: the UI renders Markdown inside a frame."""
-    return any(frame.get_by_text(text).first.is_visible() for frame in page.frames)
+    try:
+        return any(frame.get_by_text(text).first.is_visible() for frame in page.frames)
+    except PlaywrightError:  # the frame was replaced while we looked
+        return False
 
 
 def _address(product: Product, workflow_id: str, run_id: str, tab: str) -> str:
@@ -82,7 +86,8 @@ def test_current_details_say_how_it_stands(product: Product, deployment: str, pa
     run_id, _ = _runs(product, deployment)[0]
     page.goto(_address(product, deployment, run_id, "user-metadata"))
     status = product.status()
-    texts = ["serving", status["release"]["stage"], status["endpoint"], "1/1", *product.pods()]
+    digest = status["release"]["image"].partition("@")[2]
+    texts = ["serving — 1 of 1 clients ready", status["release"]["stage"], digest, status["endpoint"], *product.pods()]
     for text in texts:
         until(partial(_is_shown, page, text), seconds=30, what=f"{text!r} on the page")
     assert page.screenshot(path=tmp_path / "user-metadata.png")
@@ -93,6 +98,6 @@ def test_history_shows_the_signal(product: Product, deployment: str, page: Page)
     received = [run_id for run_id, signals in _runs(product, deployment) if "scale" in signals]
     assert len(received) == 1
     page.goto(_address(product, deployment, received[0], "history"))
-    expect(page.get_by_text("Signaled").first).to_be_visible()
-    expect(page.get_by_text("scale").first).to_be_visible()
+    expect(page.get_by_text("Signaled").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("scale").first).to_be_visible(timeout=PATIENCE)
     product.cli("tear-down", "--yes", "--backend", *product.here())
