@@ -15,14 +15,18 @@ UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 export PATH := $(dir $(UV)):$(PATH)
 RUN := $(UV) run --no-sync
 
+# The tests have a world of their own beside the one of `make up` and `make demo`, so that neither disturbs the other.
+TEST_WORLD := PROVER_WORLD=test PROVER_WORLD_PORT_OFFSET=300 PROVER_WORLD_SUBNET=10.202.0.0/16
+
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
 
 demo: bootstrap packages ## deploy a fleet of provers in the embedded world and show it
 	$(RUN) python -m sandbox demo
 
-test: check up ## everything: checks, the embedded world, all tests
-	$(RUN) pytest
+test: check packages ## everything: checks, an embedded world for tests, all tests
+	env $(TEST_WORLD) $(RUN) python -m sandbox up
+	env $(TEST_WORLD) $(RUN) pytest
 
 check: bootstrap ## style, types, architecture, documentation
 	$(RUN) ruff check .
@@ -34,8 +38,9 @@ check: bootstrap ## style, types, architecture, documentation
 up: bootstrap packages ## bring the embedded world up, or mend it
 	$(RUN) python -m sandbox up
 
-down: bootstrap ## remove the embedded world; only caches stay
+down: bootstrap ## remove the embedded worlds, also that of the tests; only caches stay
 	$(RUN) python -m sandbox down
+	env $(TEST_WORLD) $(RUN) python -m sandbox down
 
 status: bootstrap ## show what of the embedded world runs
 	$(RUN) python -m sandbox status
