@@ -1,1 +1,1 @@
-"""The only room that talks to Kubernetes, Docker, registries, git and processes; it speaks in domain words and errors."""
+"""The only room that talks to Kubernetes, Docker, registries, git and processes, in words of the domain."""
