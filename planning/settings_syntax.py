@@ -283,5 +283,5 @@ def _amount(value: str) -> float | None:
         return None
     number, suffix = float(match[1]), match[2] or ""
     if suffix[:1] in {"e", "E"} and len(suffix) > 1 and suffix != "Ei":
-        return number * 10 ** int(suffix[1:])
+        return number * float(10.0 ** int(suffix[1:]))
     return number * (_BINARY[suffix] if suffix in _BINARY else _SCALE[suffix])
