@@ -41,7 +41,7 @@ async def running(client: Client, environ: Mapping[str, str], roles: Sequence[st
     if "deploy" in settings.roles:
         await search.register(client)
     async with AsyncExitStack() as stack:
-        for worker in await _workers(client, settings, environ):
+        for worker in await _workers(client, settings, environ, stack):
             await stack.enter_async_context(worker)
             log.info("polls task queue %s", worker.task_queue)
         yield
@@ -61,8 +61,13 @@ async def run(environ: Mapping[str, str], roles: Sequence[str] = ROLES) -> None:
         log.info("stopping: short steps end, long ones go on with the next worker")
 
 
-async def _workers(client: Client, settings: WorkerSettings, environ: Mapping[str, str]) -> list[Worker]:
-    """No client connects yet: Kubernetes or Docker being away must not keep a worker from starting."""
+async def _workers(
+    client: Client, settings: WorkerSettings, environ: Mapping[str, str], stack: AsyncExitStack
+) -> list[Worker]:
+    """No client connects yet: Kubernetes or Docker being away must not keep a worker from starting.
+
+    What has to be closed after the workers goes onto `stack`.
+    """
     workers = [queues.deploy(client)] if "deploy" in settings.roles else []
     secrets = WorkerSecrets(environ)
     if "kube" in settings.roles:
@@ -70,7 +75,10 @@ async def _workers(client: Client, settings: WorkerSettings, environ: Mapping[st
             name: kubernetes.connect(name, settings.contexts, settings.kubeconfig) for name in settings.clusters
         }
         steps = KubeActivities(dict(clusters), secrets, await owner_prefix(client))
-        watches = WatchActivities({name: SharedWatches(cluster) for name, cluster in clusters.items()})
+        shared = {name: SharedWatches(cluster) for name, cluster in clusters.items()}
+        for one in shared.values():
+            stack.push_async_callback(asyncio.to_thread, one.close)  # it joins threads
+        watches = WatchActivities(dict(shared))
         for name in clusters:
             workers += [queues.kube(client, name, steps), queues.watch(client, name, watches)]
     if "host" in settings.roles:
