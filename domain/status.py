@@ -25,6 +25,9 @@ class Phase(StrEnum):
     REMOVED = "removed"
 
 
+PODS_MATTER = {Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.SERVING, Phase.DEGRADED}
+
+
 class Pod(Message):
     """One prove-client as Kubernetes sees it."""
 
@@ -95,3 +98,8 @@ class Status(Message):
     pending: list[str] = []  # titles of the commands waiting
     outcomes: list[Outcome] = []  # newest last, at most 50
     releases: list[Release] = []  # newest last, at most 10
+
+    @property
+    def finding(self) -> Diagnosis | None:
+        """What is wrong with what is wanted now; the troubles of pods that a command is about to replace are not."""
+        return self.diagnosis or (self.observed.diagnosis if self.phase in PODS_MATTER else None)

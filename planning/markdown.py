@@ -26,7 +26,7 @@ def status_markdown(status: Status) -> str:
         _head(status),
         _facts(status),
         _retry(status),
-        _finding(status.diagnosis or status.observed.diagnosis),
+        _finding(status.finding),
         _pods(status.observed.pods),
         _bullets("Warnings", status.warnings),
         _bullets("Waiting", status.pending),

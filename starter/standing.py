@@ -42,7 +42,9 @@ async def standing(asked: Invocation) -> None:
 async def _show_kept(asked: Invocation, row: dict[str, Any], ui: str) -> None:
     since = str(row["as_of"])
     age = summary.age(since, datetime.now(UTC))
-    output.note(f"no worker answers: this is what Temporal keeps, {age} old. Start one with: proverctl worker")
+    output.note(
+        f"no worker answers: this is what Temporal keeps, last written {age} ago. Start one with: proverctl worker"
+    )
     text = output.table([(key, str(row[key])) for key in row if row[key] not in ("", None)] + [("UI", ui)])
     output.data({**row, "source": "memo", "ui": ui}, asked.output, text)
 

@@ -59,10 +59,12 @@ class Attempts:
         *,
         summary: str = "",
         lacking: Callable[[Answer], Diagnosis | None] | None = None,
+        again: Asked | None = None,
     ) -> Answer:
         """The answer of the activity; Stopped or Interrupted.
 
-        `lacking` may find a good answer wanting: then it is asked again as if it had failed.
+        `lacking` may find a good answer wanting: then it is asked again as if it had failed. `again` is what is asked
+        after a failure, `request` by default.
         """
         self.step = summary or work.title
         patience = Patience(self._retry_for)
@@ -79,6 +81,7 @@ class Attempts:
                 self._show(None)
                 raise Stopped(got.diagnosis)
             self._show(Retry(step=self.step, attempt=patience.attempt, diagnosis=got.diagnosis))
+            request = again or request
             await self._rest(pause)
 
     async def _once(

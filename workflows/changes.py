@@ -48,8 +48,10 @@ async def tear_down(site: Site, command: Command) -> Result:
     """Remove what is ours (R12), in a child workflow, so that its history stands by itself."""
     deployment = site.deployment
     await site.watch.stop()
+    stops = bool(command.tear_down and command.tear_down.stop_backend)
+    site.attempts.step = "remove the objects" + (" and stop the backend" if stops else "")
     deployment.enter(Phase.RELEASING)
-    removed = await _remove(site, command)
+    removed = await _remove(site, command, stop_backend=stops)
     deployment.warn(removed.warnings)
     deployment.forget()
     deployment.over = True
@@ -58,12 +60,12 @@ async def tear_down(site: Site, command: Command) -> Result:
     return Result(Verdict.DONE, f"removed {', '.join(removed.objects)}")
 
 
-async def _remove(site: Site, command: Command) -> Removed:
+async def _remove(site: Site, command: Command, *, stop_backend: bool) -> Removed:
     request = TeardownInput(
         spec=site.deployment.spec,
         deployment_id=site.workflow_id,
         cluster_uid=site.deployment.cluster_uid,
-        stop_backend=bool(command.tear_down and command.tear_down.stop_backend),
+        stop_backend=stop_backend,
         request_id=command.id,
     )
     try:

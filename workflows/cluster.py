@@ -78,6 +78,7 @@ class ProverClusterWorkflow:
         self._attempts = Attempts(retry_for, self._changed)
         site = Site(deployment, self._watch, self._attempts, self._id)
         deployment.over = False
+        deployment.begin()
         try:
             result = await STORIES[command.kind](site, command)
         except Stopped as stop:

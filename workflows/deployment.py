@@ -54,6 +54,10 @@ class Deployment:
         """Whether something was written since the last release that was seen to be complete."""
         return self.applied and self.release != self.serving
 
+    def begin(self) -> None:
+        """A command takes over: what stopped the one before it is history."""
+        self.diagnosis = None
+
     def enter(self, phase: Phase) -> None:
         """A new phase begins; entering the present one again is no change."""
         if phase is not self.phase:
@@ -94,6 +98,10 @@ class Deployment:
         self.diagnosis = None
         self.observe(seen)
         self.settle()
+
+    def replace_clients(self) -> None:
+        """What troubled the clients so far says nothing of those that an apply is about to make."""
+        self.observed = self.observed.model_copy(update={"diagnosis": None})
 
     def observe(self, seen: Observation) -> None:
         """Keep what the watch or the rollout saw last."""

@@ -10,6 +10,9 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 
 from domain.diagnosis import Diagnosis, Severity
 
+WORKER_LOST = "WORKER_LOST"
+SHUTDOWN = "WorkerShutdown"  # the SDK's type for an activity that ended because its worker did
+
 
 class Fault(Enum):
     """What kind of failure it was, as far as trying again is concerned."""
@@ -42,7 +45,7 @@ class Place:
 def read(error: ActivityError, place: Place) -> Failure:
     """The failure behind an ActivityError; anything that we do not know is shown verbatim and tried again."""
     cause = error.cause
-    if isinstance(cause, CancelledError):
+    if isinstance(cause, CancelledError) or (isinstance(cause, ApplicationError) and cause.type == SHUTDOWN):
         return Failure(Fault.LOST, worker_lost(place))  # of an activity that we did not cancel: a worker's shutdown
     if isinstance(cause, exceptions.TimeoutError):
         return _timed_out(cause, place)
@@ -107,7 +110,7 @@ def no_worker(place: Place) -> Diagnosis:
 def worker_lost(place: Place) -> Diagnosis:
     """The worker stopped beating in the middle of the step."""
     return Diagnosis(
-        code="WORKER_LOST",
+        code=WORKER_LOST,
         what=f"the worker went silent while it was to {place.title}",
         on=f"task queue {place.queue}",
         because="it was stopped or killed, hangs, or lost its connection",

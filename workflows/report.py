@@ -34,7 +34,7 @@ class Report:
         memo = short_form(status)
         if memo != self._memo:
             self._memo = memo
-            workflow.upsert_memo(memo)
+            workflow.upsert_memo(memo | {"at": self._deployment.now})
         found = (memo["stage"], memo["phase"])
         if self._deployment.search_attributes and found != self._found:
             self._found = found

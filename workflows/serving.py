@@ -6,11 +6,12 @@ from collections.abc import Callable
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.status import Retry
+    from domain.status import Observation, Retry
     from domain.steps import WatchRequest
     from workflows import timeouts
     from workflows.attempt import Attempts, Interrupted, Stopped
     from workflows.deployment import SETTLED, Deployment
+    from workflows.failure import WORKER_LOST
 
 
 class Watch:
@@ -25,8 +26,9 @@ class Watch:
 
     @property
     def retry(self) -> Retry | None:
-        """Why the picture may be old."""
-        return self._attempts.retry if self._attempts else None
+        """Why the picture may be old; the end of a worker is no reason, for the next one begins with a look."""
+        retry = self._attempts.retry if self._attempts else None
+        return None if retry and retry.diagnosis.code == WORKER_LOST else retry
 
     def start(self) -> None:
         """Begin; one that runs goes on."""
@@ -45,8 +47,9 @@ class Watch:
         deployment = self._deployment
         while deployment.release is not None:
             request = WatchRequest(spec=deployment.spec, release=deployment.release, known=deployment.observed)
+            afresh = request.model_copy(update={"known": Observation()})  # answers at once, which ends the retry
             try:
-                seen = await attempts.run(timeouts.WATCH_RELEASE, request, deployment.spec)
+                seen = await attempts.run(timeouts.WATCH_RELEASE, request, deployment.spec, again=afresh)
             except Interrupted:
                 return
             except Stopped as stop:

@@ -111,6 +111,7 @@ class Site:
         self.wrote = deployment.applied = True  # before the fact: an apply that was cut off may have written
         deployment.spec = spec
         deployment.record(release)
+        deployment.replace_clients()
         deployment.enter(applying)
         applied = await self.attempts.run(
             timeouts.APPLY,

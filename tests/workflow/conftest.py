@@ -62,7 +62,10 @@ from workflows.inspect import InspectWorkflow
 from workflows.teardown import TeardownWorkflow
 
 WORKFLOWS = [ProverClusterWorkflow, TeardownWorkflow, BackendWorkflow, InspectWorkflow]
-FAST = ["--dynamic-config-value", "history.transferProcessorMaxPollRPS=10000"]  # the default is one step per 50 ms
+FAST = [  # the defaults move a workflow one step per 50 ms
+    *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=10000"),
+    *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=10000"),
+]
 PATIENCE = 20.0  # real seconds that a test waits for a condition
 BIN = Path(sys.executable).parent
 Fault = Exception | Callable[[Any], Any]
@@ -402,6 +405,7 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
             client,
             task_queue=names.watch_queue("default"),
             activities=[kube.watch_release],
+            interceptors=[ErrorTranslation()],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
         ),
         Worker(

@@ -1,15 +1,18 @@
 """Scale, reset of the endpoint and tear-down: order, collapse, refusals, and messages that make no sense."""
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
 from domain.commands import MAX_REPLICAS, ResetEndpoint, Scale, Verdict
 from domain.errors import Forbidden, OwnedByAnother, Unavailable
 from domain.spec import BackendMode
 from domain.status import Observation, Phase
+from tests.workflow.conftest import whole
 from workflows.cluster import ProverClusterWorkflow as Cluster
 
 if TYPE_CHECKING:
@@ -176,6 +179,26 @@ async def test_what_the_watch_sees_is_shown(stage: "Stage", world: "World") -> N
     await stage.phase(Phase.SERVING)
 
 
+async def test_a_watch_that_failed_looks_afresh(stage: "Stage", world: "World") -> None:
+    """Its trouble is shown while it lasts and is gone with the next look, though nothing changed meanwhile."""
+    away = Unavailable("the API is away", code="CONTROL_PLANE_DOWN", delay=0.5)
+    world.faults["watch_release"] = [away, away]  # the first one may be the roll-out's
+    world.live = whole(2)
+    await serving(stage)
+    status = await stage.until(lambda status: status.phase is Phase.SERVING and status.retry is not None)
+    assert (status.retry and status.retry.diagnosis.code) == "CONTROL_PLANE_DOWN"
+    assert (await stage.until(lambda status: status.retry is None)).phase is Phase.SERVING
+
+
+async def test_the_end_of_a_worker_is_no_trouble_of_the_watch(stage: "Stage", world: "World") -> None:
+    """It is watched again at once, and nobody needs to know."""
+    shutdown = ApplicationError("Worker is shutting down", type="WorkerShutdown")
+    world.faults["watch_release"] = [shutdown, shutdown]
+    await serving(stage)
+    await stage.called("watch_release", 3)
+    assert (await stage.status()).retry is None
+
+
 async def test_tear_down_removes_everything_and_ends(stage: "Stage", world: "World") -> None:
     """The workflow completes with the outcome, and its status still answers."""
     await serving(stage)
@@ -218,24 +241,27 @@ async def test_tear_down_interrupts_a_deploy(stage: "Stage", world: "World") -> 
 
 
 async def test_tear_down_shows_why_it_is_retried(stage: "Stage", world: "World") -> None:
-    """The child tells its parent, which answers `status`."""
+    """The child tells its parent, which answers `status`; what is being done is told as well."""
     await serving(stage)
     world.faults["remove_release"] = [Unavailable("the API is away", code="CONTROL_PLANE_DOWN", delay=1), world.hold]
     await stage.tear_down("t1")
     status = await stage.until(lambda status: status.retry is not None)
     assert (status.phase, status.retry and status.retry.diagnosis.code) == (Phase.RELEASING, "CONTROL_PLANE_DOWN")
+    assert status.step == "remove the objects"
     world.held.set()
     await stage.handle.result()
 
 
 async def test_a_tear_down_that_may_not_parks(stage: "Stage", world: "World") -> None:
-    """Missing rights are named, and the next tear-down ends it."""
+    """Missing rights are named, and the next tear-down ends it; while it runs they are no longer what is wrong."""
     await serving(stage)
-    world.faults["remove_release"] = [Forbidden("may not delete deployments", on="namespace x")]
+    world.faults["remove_release"] = [Forbidden("may not delete deployments", on="namespace x"), world.hold]
     await stage.tear_down("t1")
     status = await stage.phase(Phase.PARKED)
     assert (status.diagnosis and status.diagnosis.code) == "RBAC"
     await stage.tear_down("t2")
+    assert (await stage.phase(Phase.RELEASING)).diagnosis is None
+    world.held.set()
     await stage.handle.result()
     assert await stage.verdict("t2") is Verdict.DONE
 
@@ -284,6 +310,7 @@ async def test_memo_and_search_attributes_carry_the_short_form(stage: "Stage") -
         while (await description.memo()).get("phase") != "serving":
             description = await stage.handle.describe()
     memo = await description.memo()
+    assert datetime.fromisoformat(memo["at"]) >= datetime.fromisoformat(memo["since"])
     assert {key: memo[key] for key in ("stage", "ready", "wanted", "endpoint")} == {
         "stage": "aaaaaaa",
         "ready": 2,

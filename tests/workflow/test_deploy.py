@@ -117,11 +117,13 @@ async def test_a_lasting_fault_parks_after_the_time_to_retry(stage: "Stage", wor
 
 async def test_a_permanent_fault_parks_and_the_next_deploy_takes_over(stage: "Stage", world: "World") -> None:
     """Refused credentials are not retried; the mended deploy needs no tear-down."""
-    world.faults["ensure_image"] = [CredentialsRejected("the registry refuses them", on="hub")]
+    world.faults["ensure_image"] = [CredentialsRejected("the registry refuses them", on="hub"), world.hold]
     await stage.deploy("d1")
     await stage.phase(Phase.PARKED)
     assert world.names().count("ensure_image") == 1
     await stage.deploy("d2")
+    assert (await stage.phase(Phase.IMAGE)).finding is None
+    world.held.set()
     assert await stage.verdict("d2") is Verdict.DONE
     assert await stage.verdict("d1") is Verdict.FAILED
 
@@ -169,6 +171,23 @@ async def test_a_first_deploy_that_does_not_come_up_parks(stage: "Stage", world:
     status = await stage.phase(Phase.PARKED)
     assert status.diagnosis is not None
     assert (status.diagnosis.code, world.applied is not None) == ("CRASH_LOOP", True)
+
+
+async def test_the_pods_of_a_parked_deploy_do_not_speak_for_the_next(stage: "Stage", world: "World") -> None:
+    """What troubled them is the finding while parked, and neither while the next image is made nor while it starts."""
+    world.rollouts = [BROKEN]
+    await stage.deploy("d1")
+    assert (await stage.phase(Phase.PARKED)).finding == BROKEN.diagnosis
+    world.commit = "b" * 40
+    world.faults["ensure_image"] = [world.hold]
+    ready = asyncio.Event()
+    world.faults["await_rollout"] = [lambda _: ready.wait()]
+    await stage.deploy("d2")
+    assert (await stage.phase(Phase.IMAGE)).finding is None
+    world.held.set()
+    assert (await stage.phase(Phase.ROLLING_OUT)).finding is None
+    ready.set()
+    assert await stage.verdict("d2") is Verdict.DONE
 
 
 async def test_on_failure_remove_takes_everything_away_and_fails(stage: "Stage", world: "World") -> None:

@@ -115,6 +115,7 @@ def test_a_transient_error_carries_its_delay() -> None:
         (timeout(TimeoutType.HEARTBEAT), Fault.LOST, "WORKER_LOST"),
         (timeout(TimeoutType.START_TO_CLOSE), Fault.TRANSIENT, "TIMEOUT"),
         (CancelledError("worker shutdown"), Fault.LOST, "WORKER_LOST"),
+        (ApplicationError("Worker is shutting down", type="WorkerShutdown"), Fault.LOST, "WORKER_LOST"),
         (ApplicationError("boom", type="KeyError"), Fault.TRANSIENT, "ERROR"),
         (ApplicationError("boom", "not a diagnosis", type="X"), Fault.TRANSIENT, "ERROR"),
         (RuntimeError("boom"), Fault.TRANSIENT, "ERROR"),
