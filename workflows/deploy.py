@@ -9,13 +9,11 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import BackendMode, ClusterSpec
     from domain.status import Phase, Release
     from domain.steps import BackendInput, BackendReport, ImageRequest, ProfileRequest, Source, SourceRequest
-    from planning import upgrade as change
+    from planning import upgrade
     from workflows import timeouts
     from workflows.attempt import Stopped
     from workflows.inbox import Result
     from workflows.site import Site
-
-UNSEEN_BY_CLIENTS = {"backend_mode": BackendMode.NONE, "allow_dirty": False, "on_failure": "hold", "retry_for": 0}
 
 
 async def deploy(site: Site, command: Command) -> Result:
@@ -59,7 +57,7 @@ def _require_mutable(site: Site, spec: ClusterSpec) -> None:
     serving = site.deployment.serving_spec
     if serving is None:
         return
-    sentences = change.immutable_changes(serving, spec)
+    sentences = upgrade.immutable_changes(serving, spec)
     if sentences:
         raise Stopped(
             Diagnosis(
@@ -139,6 +137,6 @@ def _same_as_serving(site: Site, spec: ClusterSpec, release: Release) -> Release
     serving, serving_spec = site.deployment.serving, site.deployment.serving_spec
     if serving is None or serving_spec is None or site.deployment.unconfirmed:
         return None
-    same_spec = serving_spec.model_copy(update=UNSEEN_BY_CLIENTS) == spec.model_copy(update=UNSEEN_BY_CLIENTS)
-    same_release = (serving.stage, serving.image) == (release.stage, release.image)
-    return serving if same_spec and same_release else None
+    if not upgrade.same(serving_spec, spec, serving, release):
+        return None
+    return serving.model_copy(update={"endpoint": release.endpoint})  # unused under COORDINATOR_SERV, but shown

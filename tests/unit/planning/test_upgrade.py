@@ -1,10 +1,10 @@
-"""Converging changes only what differs, and restarts provers only when the pod itself differs."""
+"""An upgrade is one only when something differs, and what cannot change is said."""
 
 from typing import Any
 
 import pytest
 
-from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
+from domain.spec import BackendMode, ClusterSpec, Endpoint, ImageTarget, OnFailure, SecretRef
 from domain.status import Release
 from planning import upgrade
 
@@ -17,45 +17,44 @@ def spec(**changes: Any) -> ClusterSpec:
     return ClusterSpec(**({"namespace": "fleet", "coordinator": Endpoint(ip="10.0.0.1"), "image": image} | changes))
 
 
-def flags(found: upgrade.Convergence) -> set[str]:
-    """The names of what has to change."""
-    return {name for name in ("rollout", "scale", "endpoint", "other") if getattr(found, name)}
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"retry_for": 5}, True),
+        ({"min_ready": 0.5}, True),
+        ({"backend_mode": BackendMode.REAL}, True),
+        ({"allow_dirty": True}, True),
+        ({"on_failure": OnFailure.REMOVE}, True),
+        ({"replicas": 3}, False),
+        ({"coordinator": Endpoint(ip="10.0.0.2")}, False),
+        ({"coordinator": Endpoint(ip="10.0.0.1", port=1)}, False),
+        ({"max_unavailable": "50%"}, False),
+        ({"progress_deadline": 60}, False),
+        ({"circuit": "small"}, False),
+        ({"client_memory": "1Gi"}, False),
+        ({"coordinator_serv": "http://c"}, False),
+        ({"image": ImageTarget(repository="prover", pull_auth=SecretRef(ref="env:IMAGE_AUTH"))}, False),
+    ],
+)
+def test_which_settings_change_something(changes: dict[str, Any], *, expected: bool) -> None:
+    """Judged by the rendered objects, so that a setting nobody sees makes no new release."""
+    assert expected == upgrade.same(spec(), spec(**changes), SERVING, SERVING)
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, set()),
-        ({"retry_for": 5}, set()),
-        ({"min_ready": 0.5}, set()),
-        ({"replicas": 3}, {"scale"}),
-        ({"coordinator": Endpoint(ip="10.0.0.2")}, {"endpoint"}),
-        ({"replicas": 3, "coordinator": Endpoint(ip="10.0.0.1", port=1)}, {"scale", "endpoint"}),
-        ({"max_unavailable": "50%"}, {"other"}),
-        ({"progress_deadline": 60}, {"other"}),
-        ({"circuit": "small"}, {"rollout"}),
-        ({"client_memory": "1Gi"}, {"rollout"}),
-        ({"coordinator_serv": "http://c"}, {"rollout", "endpoint"}),
-        ({"image": ImageTarget(repository="prover", pull_auth=SecretRef(ref="env:IMAGE_AUTH"))}, {"rollout"}),
+        ({"revision": 2, "config_hash": "", "at": "2026-01-01T00:00:00Z", "outcome": "deploying"}, True),
+        ({"stage": "def"}, False),
+        ({"image": "docker.io/prover:client-abc@sha256:bb"}, False),
+        ({"image_user": ""}, False),
     ],
 )
-def test_what_a_changed_setting_takes(changes: dict[str, Any], expected: set[str]) -> None:
-    """Judged by the rendered objects, so that a setting nobody sees restarts nobody."""
-    found = upgrade.converge(spec(), spec(**changes), SERVING, SERVING)
-    assert flags(found) == expected
-    assert found.none == (not expected)
-    assert set(found.fields) == set(changes)
-
-
-def test_nothing_to_do() -> None:
-    """The same spec and release is no change."""
-    assert upgrade.converge(spec(), spec(), SERVING, SERVING).none
-
-
-def test_a_new_commit_is_a_rollout() -> None:
-    """A new stage or a new digest restarts the clients."""
-    newer = SERVING.model_copy(update={"stage": "def", "image": "docker.io/prover:client-def@sha256:bb"})
-    assert flags(upgrade.converge(spec(), spec(), SERVING, newer)) == {"rollout"}
+def test_what_makes_another_release(changes: dict[str, Any], *, expected: bool) -> None:
+    """A new stage or digest does; the number and the time of the attempt do not."""
+    serving = SERVING.model_copy(update={"revision": 1, "config_hash": "c", "outcome": "done"})
+    assert expected == upgrade.same(spec(), spec(), serving, serving.model_copy(update=changes))
 
 
 @pytest.mark.parametrize(
