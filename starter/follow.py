@@ -1,7 +1,6 @@
 """Follows one command until its outcome by the query `status`, through outages of worker and server alike."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
@@ -10,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.commands import Outcome
 from domain.status import Status
-from starter import exits
+from starter import exits, summary
 from starter.output import Progress
 from workflows.cluster import ProverClusterWorkflow
 
@@ -43,9 +42,7 @@ class Ended(NamedTuple):
     status: Status | None
 
 
-async def follow(
-    handle: Handle, command_id: str, describe: Callable[[Status], str], progress: Progress, *, every: float = LOOK_EVERY
-) -> Ended:
+async def follow(handle: Handle, command_id: str, progress: Progress, *, every: float = LOOK_EVERY) -> Ended:
     """The outcome of this command; Exit FAILED when the run ended without one."""
     failures = 0
     try:
@@ -56,7 +53,7 @@ async def follow(
                 outcome = _outcome(status, command_id)
                 if outcome:
                     return Ended(outcome, status)
-                progress.show(describe(status), status.phase)
+                _show(status, progress)
             if failures >= PATIENCE or (status and not status.pending and not status.step):
                 ended = await _look_at_run(handle, command_id, status)
                 if ended:
@@ -64,6 +61,13 @@ async def follow(
             await asyncio.sleep(every * (1 + min(failures, PATIENCE)))
     finally:
         progress.end()
+
+
+def _show(status: Status, progress: Progress) -> None:
+    """The trouble before the line of progress, since that one is overwritten."""
+    trouble = summary.trouble(status)
+    progress.trouble(*(trouble or ("", "", "")))
+    progress.show(summary.progress(status), status.phase)
 
 
 async def _status(handle: Handle, progress: Progress) -> Status | None:

@@ -66,6 +66,7 @@ class Progress:
         """Nothing shown yet."""
         self._line = ""
         self._topic = ""
+        self._trouble = ""
         self._open = False  # the cursor stands behind an unfinished line
 
     def show(self, line: str, topic: str) -> None:
@@ -84,6 +85,13 @@ class Progress:
         else:
             click.echo(line, err=True)
 
+    def trouble(self, key: str, head: str, text: str) -> None:
+        """Say once what is wrong; the same `key` is the same trouble, an empty one is none."""
+        if key and key != self._trouble:
+            self.end()
+            note(" ".join(text.split()), head=painted(f"! {clean(head)}", "yellow"))
+        self._trouble = key
+
     def say(self, line: str) -> None:
         """A line that stays."""
         self.end()
@@ -93,7 +101,7 @@ class Progress:
         """Leave the last line as it is."""
         if self._open:
             click.echo(err=True)
-        self._open, self._line = False, ""
+            self._open, self._line = False, ""
 
 
 def _lively() -> bool:

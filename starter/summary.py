@@ -2,14 +2,24 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from domain.status import Pod, Status
+from domain.status import Phase, Pod, Status
+from planning.text import one_line
 from starter import output
 
 UI_PORT = 8233  # of Temporal's development server
+EVIDENCE = 200  # characters of it beside progress
 MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+class Trouble(NamedTuple):
+    """What is wrong while one waits: `key` stays the same while it is the same trouble, `text` is one line."""
+
+    key: str
+    head: str
+    text: str
 
 
 def progress(status: Status) -> str:
@@ -18,17 +28,24 @@ def progress(status: Status) -> str:
     parts = [f"{status.phase:<12}"]
     if release and release.stage:
         parts.append(f"stage {release.stage}")
-    if seen.exists:
+    if seen.exists and status.phase is not Phase.RELEASING:  # nobody counts those that are being removed
         parts.append(f"{seen.ready}/{seen.wanted} ready")
     if status.step:
-        parts.append(status.step)
-    if status.retry:
-        parts.append(f"retrying {status.retry.step} (attempt {status.retry.attempt}): {status.retry.diagnosis}")
-    elif status.diagnosis:
-        parts.append(str(status.diagnosis))
-    elif seen.diagnosis and seen.ready < seen.wanted:
-        parts.append(str(seen.diagnosis))
+        parts.append(status.step + (f" (attempt {status.retry.attempt + 1})" if status.retry else ""))
     return "  ".join(parts)
+
+
+def trouble(status: Status) -> Trouble | None:
+    """Why a step is tried again, or what is wrong with the clients; evidence is shortened, for it comes in full later.
+
+    Counts and times in a diagnosis change all the time: the code, the object and the step tell troubles apart.
+    """
+    found = status.retry.diagnosis if status.retry else status.finding
+    if found is None:
+        return None
+    head = f"will try again to {status.retry.step}: " if status.retry else ""
+    short = found.model_copy(update={"evidence": one_line(found.evidence, EVIDENCE)})
+    return Trouble(f"{head}{found.code} {found.on}", head, str(short))
 
 
 def page(status: Status, ui: str) -> str:
@@ -40,8 +57,8 @@ def page(status: Status, ui: str) -> str:
     if status.retry:
         retry = status.retry
         rows.append(("retrying", f"{retry.step}, attempt {retry.attempt}: {retry.diagnosis}"))
-    if status.diagnosis:
-        rows.append(("diagnosis", str(status.diagnosis)))
+    if status.finding:
+        rows.append(("diagnosis", str(status.finding)))
     rows.append(("UI", ui))
     return "\n".join([output.table(rows), *_pods(status.observed.pods)])
 

@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.commands import Kind, Outcome, Verdict
 from domain.status import Phase, Status
-from starter import follow, summary
+from starter import follow
 from starter.exits import Exit
 from starter.output import Progress
 
@@ -72,7 +72,7 @@ class FakeHandle:
 
 
 async def _follow(handle: FakeHandle) -> follow.Ended:
-    return await follow.follow(handle, "mine", summary.progress, Progress(), every=0)
+    return await follow.follow(handle, "mine", Progress(), every=0)
 
 
 async def test_it_ends_with_the_outcome_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,10 +18,27 @@ def test_progress_is_one_line_with_phase_stage_counts_and_step() -> None:
     assert summary.progress(status) == "rolling-out   stage abc  1/2 ready  wait"
 
 
-def test_progress_shows_why_a_step_is_tried_again() -> None:
-    """The first failure's reason shows at once, also while retrying."""
-    status = Status(phase=Phase.IMAGE, retry=Retry(step="push", attempt=2, diagnosis=STUCK))
-    assert "retrying push (attempt 2): IMAGE_AUTH: pull denied." in summary.progress(status)
+def test_a_retry_shows_in_the_line_as_a_number_and_beside_it_as_a_reason() -> None:
+    """The first failure's reason shows at once; the evidence is shortened and keeps its end, where the cause stands."""
+    long = STUCK.model_copy(update={"evidence": "x" * 500 + " denied"})
+    status = Status(phase=Phase.IMAGE, step="push", retry=Retry(step="push", attempt=2, diagnosis=long))
+    trouble = summary.trouble(status)
+    assert trouble is not None
+    assert summary.progress(status) == "image         push (attempt 3)"
+    assert (trouble.head, trouble.text[:24]) == ("will try again to push: ", "IMAGE_AUTH: pull denied.")
+    assert len(trouble.text) < 250
+    assert trouble.text.endswith("x denied.")
+
+
+def test_what_releases_counts_no_clients() -> None:
+    """They were ready before, and nobody looks any more."""
+    status = Status(phase=Phase.RELEASING, step="remove the objects", observed=SEEN)
+    assert summary.progress(status) == "releasing     remove the objects"
+
+
+def test_no_trouble_is_none() -> None:
+    """Neither retried nor found."""
+    assert summary.trouble(Status(observed=SEEN)) is None
 
 
 def test_the_page_shows_everything_that_matters() -> None:
@@ -101,6 +118,15 @@ def test_escape_sequences_of_others_do_not_reach_the_terminal(capsys: pytest.Cap
     said = capsys.readouterr()
     assert said.err == "pod says red\n"
     assert said.out == "bold\n"
+
+
+def test_trouble_is_said_when_it_appears_changes_or_returns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not with every line of progress; it is one line whatever the system that complained wrote."""
+    progress = output.Progress()
+    for key, text in (("a", "a\n1"), ("a", "a 2"), ("b", "b 1"), ("", ""), ("b", "b 2")):
+        progress.trouble(key, "", text)
+        progress.show("line", "topic")
+    assert capsys.readouterr().err.splitlines() == ["! a 1", "line", "! b 1", "! b 2"]
 
 
 def test_progress_without_a_terminal_is_plain_and_says_a_line_once(capsys: pytest.CaptureFixture[str]) -> None:
