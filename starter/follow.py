@@ -1,6 +1,7 @@
 """Follows one command until its outcome by the query `status`, through outages of worker and server alike."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +18,9 @@ LOOK_EVERY = 0.25  # seconds; half of it is what following adds to a deploy
 RPC = timedelta(seconds=5)
 PATIENCE = 3  # failed queries in a row before the run itself is looked at
 GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
+
+
+Detail = Callable[[str], Awaitable[str]]  # from the step to what it says of its progress
 
 
 class Handle(Protocol):
@@ -42,8 +46,17 @@ class Ended(NamedTuple):
     status: Status | None
 
 
-async def follow(handle: Handle, command_id: str, progress: Progress, *, every: float = LOOK_EVERY) -> Ended:
-    """The outcome of this command; Exit FAILED when the run ended without one."""
+async def _no_detail(_step: str) -> str:
+    return ""
+
+
+async def follow(
+    handle: Handle, command_id: str, progress: Progress, detail: Detail = _no_detail, *, every: float = LOOK_EVERY
+) -> Ended:
+    """The outcome of this command; Exit FAILED when the run ended without one.
+
+    `detail` may know more of a step than the workflow does.
+    """
     failures = 0
     try:
         while True:
@@ -53,7 +66,7 @@ async def follow(handle: Handle, command_id: str, progress: Progress, *, every: 
                 outcome = _outcome(status, command_id)
                 if outcome:
                     return Ended(outcome, status)
-                _show(status, progress)
+                _show(status, progress, await detail(status.step))
             if failures >= PATIENCE or (status and not status.pending and not status.step):
                 ended = await _look_at_run(handle, command_id, status)
                 if ended:
@@ -63,11 +76,11 @@ async def follow(handle: Handle, command_id: str, progress: Progress, *, every: 
         progress.end()
 
 
-def _show(status: Status, progress: Progress) -> None:
+def _show(status: Status, progress: Progress, detail: str) -> None:
     """The trouble before the line of progress, since that one is overwritten."""
     trouble = summary.trouble(status)
     progress.trouble(*(trouble or ("", "", "")))
-    progress.show(summary.progress(status), status.phase)
+    progress.show(summary.progress(status), status.phase, detail)
 
 
 async def _status(handle: Handle, progress: Progress) -> Status | None:

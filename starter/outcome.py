@@ -5,6 +5,7 @@ from temporalio.client import Client
 from domain.commands import Receipt
 from starter import output, session
 from starter.follow import Ended, follow
+from starter.heartbeats import Heartbeats
 from starter.invocation import Invocation
 from workflows.cluster import ProverClusterWorkflow
 
@@ -20,4 +21,4 @@ async def outcome(client: Client, asked: Invocation, workflow_id: str, receipt: 
     progress = output.Progress()
     progress.say(f"accepted as {receipt.command_id}; follow it in the UI too: {ui}")
     handle = client.get_workflow_handle_for(ProverClusterWorkflow.run, workflow_id)
-    return await follow(handle, receipt.command_id, progress), ui
+    return await follow(handle, receipt.command_id, progress, Heartbeats(client, workflow_id).latest), ui

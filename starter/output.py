@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+DETAIL_EVERY = 10.0  # seconds
 NARROW = 110  # columns, where the terminal does not say
 
 
@@ -65,25 +67,32 @@ class Progress:
     def __init__(self) -> None:
         """Nothing shown yet."""
         self._line = ""
+        self._without = ""  # its detail
         self._topic = ""
         self._trouble = ""
+        self._said = 0.0
         self._open = False  # the cursor stands behind an unfinished line
 
-    def show(self, line: str, topic: str) -> None:
-        """Show a line that differs from the last one; `topic` is the phase it belongs to."""
-        line = " ".join(clean(line).split())
-        if line == self._line:
+    def show(self, line: str, topic: str, detail: str = "") -> None:
+        """Show a line that differs from the last one; `topic` is the phase it belongs to.
+
+        `detail` changes often: it is followed on a terminal only, elsewhere it is a line every DETAIL_EVERY seconds.
+        """
+        full = " ".join(clean(f"{line}: {detail}" if detail else line).split())
+        now = time.monotonic()
+        hurry = not _lively() and line == self._without and now - self._said < DETAIL_EVERY
+        if full == self._line or hurry:
             return
         overwrite = _lively() and self._open and topic == self._topic
         if self._open and not overwrite:
             click.echo(err=True)
-        self._line, self._topic = line, topic
+        self._line, self._without, self._topic, self._said = full, line, topic, now
         if _lively():
-            shown = line[: _columns() - 1]  # a wrapped line could not be overwritten
+            shown = full[: _columns() - 1]  # a wrapped line could not be overwritten
             click.echo(f"\r\x1b[2K{shown}" if overwrite else shown, err=True, nl=False)
             self._open = True
         else:
-            click.echo(line, err=True)
+            click.echo(full, err=True)
 
     def trouble(self, key: str, head: str, text: str) -> None:
         """Say once what is wrong; the same `key` is the same trouble, an empty one is none."""

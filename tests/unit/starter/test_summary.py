@@ -136,3 +136,24 @@ def test_progress_without_a_terminal_is_plain_and_says_a_line_once(capsys: pytes
         progress.show(line, "a")
     progress.end()
     assert capsys.readouterr().err == "a 1\na 2\n"
+
+
+def test_details_without_a_terminal_are_seldom(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log must not grow by a line a second; a new step is said at once, and a new detail after a while."""
+    progress = output.Progress()
+    progress.show("push", "image")
+    progress.show("push", "image", "1 of 7 GB")
+    progress.show("apply", "applying", "1 of 5")
+    progress.show("apply", "applying", "2 of 5")
+    assert capsys.readouterr().err == "push\napply: 1 of 5\n"
+
+
+def test_details_are_said_again_after_a_while(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour's push is seen to move."""
+    monkeypatch.setattr(output, "DETAIL_EVERY", 0.0)
+    progress = output.Progress()
+    for detail in ("1 of 7 GB", "1 of 7 GB", "2 of 7 GB"):
+        progress.show("push", "image", detail)
+    assert capsys.readouterr().err == "push: 1 of 7 GB\npush: 2 of 7 GB\n"
