@@ -1,6 +1,7 @@
 """The one way to reach Temporal, for worker and starter alike."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ async def connect(
     except TimeoutError:
         raise _unreachable(address, f"no answer within {timeout:g} s") from None
     except (RuntimeError, RPCError, OSError) as error:
-        raise _unreachable(address, str(error)[:500]) from error
+        raise _unreachable(address, _reason(str(error))) from error
     except ValueError as error:
         raise SettingsInvalid([f"TEMPORAL_ADDRESS={address}: {error}. Give host:port."]) from error
 
@@ -47,6 +48,12 @@ def _config(environ: Mapping[str, str]) -> dict[str, Any]:
         return dict(profile.to_client_connect_config())
     except Exception as error:  # the library's ConfigError is private
         raise SettingsInvalid([f"Temporal's settings (TEMPORAL_…) cannot be read: {error}. Correct them."]) from error
+
+
+def _reason(message: str) -> str:
+    """What the system said, out of the library's nested debug text, e.g. `Connection refused`."""
+    told = re.findall(r'(?:message|error): "([^"]+)"', message)
+    return str(told[-1]) if told else message[:500]
 
 
 def _unreachable(address: str, evidence: str) -> TemporalUnreachable:

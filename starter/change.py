@@ -41,7 +41,7 @@ def scale_command(replicas: str, **params: Any) -> None:
     "reset-endpoint", "proverctl reset-endpoint 10.0.0.8 -n provers", "proverctl reset-endpoint 10.0.0.8 --port 50056"
 )
 @click.argument("ip", required=False)
-@click.option("--port", help="TCP port of the coordinator  [COORDINATOR_PORT; unset: as it is].")
+@click.option("--port", help="TCP port of the coordinator (default: as it is).  [COORDINATOR_PORT]")
 @options.everywhere
 def reset_endpoint_command(ip: str | None, port: str | None, **params: Any) -> None:
     """Point the clients at another coordinator.

@@ -40,7 +40,9 @@ def setup_all_command(**params: Any) -> None:
     _deploy(params, "real")
 
 
-@options.command("deploy", f"proverctl deploy {PLACE} --coordinator-ep 10.0.0.7", "proverctl deploy -n provers --yes")
+@options.command(
+    "deploy", f"proverctl deploy {PLACE} --coordinator-ep 10.0.0.7", "proverctl deploy --env-file provers.env"
+)
 @options.settings()
 @options.everywhere
 @options.not_yet("--adopt")

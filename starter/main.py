@@ -1,6 +1,7 @@
 """The entry point: finds the command by name and loads its module only then, so that help is instant."""
 
 import contextlib
+import difflib
 import os
 import sys
 from importlib import import_module
@@ -26,6 +27,16 @@ COMMANDS = {
     "nodes": ("nodes", "Which nodes can take a client, and why others cannot."),
     "worker": ("work", "Run the worker that does the work."),
 }
+EPILOG = """\b
+Example:
+  proverctl run-all -n provers --image-repo registry.example.com:5000/prover --coordinator-ep 10.0.0.7
+\b
+Exit codes:
+  0 done, 1 failed or parked, 2 wrong settings, 3 refused by a check, 4 timed out (it goes on),
+  5 Temporal unreachable, 6 no worker, 130 interrupted (it goes on)
+\b
+Each command has its own --help.
+"""
 ALIASES = {"scale-cluster": "scale"}
 
 
@@ -46,6 +57,16 @@ class Commands(click.Group):
         command: click.Command = getattr(module, name.replace("-", "_") + "_command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a guess at what was meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, COMMANDS, 1)
+            ctx.fail(f"there is no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else "."))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """The overview, from the table alone."""
         with formatter.section("Commands"):
@@ -65,9 +86,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Example: proverctl run-all -n provers --image-repo registry.example.com:5000/prover --coordinator-ep "
-    "10.0.0.7. Each command has its own --help. Exit codes: 0 done, 1 failed or parked, 2 wrong settings, 3 refused, "
-    "4 timed out, 5 Temporal unreachable, 6 no worker, 130 interrupted.",
+    epilog=EPILOG,
 )
 @click.version_option(package_name=CLI)
 def cli() -> None:

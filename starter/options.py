@@ -30,7 +30,7 @@ def everywhere(function: Function) -> Function:
             click.option("--wait/--no-wait", default=True, help="Wait for the outcome (default), or only ask."),
             click.option("--yes", is_flag=True, help="Ask no questions."),
             click.option("--inline", is_flag=True, help="Run a worker in this process for the time it waits."),
-            click.option("--env-file", help="File of NAME=value lines; goes before the environment."),
+            click.option("--env-file", help="File of NAME=value lines; it wins over the environment."),
         ]
     )(function)
 
@@ -43,7 +43,7 @@ def settings(*groups: str, but: Sequence[str] = ()) -> Decorator:
 
 def setting(one: Setting) -> Decorator:
     """The flag of one setting; its value stays text, so that all problems are found together."""
-    origin = f"[{one.name}{', default ' + one.default if one.default else ''}]"
+    origin = f"[{one.name}{', default: ' + one.default if one.default else ''}]"
     names = [one.flag, *([one.short] if one.short else []), parameter(one.name)]
     if one.switch:
         return click.option(*names, flag_value="true", default=None, help=f"{one.help}  {origin}")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from domain.diagnosis import Diagnosis
 from domain.status import Phase, Pod, Status
 from planning.text import one_line
 from starter import output
@@ -55,12 +56,19 @@ def page(status: Status, ui: str) -> str:
     rows += [("warning", warning) for warning in status.warnings]
     rows += [("waiting", title) for title in status.pending]
     if status.retry:
-        retry = status.retry
-        rows.append(("retrying", f"{retry.step}, attempt {retry.attempt}: {retry.diagnosis}"))
+        rows.append(("retrying", f"{status.retry.step}, attempt {status.retry.attempt} failed"))
+        rows += _finding(status.retry.diagnosis)
     if status.finding:
-        rows.append(("diagnosis", str(status.finding)))
+        rows += _finding(status.finding)
     rows.append(("UI", ui))
     return "\n".join([output.table(rows), *_pods(status.observed.pods)])
+
+
+def _finding(found: Diagnosis) -> list[tuple[str, str]]:
+    """A row for each part, for on one line it is longer than any terminal."""
+    what = f"{found.code}: {found.what}" + (f" on {found.on}" if found.on else "")
+    parts = [("because", found.because), ("evidence", found.evidence), ("do", found.do)]
+    return [("diagnosis", what), *((f"  {name}", " ".join(text.split())) for name, text in parts if text)]
 
 
 def _phase(status: Status) -> str:

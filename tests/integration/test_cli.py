@@ -219,7 +219,7 @@ async def test_status_and_list_work_without_a_worker(cli: Cli, client: Client) -
     value = json.loads(done.out)
     assert (value["source"], value["phase"], value["clients"]) == ("memo", "serving", "1/2")
     assert "no worker answers" in done.err
-    assert " d old" in done.err
+    assert " d ago" in done.err
     rows = await _until(lambda: _listed(cli))
     assert [(row["namespace"], row["phase"], row["stage"]) for row in rows] == [(namespace, "serving", "abc")]
     done = await cli("scale", "1", "-n", namespace, "--no-wait")

@@ -25,6 +25,7 @@ async def test_nobody_there_is_named_with_the_setting() -> None:
     with pytest.raises(TemporalUnreachable) as raised:
         await connect({"TEMPORAL_ADDRESS": "127.0.0.1:1"})
     assert "TEMPORAL_ADDRESS=127.0.0.1:1" in str(raised.value)
+    assert raised.value.diagnosis.evidence == "Connection refused"
 
 
 async def test_a_silent_server_is_given_up_in_time() -> None:

@@ -50,7 +50,7 @@ def test_the_originals_function_names_work(said: str, meant: str) -> None:
 def test_commands_of_later_are_absent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """They are usage errors, not commands that do nothing."""
     assert main.run([name]) == 2
-    assert "No such command" in capsys.readouterr().err
+    assert "there is no command" in capsys.readouterr().err
 
 
 def test_the_exit_code_survives_a_crash_at_interpreter_exit() -> None:

@@ -9,7 +9,7 @@ from domain.status import Observation, Phase, Pod, Release, Retry, Status
 from starter import output, summary
 
 SEEN = Observation(exists=True, wanted=2, ready=1, pods=[Pod(name="p-1", node="n1", ready=True, state="Running")])
-STUCK = Diagnosis(code="IMAGE_AUTH", what="pull denied", severity=Severity.FATAL)
+STUCK = Diagnosis(code="IMAGE_AUTH", what="pull denied", do="log in", severity=Severity.FATAL)
 
 
 def test_progress_is_one_line_with_phase_stage_counts_and_step() -> None:
@@ -27,7 +27,7 @@ def test_a_retry_shows_in_the_line_as_a_number_and_beside_it_as_a_reason() -> No
     assert summary.progress(status) == "image         push (attempt 3)"
     assert (trouble.head, trouble.text[:24]) == ("will try again to push: ", "IMAGE_AUTH: pull denied.")
     assert len(trouble.text) < 250
-    assert trouble.text.endswith("x denied.")
+    assert trouble.text.endswith("x denied. Do: log in.")
 
 
 def test_what_releases_counts_no_clients() -> None:
@@ -66,7 +66,8 @@ def test_the_page_shows_everything_that_matters() -> None:
         "1 of 2 ready",
         "p-1",
         "w1",
-        "IMAGE_AUTH: pull denied.",
+        "IMAGE_AUTH: pull denied",
+        "  do        log in",
         "http://ui",
     ):
         assert part in page

@@ -49,6 +49,15 @@ def test_a_number_of_clients_that_is_none(number: str, capsys: pytest.CaptureFix
     assert "CLUSTER_NS='Bad_Name'" in said
 
 
+@pytest.mark.parametrize(
+    ("word", "said"), [("scal", "no command 'scal'; did you mean 'scale'?"), ("qqq", "no command 'qqq'.")]
+)
+def test_a_command_that_is_none(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a guess where one is near."""
+    assert main.run([word]) == exits.INVALID
+    assert said in capsys.readouterr().err
+
+
 def test_reset_endpoint_without_an_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
     """Neither argument nor COORDINATOR_EP."""
     assert main.run(["reset-endpoint", "-n", "provers"]) == exits.INVALID
