@@ -1,5 +1,8 @@
 """Reads a backend profile and says everything that is wrong with it at once, each with file, line and field."""
 
+import copy
+import functools
+import operator
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +18,7 @@ from planning.steps import BUILT_IN, Fault, faults
 _MAX_BYTES = 1 << 20
 _MAX_ALIASES = 100  # aliases of aliases grow without bound
 _NAME = "proverctl.yaml"
+_SPOKEN = {"extra_forbidden": "there is no such field"}  # what pydantic says in words of its own
 
 
 def load_profile(repo: Path, wanted: str, environ: Mapping[str, str]) -> Profile:
@@ -22,23 +26,41 @@ def load_profile(repo: Path, wanted: str, environ: Mapping[str, str]) -> Profile
     path = _path(repo, wanted)
     tree, content = _parsed(path)
     lines = _lines(tree)
-    try:
-        profile = Profile.model_validate(content)
-    except ValidationError as error:
-        problems = [Fault(tuple(part for part in one["loc"]), one["msg"]) for one in error.errors()]
-        raise SettingsInvalid([_sentence(path, lines, problem) for problem in problems]) from error
-    problems = [*faults(profile), *_missing_variables(profile, environ), *_missing_programs(profile, environ)]
-    if problems:
+    profile, problems = _judged(content)
+    if profile is not None:
+        problems += [*faults(profile), *_missing_variables(profile, environ), *_missing_programs(profile, environ)]
+    if profile is None or problems:
         raise SettingsInvalid([_sentence(path, lines, problem) for problem in problems])
     return profile
+
+
+def _judged(content: Any) -> tuple[Profile | None, list[Fault]]:
+    """The profile, without fields that do not exist, so that the rest can be judged too; None when it has no form."""
+    try:
+        return Profile.model_validate(content), []
+    except ValidationError as error:
+        found = error.errors()
+        problems = [Fault(tuple(one["loc"]), _SPOKEN.get(one["type"], one["msg"])) for one in found]
+        if any(one["type"] != "extra_forbidden" for one in found):
+            return None, problems
+    known = copy.deepcopy(content)
+    for problem in problems:
+        *place, field = problem.path
+        functools.reduce(operator.getitem, place, known).pop(field, None)  # an alias is one object in two places
+    try:
+        return Profile.model_validate(known), problems
+    except ValidationError:
+        return None, problems  # a misspelt field lacks under its right name too: no reason to say so twice
 
 
 def _path(repo: Path, wanted: str) -> Path:
     if not wanted:
         path = repo / _NAME
         if not path.is_file():
-            remedy = "write one, set BACKEND_PROFILE, or use `proverctl deploy` with a coordinator that runs already"
-            raise SettingsInvalid([f"BACKEND_REPO={repo} has no {_NAME}, so the backend cannot be set up: {remedy}"])
+            remedy = "write one or set BACKEND_PROFILE; for a coordinator that runs already, `proverctl deploy` with "
+            remedy += "CIRCUIT_DIR set needs none"
+            lack = "which says how the backend is set up and where its circuit files are"
+            raise SettingsInvalid([f"BACKEND_REPO={repo} has no {_NAME}, {lack}: {remedy}"])
         return path
     path = (repo / Path(wanted).expanduser()).resolve()
     if not path.is_file():

@@ -101,11 +101,11 @@ def failure(call: Call, error: HTTPError | OSError, host: str) -> Unavailable:
     else:
         because = "the connection broke"
     return Unavailable(
-        f"the Kubernetes API at {host} is not reachable to {call.verb}",
-        on=call.on,
+        f"could not {call.verb} {call.on}: the Kubernetes API is not reachable",
+        on=host,
         because=because,
         evidence=scrub(str(error))[:MAX_EVIDENCE],
-        do="check that the cluster is up and that the worker's kubeconfig names its address; the step is retried",
+        do="check that the cluster is up and that the worker's kubeconfig names its address",
         code="CONTROL_PLANE_DOWN",
     )
 
@@ -116,7 +116,7 @@ def nonsense(call: Call, host: str, body: bytes) -> Unavailable:
         f"the answer of {host} to {call.verb} is not JSON",
         on=call.on,
         evidence="" if call.kind == "Secret" else scrub(body[:200].decode(errors="replace")),
-        do="check for a proxy between worker and API server; the step is retried",
+        do="check for a proxy between worker and API server",
         code="CONTROL_PLANE_DOWN",
     )
 

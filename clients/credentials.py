@@ -107,7 +107,7 @@ class WorkerSecrets:
         return None
 
     def _missing(self, ref: SecretRef, because: str, do: str) -> CredentialsMissing:
-        seen = f"; it was seen on {ref.seen_on}, where the command was given" if ref.seen_on else ""
+        seen = f"; they were seen on {ref.seen_on}, where the command was given" if ref.seen_on else ""
         return CredentialsMissing(
             f"the credentials {_named(ref.ref)} cannot be resolved",
             on=f"worker {self._host_name}",

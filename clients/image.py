@@ -222,7 +222,7 @@ class _Build:
                 f"the pull host {host} does not have the image that was pushed to {self._target.push_host}",
                 on=f"{host}/{self._target.repository}@{digest}",
                 because="it lags behind, or IMAGE_HOST_ALIAS names another registry",
-                do="check IMAGE_HOST_ALIAS; it is tried again",
+                do="check IMAGE_HOST_ALIAS",
                 code="IMAGE_NOT_FOUND",
             )
         return []

@@ -117,12 +117,13 @@ class Engine:
         return self._host or "unix:///var/run/docker.sock"
 
     def _down(self, error: Exception) -> Unavailable:
-        said = error.explanation if isinstance(error, APIError) else str(error)
+        told = error.explanation if isinstance(error, APIError) else getattr(error, "strerror", "")
+        said = told or str(error)
         return Unavailable(
-            f"Docker does not answer at {self._shown}",
+            "Docker does not answer",
             on=f"DOCKER_HOST={self._shown}",
             evidence=str(said)[:200],
-            do="start it (systemctl start docker, or make up), or set DOCKER_HOST on the worker; it is tried again",
+            do="start it (systemctl start docker, or make up), or set DOCKER_HOST on the worker",
             code="DOCKER_DOWN",
         )
 

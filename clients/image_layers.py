@@ -66,7 +66,7 @@ def digest(content: Sequence[Piece], progress: Callable[[int], None]) -> str:
         raise Unavailable(
             "a circuit file changed while it was read",
             on=str(error),
-            do="let whatever writes the circuit directory finish; it is tried again",
+            do="let whatever writes the circuit directory finish",
             code="IMAGE_INPUT",
         ) from error
     return f"sha256:{running.hexdigest()}"

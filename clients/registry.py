@@ -216,7 +216,7 @@ class Registry:
             f"registry {self.host} does not answer" + (f" while it gets {what}" if what else ""),
             on=f"{self.host}/{self.repository}",
             evidence=f"{type(error).__name__}: {error}"[:200],
-            do=f"check that {self.host} is up and reachable from the worker; it is tried again",
+            do=f"check that {self.host} is up and reachable from the worker",
             code="REGISTRY_DOWN",
         )
 
@@ -230,7 +230,7 @@ class Registry:
                 f"registry {self.host} answers {answer.status}",
                 on=on,
                 evidence=said,
-                do="it is tried again; look at the registry's log",
+                do="look at the registry's log",
                 code="REGISTRY_DOWN",
                 delay=_delay(answer.headers.get("Retry-After", "")),
             )

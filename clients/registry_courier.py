@@ -100,7 +100,7 @@ class _Content:
         return Unavailable(
             "a circuit file changed while it was being sent",
             on=", ".join(paths)[:300],
-            do="let whatever writes the circuit directory finish; it is tried again",
+            do="let whatever writes the circuit directory finish",
             code="IMAGE_INPUT",
         )
 

@@ -137,6 +137,6 @@ def _lost(address: Address, because: str) -> Unavailable:
         f"registry {address.host} does not take the image",
         on=f"{address.host}/{address.repository}",
         because=because,
-        do=f"check that {address.host} is up and has room; it is tried again",
+        do=f"check that {address.host} is up and has room",
         code="REGISTRY_DOWN",
     )

@@ -72,7 +72,7 @@ class _Tree:
     def commit(self) -> str:
         if not self.exists():
             raise NotARepository(
-                f"{self._directory} is no git work tree",
+                "the directory is no git work tree",
                 on=f"BACKEND_REPO={self._directory}",
                 evidence=self._run("rev-parse", "--is-inside-work-tree")[2][:300],
                 do="set BACKEND_REPO to the work tree of the backend, or STAGE to deploy without a commit",

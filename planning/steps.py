@@ -57,7 +57,7 @@ def in_order(steps: Sequence[Step]) -> list[Step]:
     while rest:
         ready = next((step for step in rest if all(need in done or need not in names for need in step.needs)), None)
         if ready is None:
-            raise SettingsInvalid([f"steps {', '.join(step.name for step in rest)} need each other in a circle"])
+            raise SettingsInvalid([_circle_text(_circle(rest))])
         rest.remove(ready)
         done.add(ready.name)
         ordered.append(ready)
@@ -74,10 +74,7 @@ def faults(profile: Profile) -> list[Fault]:
         found += _need_faults(profile, index, step)
         found += _text_faults(profile, index, step)
     if not any(fault.path[-1] in {"name", "needs"} for fault in found):
-        try:
-            in_order(profile.steps)
-        except SettingsInvalid as error:
-            found += [Fault(("steps",), problem) for problem in error.problems]
+        found += _circle_faults(profile)
     return found
 
 
@@ -168,6 +165,28 @@ def _need_faults(profile: Profile, index: int, step: Step) -> list[Fault]:
         elif known[need].simulated and not step.simulated:
             found.append(Fault(path, f"step {step.name} needs {need}, which is simulated and so not part of setup-all"))
     return found
+
+
+def _circle_faults(profile: Profile) -> list[Fault]:
+    circle = _circle(profile.steps)
+    index = next((index for index, step in enumerate(profile.steps) if step.name in circle), 0)
+    return [Fault(("steps", index, "needs"), _circle_text(circle))] if circle else []
+
+
+def _circle(steps: Sequence[Step]) -> list[str]:
+    """The names of one circle in which each step needs the next; empty when there is none."""
+    stuck = {step.name: step.needs for step in steps}
+    while free := [name for name, needs in stuck.items() if not any(need in stuck for need in needs)]:
+        stuck = {name: needs for name, needs in stuck.items() if name not in free}
+    path = list(stuck)[:1]
+    while path and (need := next(need for need in stuck[path[-1]] if need in stuck)) not in path:
+        path.append(need)
+    return path[path.index(need) :] if path else []
+
+
+def _circle_text(circle: Sequence[str]) -> str:
+    named = "needs itself" if len(circle) == 1 else "need each other in a circle"
+    return f"step{'s' if len(circle) > 1 else ''} {', '.join(circle)} {named}"
 
 
 def _text_faults(profile: Profile, index: int, step: Step) -> list[Fault]:

@@ -61,6 +61,7 @@ class Product:
             "PROVER_STATE_DIR": str(self.state),
             "EXAMPLE_DB_PORT": str(database_port),
         }
+        self.said: list[str] = []  # what every command wrote
         self._worker: subprocess.Popen[bytes] | None = None
 
     # -- what is around it
@@ -149,6 +150,7 @@ class Product:
             check=False,
         )
         said = f"proverctl {' '.join(arguments)} → {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+        self.said.append(said)
         assert ended.returncode == code, f"{said}\n--- worker\n{self.worker_log()[-3000:]}"
         return ended
 
@@ -172,12 +174,12 @@ class Product:
         answer: dict[str, Any] = json.loads(self.cli("status", *self.here(), "-o", "json").stdout)
         return answer
 
-    def start_worker(self) -> None:
-        """Start the worker as a process of its own."""
+    def start_worker(self, env: Mapping[str, str] | None = None) -> None:
+        """Start the worker as a process of its own; `env` replaces parts of its environment."""
         with self.log.open("ab") as log:
             self._worker = subprocess.Popen(
                 [sys.executable, "-m", "worker"],
-                env=self.env,
+                env={**self.env, **(env or {})},
                 cwd=REPOSITORY,
                 stdout=log,
                 stderr=log,
@@ -189,6 +191,12 @@ class Product:
         assert self._worker is not None
         os.kill(self._worker.pid, signal.SIGKILL)
         self._worker.wait()
+
+    def stop_worker(self) -> None:
+        """SIGTERM, and wait for its end."""
+        assert self._worker is not None
+        self._worker.terminate()
+        self._worker.wait(timeout=60)
 
     def worker_log(self) -> str:
         """What the worker said."""
@@ -270,8 +278,7 @@ class Product:
     def remove(self) -> None:
         """Leave the world as it was: processes, namespaces, bindings."""
         if self._worker and self._worker.poll() is None:
-            self._worker.terminate()
-            self._worker.wait(timeout=60)
+            self.stop_worker()
         for conf in self.state.glob("backend/**/supervisord.pid"):
             _end(int(conf.read_text()))
         self.kube("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")

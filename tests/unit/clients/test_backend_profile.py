@@ -39,7 +39,7 @@ steps:
   timeout: no
 """
     assert _problems(tmp_path, text) == [
-        "proverctl.yaml:4: steps[0].comand: Extra inputs are not permitted",
+        "proverctl.yaml:4: steps[0].comand: there is no such field",
         "proverctl.yaml:5: steps[1]: step c needs exactly one of command, process, wait",
         "proverctl.yaml:8: steps[2].name: String should match pattern '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'",
         "proverctl.yaml:9: steps[2].timeout: Input should be greater than or equal to 1",
@@ -74,7 +74,23 @@ steps:
 def test_a_circle(tmp_path: Path) -> None:
     """Steps that need each other can never run."""
     text = "name: b\nsteps:\n- {name: a, needs: [c], command: [ls]}\n- {name: c, needs: [a], command: [ls]}\n"
-    assert _problems(tmp_path, text) == ["proverctl.yaml:2: steps: steps a, c need each other in a circle"]
+    assert _problems(tmp_path, text) == ["proverctl.yaml:3: steps[0].needs: steps a, c need each other in a circle"]
+
+
+def test_an_unknown_field_hides_nothing(tmp_path: Path) -> None:
+    """What is wrong beside a field that does not exist is found in the same go."""
+    text = """name: b
+steps:
+- {name: a, needs: [c], command: [ls], colour: red}
+- {name: c, needs: [a], command: [ls]}
+- {name: d, needs: [c], command: [ls]}
+extra: 1
+"""
+    assert _problems(tmp_path, text) == [
+        "proverctl.yaml:3: steps[0].colour: there is no such field",
+        "proverctl.yaml:6: extra: there is no such field",
+        "proverctl.yaml:3: steps[0].needs: steps a, c need each other in a circle",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,10 @@ def test_all_faults_at_once() -> None:
 
 def test_a_circle_is_named() -> None:
     """Steps that need each other are named, and only those."""
-    assert _texts(_profile(_step("a", "b"), _step("b", "a"), _step("c"))) == ["steps a, b need each other in a circle"]
+    assert _texts(_profile(_step("a", "b"), _step("b", "a"), _step("c", "b"))) == [
+        "steps a, b need each other in a circle"
+    ]
+    assert _texts(_profile(_step("a", "a"))) == ["step a needs itself"]
 
 
 def test_a_real_step_cannot_need_a_simulated_one() -> None:
