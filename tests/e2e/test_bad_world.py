@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import io
+import itertools
 import json
 import secrets
 import shutil
@@ -69,10 +70,23 @@ def _worker(product: Product, **env: str) -> Iterator[None]:
         product.stop_worker()
 
 
-def _retrying(product: Product) -> dict[str, Any]:
-    """The deployment's status while it retries, else an empty one."""
-    status = product.status()
-    return status if status["retry"] else {}
+def _deploy_in_vain(product: Product) -> tuple[dict[str, Any], str]:
+    """Why `status` says that a deploy is retried, meanwhile, and all that the deploy writes until it gives up."""
+    with product.begin("deploy", *product.here(), *RETRY, "--replicas", "0") as deploy:
+        assert deploy.stdout is not None
+        first = [*itertools.takewhile(lambda line: not line.startswith("accepted"), deploy.stdout)]
+        diagnosis = until(lambda: _retried(product), seconds=20, what="a retry")
+        rest, _ = deploy.communicate(timeout=60)
+    output = "".join([*first, rest])
+    product.said.append(output)
+    assert deploy.returncode == 1, output
+    return diagnosis, output
+
+
+def _retried(product: Product) -> dict[str, Any]:
+    retry = product.status()["retry"] or {}
+    found: dict[str, Any] = retry.get("diagnosis", {})
+    return found
 
 
 def _deploy_once_mended(product: Product) -> None:
@@ -80,11 +94,6 @@ def _deploy_once_mended(product: Product) -> None:
     with _worker(product):
         product.cli("deploy", *product.here(), env=NO_CLIENTS)
         assert product.status()["phase"] == "serving"
-        product.cli("tear-down", "--yes", *product.here())
-
-
-def _tear_down(product: Product) -> None:
-    with _worker(product):
         product.cli("tear-down", "--yes", *product.here())
 
 
@@ -191,16 +200,12 @@ def test_docker_that_does_not_run(product: Product) -> None:
     """DOCKER_DOWN with its remedy shows at once while it is retried, then it parks; mended, a deploy succeeds."""
     address = f"unix://{product.repo.parent}/nobody.sock"
     with _worker(product, DOCKER_HOST=address):
-        deploy = product.begin("deploy", *product.here(), *RETRY, "--replicas", "0")
-        retry = until(lambda: _retrying(product), seconds=20, what="a retry")["retry"]
-        output, _ = deploy.communicate(timeout=60)
-    product.said.append(output)
-    assert retry["diagnosis"]["code"] == "DOCKER_DOWN"
-    assert f"DOCKER_HOST={address}" in retry["diagnosis"]["on"]
-    assert "systemctl start docker" in retry["diagnosis"]["do"]
+        diagnosis, output = _deploy_in_vain(product)
+    assert diagnosis["code"] == "DOCKER_DOWN"
+    assert f"DOCKER_HOST={address}" in diagnosis["on"]
+    assert "systemctl start docker" in diagnosis["do"]
     assert "DOCKER_DOWN" in output.partition("deploy: failed")[0]
     assert "parked" in output
-    assert deploy.returncode == 1
     _deploy_once_mended(product)
 
 
@@ -212,16 +217,12 @@ def test_kubernetes_that_is_not_reachable(product: Product, tmp_path: Path) -> N
     dead = tmp_path / "dead.kubeconfig"
     dead.write_text(yaml.safe_dump(config))
     with _worker(product, KUBECONFIG=str(dead)):
-        deploy = product.begin("deploy", *product.here(), *RETRY, "--replicas", "0")
-        retry = until(lambda: _retrying(product), seconds=20, what="a retry")["retry"]
-        output, _ = deploy.communicate(timeout=60)
-    product.said.append(output)
-    assert retry["diagnosis"]["code"] == "CONTROL_PLANE_DOWN"
-    assert address in retry["diagnosis"]["on"]
-    assert "kubeconfig" in retry["diagnosis"]["do"]
+        diagnosis, output = _deploy_in_vain(product)
+    assert diagnosis["code"] == "CONTROL_PLANE_DOWN"
+    assert address in diagnosis["on"]
+    assert "kubeconfig" in diagnosis["do"]
     assert "CONTROL_PLANE_DOWN" in output.partition("deploy: failed")[0]
     assert "parked" in output
-    assert deploy.returncode == 1
     _deploy_once_mended(product)
 
 
@@ -231,11 +232,11 @@ def test_a_registry_that_refuses_the_credentials(product: Product) -> None:
         before = product.inventory()
         said = product.cli("deploy", *product.here(), "--timeout", "60s", code=1, env=NO_CLIENTS).stderr
         assert product.inventory() == before
+        product.cli("tear-down", "--yes", *product.here())
     assert f"registry {product.env['IMAGE_HOST']} refuses" in said
     assert "IMAGE_AUTH_USER" in said
     assert "IMAGE_AUTH_PASSWORD" in said
     assert "attempt 2" not in said
-    _tear_down(product)
 
 
 def test_credentials_that_only_the_starter_has(product: Product) -> None:
@@ -245,11 +246,11 @@ def test_credentials_that_only_the_starter_has(product: Product) -> None:
         before = product.inventory()
         said = product.cli("deploy", *product.here(), "--timeout", "60s", code=1, env=NO_CLIENTS).stderr
         assert product.inventory() == before
+        product.cli("tear-down", "--yes", *product.here())
     assert "CREDENTIALS_MISSING" in said
     assert f"on worker {host}" in said
     assert f"seen on {host}" in said
     assert "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD" in said
-    _tear_down(product)
 
 
 def test_rights_that_lack(product: Product) -> None:
@@ -267,11 +268,11 @@ def test_rights_that_lack(product: Product) -> None:
         before = product.inventory()
         said = product.cli("deploy", *product.here(), "--timeout", "60s", code=1, env=NO_CLIENTS).stderr
         assert product.inventory() == before
+        product.kube("apply", "--filename=-", stdin=product.cli("rbac", "-n", product.namespace).stdout.encode())
+        product.cli("tear-down", "--yes", *product.here())
     slices = [f"{verb} endpointslices.discovery.k8s.io" for verb in ("get", "create", "patch", "delete")]
     assert [right for right in ["patch deployments.apps", *slices] if right not in said] == []
     assert f"proverctl rbac -n {product.namespace}" in said
-    product.kube("apply", "--filename=-", stdin=product.cli("rbac", "-n", product.namespace).stdout.encode())
-    _tear_down(product)
 
 
 def test_passwords_stay_where_they_belong(product: Product) -> None:
@@ -282,6 +283,7 @@ def test_passwords_stay_where_they_belong(product: Product) -> None:
         product.start_worker()
         product.cli("deploy", *product.here(), env=NO_CLIENTS)
         product.status()
+        product.cli("tear-down", "--yes", *product.here())
     places = {
         "history": asyncio.run(_histories(product)),
         "log": [product.worker_log().encode()],
@@ -295,7 +297,6 @@ def test_passwords_stay_where_they_belong(product: Product) -> None:
         forms = _forms(product.world["IMAGE_AUTH_USER"], password)
         leaks = [place for place, found in places.items() for one in found if any(form in one for form in forms)]
         assert leaks == []
-    _tear_down(product)
 
 
 def _forms(user: str, password: str) -> list[bytes]:
