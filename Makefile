@@ -25,6 +25,7 @@ demo: bootstrap packages ## deploy a fleet of provers in the embedded world and 
 	$(RUN) python -m sandbox demo
 
 test: check packages ## everything: checks, an embedded world for tests, all tests
+	env $(TEST_WORLD) $(RUN) python -m sandbox down # an interrupted run may have left clients on the nodes
 	env $(TEST_WORLD) $(RUN) python -m sandbox up
 	env $(TEST_WORLD) $(RUN) pytest
 

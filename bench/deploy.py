@@ -49,8 +49,10 @@ def _environment(world: World) -> dict[str, str]:
 def _prepare_image(world: World, env: dict[str, str]) -> None:
     """Build and push it once, by a run-all that is removed again."""
     namespace = _fresh(world)
-    timed([world.proverctl, "setup-all", "-n", namespace], env=env)
-    _remove_ours(world, env, namespace)
+    try:
+        timed([world.proverctl, "setup-all", "-n", namespace], env=env)
+    finally:
+        _remove_ours(world, env, namespace)
 
 
 def _fresh(world: World) -> str:
@@ -61,9 +63,11 @@ def _fresh(world: World) -> str:
 
 def _ours(world: World, env: dict[str, str]) -> float:
     namespace = _fresh(world)
-    seconds = timed([world.proverctl, "deploy", "-n", namespace], env=env)
-    _require_ready(world, namespace)
-    _remove_ours(world, env, namespace)
+    try:
+        seconds = timed([world.proverctl, "deploy", "-n", namespace], env=env)
+        _require_ready(world, namespace)
+    finally:
+        _remove_ours(world, env, namespace)
     return seconds
 
 
@@ -76,11 +80,13 @@ def _kubectl(world: World, env: dict[str, str]) -> float:
     namespace = _fresh(world)
     manifests = _manifests(world, env | {"STAGE": _stage(env)}, namespace)
     kubeconfig = f"--kubeconfig={world.env['KUBECONFIG']}"
-    seconds = timed([world.kubectl, kubeconfig, "apply", "--server-side", "--filename=-"], stdin=manifests)
     rollout = ["rollout", "status", "deployment/prover-cli-t", f"--namespace={namespace}", "--timeout=120s"]
-    seconds += timed([world.kubectl, kubeconfig, *rollout])
-    _require_ready(world, namespace)
-    world.kube("delete", "namespace", namespace)
+    try:
+        seconds = timed([world.kubectl, kubeconfig, "apply", "--server-side", "--filename=-"], stdin=manifests)
+        seconds += timed([world.kubectl, kubeconfig, *rollout])
+        _require_ready(world, namespace)
+    finally:
+        world.kube("delete", "namespace", namespace)
     return seconds
 
 
