@@ -64,7 +64,8 @@ def test_nodes_are_ready_labelled_and_tainted(world: dict[str, str]) -> None:
     """A world that is up has two nodes that provers, and only those, are scheduled to."""
     nodes = json.loads(_kubectl(world, "get", "nodes", "-l", "fluidexnode=computation", "-o", "json"))["items"]
 
-    assert sorted(node["metadata"]["name"] for node in nodes) == ["node1", "node2"]
+    settings = Settings.from_environment()
+    assert sorted(node["metadata"]["name"] for node in nodes) == [settings.node_name(1), settings.node_name(2)]
     for node in nodes:
         conditions = {c["type"]: c["status"] for c in node["status"]["conditions"]}
         assert conditions["Ready"] == "True"
@@ -120,7 +121,7 @@ def test_world_beside_the_first_is_mended_and_leaves_nothing(world: dict[str, st
     assert not processes.of_world(settings)
     assert not settings.state.exists()
     assert _sandbox("down", check=False) == 0
-    assert "node1" in _kubectl(world, "get", "nodes")
+    assert Settings.from_environment().node_name(1) in _kubectl(world, "get", "nodes")
 
 
 def _sandbox(*words: str, check: bool = True) -> int:
