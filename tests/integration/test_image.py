@@ -285,7 +285,9 @@ def test_faults_before_anything_is_sent(
     request = _request(repo, base_image, registry.host)
     secrets = _Secrets("ann", _PASSWORD)
     nowhere = PushedImages(f"unix://{tmp_path}/none.sock", secrets, tmp_path / "state")
-    with pytest.raises(Unavailable, match=f"DOCKER_DOWN: Docker does not answer on DOCKER_HOST=unix://{tmp_path}/none.sock"):
+    with pytest.raises(
+        Unavailable, match=f"DOCKER_DOWN: Docker does not answer on DOCKER_HOST=unix://{tmp_path}/none.sock"
+    ):
         nowhere.ensure(request, _quiet)
     absent = request.model_copy(update={"backend": Backend(repo=str(repo), base_image="no-such-image")})
     with pytest.raises(ImageInputMissing, match="PROVER_BASE_IMAGE=no-such-image"):
