@@ -281,6 +281,7 @@ class Product:
             self.stop_worker()
         for conf in self.state.glob("backend/**/supervisord.pid"):
             _end(int(conf.read_text()))
+        shutil.rmtree(self.state, ignore_errors=True)
         self.kube("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
         bindings = self.kube("get", "clusterrolebindings", "--output=name").split()
         ours = [name for name in bindings if f":{self.name}-" in name]
