@@ -16,7 +16,7 @@ MARKER = "PROVER_WORLD_PROGRAM"  # set in every supervised process, so that it i
 
 _NAME = re.compile(r"[a-z][a-z0-9]{0,7}")  # network links have names of 15 characters: pw-<name>-<node>
 _MAX_NODES = 60  # a /24 a node in a /18
-_MAX_OFFSET = 10000  # the database's 55432 must stay a port
+_MAX_OFFSET = 10000  # every port stays below 32768, where the kernel picks ports for outgoing connections
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class Ports:
     @property
     def coordinator(self) -> int:
         """Where the product's coordinator listens on the host."""
-        return 50055 + self.offset
+        return 20055 + self.offset
 
     @property
     def database(self) -> int:
         """Where the example backend's PostgreSQL listens on loopback."""
-        return 55432 + self.offset
+        return 15432 + self.offset
 
 
 @dataclass(frozen=True)

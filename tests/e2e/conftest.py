@@ -10,7 +10,7 @@ from tests.e2e.product import Product
 @pytest.fixture(scope="module")
 def product(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """A prepared installation with a running worker."""
-    made = Product(world, tmp_path_factory.mktemp("e2e"), coordinator_port=50155, database_port=55532)
+    made = Product(world, tmp_path_factory.mktemp("e2e"), coordinator_port=21155, database_port=25532)
     try:
         made.prepare()
         made.start_worker()

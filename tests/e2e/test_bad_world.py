@@ -33,7 +33,7 @@ CIRCUIT = ("circuit.r1cs", "mon.key", "lag.key", "vk.bin")
 @pytest.fixture(scope="module")
 def product(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """An installation without a running worker, whose circuit and base image are there already."""
-    made = Product(world, tmp_path_factory.mktemp("bad"), coordinator_port=50175, database_port=55552)
+    made = Product(world, tmp_path_factory.mktemp("bad"), coordinator_port=21175, database_port=25552)
     made.env["PROVER_BASE_IMAGE"] = f"{made.name}-base"
     try:
         made.prepare()

@@ -8,7 +8,7 @@ import yaml
 
 from tests.e2e.product import Product, polls, until
 
-SECOND_PORT = 50156
+SECOND_PORT = 21156
 
 
 @pytest.fixture(scope="module")

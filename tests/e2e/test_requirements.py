@@ -16,7 +16,7 @@ OTHER_TEMPORAL = 17233
 @pytest.fixture(scope="module")
 def admin(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """An installation whose worker may do everything, with a backend that is set up; the fleet is removed again."""
-    made = Product(world, tmp_path_factory.mktemp("admin"), coordinator_port=50165, database_port=55542)
+    made = Product(world, tmp_path_factory.mktemp("admin"), coordinator_port=21165, database_port=25542)
     try:
         made.prepare(admin=True)
         made.start_worker()
