@@ -81,3 +81,11 @@ def test_refuses_settings_that_cannot_work(key: str, value: str) -> None:
     """The message names the setting and what it was."""
     with pytest.raises(WorldError, match=key):
         Settings.from_environment({key: value})
+
+
+def test_no_port_is_one_that_the_kernel_hands_out() -> None:
+    """Even at the largest offset: an outgoing connection may hold any port from 32768 on when a server wants it."""
+    ports = Settings.from_environment({"PROVER_WORLD_PORT_OFFSET": "10000"}).ports
+    names = [name for name, value in vars(type(ports)).items() if isinstance(value, property)]
+    assert len(names) > 5
+    assert [name for name in names if getattr(ports, name) >= 32768] == []
