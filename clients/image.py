@@ -277,10 +277,6 @@ def _digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _bound(function: Callable[..., Any], *arguments: object) -> Callable[[], Any]:
-    return lambda: function(*arguments)
-
-
 def _amount(done: int, total: int | None) -> str:
     unit, name = (_GIGA, "GB") if max(done, total or 0) >= _GIGA else (_MEGA, "MB")
     return f"{done / unit:.1f} {name}" if total is None else f"{done / unit:.1f}/{total / unit:.1f} {name}"
