@@ -32,6 +32,7 @@ def run(world: World) -> Result:
         {"ours": lambda: _ours(world, env, whole), "kubectl": lambda: _kubectl(world, env)}, rounds=_ROUNDS
     )
     ours, peers = Figures.of(samples["ours"]), {"kubectl": Figures.of(samples["kubectl"])}
+    whole_command = Figures.of(whole[-_ROUNDS:])  # not the rounds that warmed up
     return Result(
         metric="deploy",
         unit="s",
@@ -41,7 +42,7 @@ def run(world: World) -> Result:
         ratio=round(ours.p50 / best(peers), 2),
         goal=f"ours p50 - kubectl p50 <= {_GOAL_SECONDS} s",
         holds=ours.p50 - best(peers) <= _GOAL_SECONDS,
-        settings=world.versions() | {"replicas": _REPLICAS, "whole command p50": f"{Figures.of(whole).p50:.2f} s"},
+        settings=world.versions() | {"replicas": _REPLICAS, "whole command p50": f"{whole_command.p50:.2f} s"},
     )
 
 

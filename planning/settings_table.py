@@ -27,7 +27,7 @@ CLUSTER_NS = Setting(
     "CLUSTER_NS",
     "--namespace",
     "default",
-    "Kubernetes namespace of the prover cluster; created when missing and allowed.",
+    "Kubernetes namespace of the prover cluster; a deployment creates it when missing, where allowed.",
     syntax.namespace,
     "cluster",
     short="-n",

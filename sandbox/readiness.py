@@ -45,19 +45,6 @@ def http_answers(url: str, *, statuses: tuple[int, ...] = (200,), authority: Pat
     return probe
 
 
-def port_accepts(host: str, port: int) -> Probe:
-    """A TCP connection must be accepted."""
-
-    def probe() -> str | None:
-        try:
-            socket.create_connection((host, port), timeout=_PATIENCE).close()
-        except OSError as error:
-            return f"{host}:{port}: {error}"
-        return None
-
-    return probe
-
-
 def socket_accepts(path: Path) -> Probe:
     """A connection to a unix socket must be accepted."""
 

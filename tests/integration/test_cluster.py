@@ -19,23 +19,6 @@ from domain.rights import Right
 from tests.integration.cluster_account import account_kubeconfig, config_map, limited_account, until
 
 
-@pytest.fixture(scope="module")
-def cluster(world: dict[str, str]) -> Iterator[KubernetesCluster]:
-    """The world's cluster as an administrator."""
-    found = connect("default", {}, world["KUBECONFIG"])
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def namespace(cluster: KubernetesCluster) -> Iterator[str]:
-    """A namespace of this test alone."""
-    name = f"test-cluster-{uuid4().hex[:8]}"
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    yield name
-    cluster.delete("Namespace", name, "")
-
-
 def deployment(namespace: str, selector: str = "toy", replicas: int = 0) -> Manifest:
     """A Deployment without pods."""
     template = {

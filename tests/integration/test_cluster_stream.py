@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 import yaml
@@ -23,23 +22,6 @@ from clients.cluster_stream import Stream
 from domain.errors import ProverError, Unavailable
 from domain.ports import Manifest
 from tests.integration.cluster_account import config_map, until
-
-
-@pytest.fixture(scope="module")
-def cluster(world: dict[str, str]) -> Iterator[KubernetesCluster]:
-    """The world's cluster as an administrator."""
-    found = connect("default", {}, world["KUBECONFIG"])
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def namespace(cluster: KubernetesCluster) -> Iterator[str]:
-    """A namespace of this test alone."""
-    name = f"test-stream-{uuid4().hex[:8]}"
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    yield name
-    cluster.delete("Namespace", name, "")
 
 
 def _let_pass(seconds: float) -> None:

@@ -20,14 +20,6 @@ PATIENCE = 20.0  # seconds
 READ = ["get", "list", "watch"]
 
 
-@pytest.fixture(scope="module")
-def cluster(world: dict[str, str]) -> Iterator[KubernetesCluster]:
-    """The world's cluster as an administrator."""
-    found = connect("default", {}, world["KUBECONFIG"])
-    yield found
-    found.close()
-
-
 @pytest.fixture
 def namespaces(cluster: KubernetesCluster) -> Iterator[list[str]]:
     """Five namespaces of this test alone."""
