@@ -54,7 +54,10 @@ class Cli:
 
     async def begin(self, *arguments: str, **extra: str) -> asyncio.subprocess.Process:
         """Start it and do not wait."""
+        # A script's background job ignores SIGINT, and so do its children: a user's shell does not do that to ours.
         return await asyncio.create_subprocess_exec(
+            "env",
+            "--default-signal=INT",
             str(BIN / "proverctl"),
             *arguments,
             env={**self.environ, **extra},
