@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from clients.backend_command import Command, Place, stop_command
+from clients.backend_command import Command, stop_command
 from clients.backend_environment import inherited
+from clients.backend_job import Place
 from clients.backend_log import tail
 from clients.backend_profile import load_profile
 from clients.backend_wait import await_condition

@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from clients import runner
+from clients.backend_job import Place
 from clients.backend_log import last_line, tail
 from domain.errors import StepFailed, Unavailable
 from domain.ports import Beat
@@ -21,33 +22,6 @@ _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5  # seconds between two looks at the record, 
 _BEAT_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 _CHUNK = 1 << 20
-
-
-class Place(NamedTuple):
-    """Where one step of one backend keeps its files."""
-
-    folder: Path
-    name: str
-
-    @property
-    def log(self) -> Path:
-        """Output of the step, both streams."""
-        return self.folder / "logs" / f"{self.name}.log"
-
-    @property
-    def record(self) -> Path:
-        """The run under way, or the last one."""
-        return self.folder / "run" / f"{self.name}.command.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the recorder of the run under way."""
-        return self.folder / "run" / f"{self.name}.lock"
-
-    @property
-    def ran(self) -> Path:
-        """The last success, for skipping."""
-        return self.folder / "steps" / f"{self.name}.json"
 
 
 class Command:

@@ -7,11 +7,20 @@ text of progress; it raises when the activity was cancelled.
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from domain.profile import Profile, Step, StepStatus
+from domain.profile import StepStatus
 from domain.rights import Right
 from domain.spec import Backend, SecretRef
 from domain.status import Observation
-from domain.steps import Image, ImageRequest, Source
+from domain.steps import (
+    Image,
+    ImageRequest,
+    LoadedProfile,
+    LogChunk,
+    LogRequest,
+    PurgeRequest,
+    Source,
+    StepRequest,
+)
 
 Beat = Callable[[str], None]
 Manifest = dict[str, Any]  # one Kubernetes object as JSON
@@ -100,31 +109,34 @@ class Watches(Protocol):
 
 
 class BackendHost(Protocol):
-    """Runs the steps of a backend profile on this host."""
+    """Runs the steps of backends on this host; `key` is the name of a backend's profile."""
 
-    def load(self, backend: Backend) -> tuple[Profile, str]:
-        """The profile and the repository's absolute path; SettingsInvalid names file, line and field."""
+    def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
+        """The profile, judged on this host before anything runs; SettingsInvalid names file, line and field."""
         ...
 
-    def run(
-        self,
-        key: str,
-        repo: str,
-        step: Step,
-        variables: Mapping[str, str],
-        beat: Beat,
-        declared: Mapping[str, str | None] | None = None,
-    ) -> StepStatus:
-        """Run a command, start a process, or await a condition; safe to call twice at once.
+    def run(self, request: StepRequest, beat: Beat) -> StepStatus:
+        """Do one step, whatever its kind; safe to call twice at once, and after a death at any line.
 
-        `declared` are the profile's own variables with their defaults. What `beat` raises leaves the work running.
+        Refused when the backend's records belong to another repository. What `beat` raises leaves the work running.
         """
         ...
 
-    def stop(self, key: str, names: list[str] | None = None) -> list[str]:
-        """Stop these processes (None: all, and the supervisor); names of those that ran."""
+    def stop(self, key: str, names: list[str] | None, beat: Beat) -> list[str]:
+        """Stop what these steps started (None: all that is recorded); names of those that ran.
+
+        From the records alone, later steps first: counterparts, processes, what functions left, compose projects.
+        """
         ...
 
-    def running(self, key: str) -> list[str]:
-        """Names of the processes that run."""
+    def purge(self, request: PurgeRequest, beat: Beat) -> list[str]:
+        """Delete data inside the backend's own directories and volumes; what was deleted."""
+        ...
+
+    def observe(self, key: str) -> list[StepStatus]:
+        """The steps that stay, as they stand now; quick."""
+        ...
+
+    def read_log(self, request: LogRequest, beat: Beat) -> LogChunk:
+        """A piece of a log, clean; waits up to `request.wait` seconds for more."""
         ...
