@@ -69,7 +69,7 @@ class Product:
     def prepare(self, *, admin: bool = False) -> None:
         """A repository with a commit, a Temporal namespace, and a Kubernetes identity with the rights we ask for."""
         self.make_repository()
-        self._make_temporal_namespace()
+        self.make_temporal_namespace()
         if not admin:
             self._make_identity()
 
@@ -93,7 +93,8 @@ class Product:
         self.git("commit", "--quiet", "--message", message)
         return self.git("rev-parse", "--short", "HEAD")
 
-    def _make_temporal_namespace(self) -> None:
+    def make_temporal_namespace(self) -> None:
+        """Ours alone, served before we go on."""
         command = [str(BIN / "temporal"), "operator", "namespace", "create", "--namespace", self.name]
         subprocess.run([*command, "--address", self.world["TEMPORAL_ADDRESS"]], check=True, capture_output=True)
         until(self._temporal_knows, seconds=30, what=f"Temporal namespace {self.name}")
@@ -185,6 +186,12 @@ class Product:
                 stderr=log,
                 start_new_session=True,
             )
+
+    @property
+    def worker_pid(self) -> int:
+        """Of the worker started last."""
+        assert self._worker is not None
+        return self._worker.pid
 
     def kill_worker(self) -> None:
         """SIGKILL; nothing is given a chance to clean up."""
