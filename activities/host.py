@@ -1,11 +1,27 @@
 """Activities on the host that holds repository, keys and backend: source, image, backend steps (prover-host.<host>)."""
 
+import asyncio
+
 from temporalio import activity
 from temporalio.exceptions import CancelledError
 
 from domain.ports import BackendHost, Images, Sources
 from domain.profile import StepState, StepStatus
-from domain.steps import Image, ImageRequest, LoadedProfile, ProfileRequest, Source, SourceRequest, StepRequest
+from domain.steps import (
+    BackendWatch,
+    Image,
+    ImageRequest,
+    LoadedProfile,
+    LogChunk,
+    LogRequest,
+    ProfileRequest,
+    PurgeRequest,
+    Source,
+    SourceRequest,
+    StepRequest,
+)
+
+LOOK_EVERY = 2.0  # seconds between two looks of the watch
 
 
 class HostActivities:
@@ -29,36 +45,62 @@ class HostActivities:
 
     @activity.defn
     def load_profile(self, request: ProfileRequest) -> LoadedProfile:
-        """Read and validate the profile; SettingsInvalid."""
-        profile, repo = self._host.load(request.backend)
-        return LoadedProfile(profile=profile, repo=repo)
+        """Read and judge the profile; SettingsInvalid."""
+        return self._host.load(request.backend, request.variables)
 
     @activity.defn
     def run_step(self, request: StepRequest) -> StepStatus:
-        """Run, start or await one step; heartbeats the last output line; StepFailed."""
+        """Do, start or await one step; heartbeats the last output line; StepFailed."""
         step = request.step
         try:
-            return self._host.run(
-                request.profile, request.repo, step, request.variables, activity.heartbeat, request.declared
-            )
+            return self._host.run(request, activity.heartbeat)
         except CancelledError:
             details = activity.cancellation_details()
             # Only when somebody asked: a worker that shuts down or lost the task leaves the command to the next one.
-            if step.command and details is not None and details.cancel_requested:
-                self._host.stop(request.profile, [step.name])
+            if (step.command or step.function) and details is not None and details.cancel_requested:
+                self._host.stop(request.profile, [step.name], activity.heartbeat)
             raise
 
     @activity.defn
     def stop_steps(self, request: StepRequest) -> StepStatus:
-        """Stop the process of this step; a process that does not run is fine."""
+        """Stop what this step started; one that does not run is fine."""
         activity.heartbeat(f"stopping {request.step.name}")
-        ran = self._host.stop(request.profile, [request.step.name])
+        ran = self._host.stop(request.profile, [request.step.name], activity.heartbeat)
         detail = "" if ran else "did not run"
         return StepStatus(name=request.step.name, kind=request.step.kind, state=StepState.STOPPED, detail=detail)
 
     @activity.defn
     def stop_backend(self, request: ProfileRequest) -> list[str]:
-        """Stop every process of the profile; their names."""
-        profile, _ = self._host.load(request.backend)
-        activity.heartbeat(f"stopping backend {profile.name}")
-        return self._host.stop(profile.name)
+        """Stop everything that the backend started; names of the steps that ran."""
+        name = request.profile or self._host.load(request.backend, request.variables).profile.name
+        activity.heartbeat(f"stopping backend {name}")
+        return self._host.stop(name, None, activity.heartbeat)
+
+    @activity.defn
+    def purge_backend(self, request: PurgeRequest) -> list[str]:
+        """Delete a stopped backend's data; what was deleted."""
+        activity.heartbeat(f"purging backend {request.profile.name}")
+        return self._host.purge(request, activity.heartbeat)
+
+    @activity.defn
+    def read_log(self, request: LogRequest) -> LogChunk:
+        """A piece of a step's log; awaits more for as long as asked."""
+        return self._host.read_log(request, activity.heartbeat)
+
+    @activity.defn
+    async def watch_backend(self, request: BackendWatch) -> list[StepStatus]:
+        """The known steps as they stand, once one is in another state; with none known all of them, at once."""
+        while True:
+            activity.heartbeat()
+            seen = await asyncio.to_thread(self._host.observe, request.profile)
+            now = _as_known(request.known, seen)
+            if [row.state for row in now] != [row.state for row in request.known] or not request.known:
+                return now
+            await asyncio.sleep(LOOK_EVERY)
+
+
+def _as_known(known: list[StepStatus], seen: list[StepStatus]) -> list[StepStatus]:
+    """The same steps in the same order; one of which nothing is recorded any more does not run."""
+    found = {row.name: row for row in seen}
+    gone = {"state": StepState.STOPPED, "detail": "nothing is recorded of it"}
+    return [found.get(row.name) or row.model_copy(update=gone) for row in known] if known else seen

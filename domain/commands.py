@@ -34,10 +34,11 @@ class Upgrade(Message):
 
 
 class TearDown(Message):
-    """Remove the clients (R12); `stop_backend` also stops the profile's processes."""
+    """Remove the clients (R12); `stop_backend` also stops the whole backend, `purge` then deletes its data."""
 
     now: bool = True
     stop_backend: bool = False
+    purge: bool = False  # with stop_backend only
     by: str = ""
 
 

@@ -49,6 +49,11 @@ def host_queue(host: str) -> str:
     return f"prover-host.{host}"
 
 
+def host_watch_queue(host: str) -> str:
+    """The watch of each backend on a host; async, so that it takes no slot from the steps."""
+    return f"prover-host-watch.{host}"
+
+
 def image_tag(stage: str) -> str:
     """The tag of the prover image of one stage."""
     return f"client-{stage}"

@@ -139,6 +139,8 @@ class TeardownInput(Message):
     deployment_id: str
     cluster_uid: str = ""
     stop_backend: bool = False
+    purge: bool = False  # with stop_backend: delete the backend's data, too
+    profile_name: str = ""  # of the backend that the deployment brought up; empty: the profile says
     request_id: str = ""  # of the asking command
 
 
@@ -161,6 +163,7 @@ class BackendInput(Message):
     restart: list[str] = []  # names of steps to stop and do again, whatever their inputs
     purge: bool = False  # with mode NONE: delete the data, too
     known: "BackendReport | None" = None  # carried into the next run of the workflow
+    loaded: "LoadedProfile | None" = None  # as well: the profile as it was brought up, for cures
 
 
 class BackendReport(Message):

@@ -84,7 +84,8 @@ async def _workers(
     if "host" in settings.roles:
         images = PushedImages(settings.docker_host, secrets, settings.state_dir)
         backends = LocalBackendHost(settings.state_dir, environ)
-        workers.append(queues.host(client, settings.backend_host, HostActivities(GitSources(), images, backends)))
+        host, host_steps = settings.backend_host, HostActivities(GitSources(), images, backends)
+        workers += [queues.host(client, host, host_steps), queues.host_watch(client, host, host_steps)]
     return workers
 
 

@@ -18,9 +18,17 @@ from worker.beats import SteadyBeats
 from workflows.backend import BackendWorkflow
 from workflows.cluster import ProverClusterWorkflow
 from workflows.inspect import InspectWorkflow
+from workflows.lookup import LogWorkflow, ProfileWorkflow
 from workflows.teardown import TeardownWorkflow
 
-WORKFLOWS: Sequence[type] = (ProverClusterWorkflow, TeardownWorkflow, BackendWorkflow, InspectWorkflow)
+WORKFLOWS: Sequence[type] = (
+    ProverClusterWorkflow,
+    TeardownWorkflow,
+    BackendWorkflow,
+    InspectWorkflow,
+    ProfileWorkflow,
+    LogWorkflow,
+)
 STICKY = timedelta(seconds=1)  # after a kill -9 the next worker waits this long for the dead one's cache
 GRACE = timedelta(seconds=5)  # of a shutdown: short steps end, long ones are cancelled and go on elsewhere
 BEAT = timedelta(seconds=1)  # at least this often a beat goes out, and a cancellation comes in with its answer
@@ -29,7 +37,8 @@ ANY = timedelta.max  # every call to Kubernetes has a socket timeout
 SHORT = timedelta(minutes=30)  # builds and steps are longer, and beat for themselves
 KUBE_SLOTS = 100  # each rollout holds a thread while it waits
 WATCH_SLOTS = 2000  # a watch holds nothing but memory
-HOST_SLOTS = 8  # steps of a backend run beside each other; builds keep themselves apart by a lock
+HOST_SLOTS = 32  # long steps run beside each other, and logs are read meanwhile; builds keep apart by a lock
+HOST_WATCH_SLOTS = 200  # one for each backend of the host
 AWAIT_SLOTS = 200  # awaiting a backend costs nothing
 
 
@@ -70,17 +79,28 @@ def host(client: Client, backend_host: str, steps: HostActivities) -> Worker:
         steps.run_step,
         steps.stop_steps,
         steps.stop_backend,
+        steps.purge_backend,
+        steps.read_log,
     ]
     return _in_threads(client, names.host_queue(backend_host), methods, HOST_SLOTS, SteadyBeats(SHORT))
 
 
 def watch(client: Client, cluster: str, steps: WatchActivities) -> Worker:
     """Long watches of one cluster, all in one event loop."""
+    return _in_loop(client, names.watch_queue(cluster), steps.watch_release, WATCH_SLOTS)
+
+
+def host_watch(client: Client, backend_host: str, steps: HostActivities) -> Worker:
+    """Long watches of the backends of one host, all in one event loop."""
+    return _in_loop(client, names.host_watch_queue(backend_host), steps.watch_backend, HOST_WATCH_SLOTS)
+
+
+def _in_loop(client: Client, queue: str, method: Callable[..., Any], slots: int) -> Worker:
     return Worker(
         client,
-        task_queue=names.watch_queue(cluster),
-        activities=[steps.watch_release],
-        max_concurrent_activities=WATCH_SLOTS,
+        task_queue=queue,
+        activities=[method],
+        max_concurrent_activities=slots,
         max_heartbeat_throttle_interval=WATCH_BEAT,
         graceful_shutdown_timeout=BEAT,
         interceptors=[ErrorTranslation()],

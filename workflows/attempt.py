@@ -82,7 +82,7 @@ class Attempts:
                 raise Stopped(got.diagnosis)
             self._show(Retry(step=self.step, attempt=patience.attempt, diagnosis=got.diagnosis))
             request = again or request
-            await self._rest(pause)
+            await self.rest(pause)
 
     async def _once(
         self,
@@ -109,7 +109,7 @@ class Attempts:
             request,
             task_queue=work.queue(spec),
             schedule_to_start_timeout=unattended,
-            start_to_close_timeout=start_to_close(work, spec),
+            start_to_close_timeout=start_to_close(work, spec, request),
             heartbeat_timeout=work.heartbeat,
             retry_policy=ONCE,
             cancellation_type=cancellation.WAIT_CANCELLATION_COMPLETED
@@ -122,7 +122,8 @@ class Attempts:
             handle.cancel()  # and go on waiting: two writers at once is what must not be
         return await handle
 
-    async def _rest(self, pause: float) -> None:
+    async def rest(self, pause: float) -> None:
+        """Wait so many seconds; Interrupted."""
         if pause > 0:
             try:
                 await workflow.wait_condition(

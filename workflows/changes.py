@@ -4,7 +4,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.commands import Command, Verdict
+    from domain import names
+    from domain.commands import Command, TearDown, Verdict
     from domain.diagnosis import Diagnosis
     from domain.errors import NoEffect
     from domain.spec import ClusterSpec
@@ -48,10 +49,10 @@ async def tear_down(site: Site, command: Command) -> Result:
     """Remove what is ours (R12), in a child workflow, so that its history stands by itself."""
     deployment = site.deployment
     await site.watch.stop()
-    stops = bool(command.tear_down and command.tear_down.stop_backend)
-    site.attempts.step = "remove the objects" + (" and stop the backend" if stops else "")
+    asked = command.tear_down or TearDown()
+    site.attempts.step = "remove the objects" + (" and stop the backend" if asked.stop_backend else "")
     deployment.enter(Phase.RELEASING)
-    removed = await _remove(site, command, stop_backend=stops)
+    removed = await _remove(site, command, asked)
     deployment.warn(removed.warnings)
     deployment.forget()
     deployment.over = True
@@ -60,12 +61,16 @@ async def tear_down(site: Site, command: Command) -> Result:
     return Result(Verdict.DONE, f"removed {', '.join(removed.objects)}")
 
 
-async def _remove(site: Site, command: Command, *, stop_backend: bool) -> Removed:
+async def _remove(site: Site, command: Command, asked: TearDown) -> Removed:
+    spec = site.deployment.spec
+    backend, here = site.deployment.backend, names.backend_id(spec.backend.host, "")
     request = TeardownInput(
-        spec=site.deployment.spec,
+        spec=spec,
         deployment_id=site.workflow_id,
         cluster_uid=site.deployment.cluster_uid,
-        stop_backend=stop_backend,
+        stop_backend=asked.stop_backend,
+        purge=asked.purge,
+        profile_name=backend.removeprefix(here) if backend.startswith(here) else "",
         request_id=command.id,
     )
     try:

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.attempt import Stopped
     from workflows.inbox import Result
     from workflows.site import Site
+    from workflows.variables import built_in
 
 
 async def deploy(site: Site, command: Command) -> Result:
@@ -48,7 +49,8 @@ async def _prepare(site: Site, spec: ClusterSpec) -> tuple[Source, str, str]:
     await site.require_nodes(spec)
     profile_name, circuit_dir = "", spec.backend.circuit_dir
     if spec.backend_mode is not BackendMode.NONE or not circuit_dir:
-        loaded = await site.attempts.run(timeouts.LOAD_PROFILE, ProfileRequest(backend=spec.backend), spec)
+        request = ProfileRequest(backend=spec.backend, variables=built_in(spec, circuit_dir))
+        loaded = await site.attempts.run(timeouts.LOAD_PROFILE, request, spec)
         profile_name, circuit_dir = loaded.profile.name, circuit_dir or loaded.profile.circuit_dir
     return await _read_source(site, spec), profile_name, circuit_dir
 

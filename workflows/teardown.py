@@ -6,11 +6,12 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.spec import BackendMode
+    from domain.spec import BackendMode, ClusterSpec
     from domain.status import Retry
-    from domain.steps import BackendInput, ProfileRequest, Removed, TargetRequest, TeardownInput
+    from domain.steps import BackendInput, BackendReport, ProfileRequest, Removed, TargetRequest, TeardownInput
     from workflows import timeouts
     from workflows.attempt import Attempts, Stopped
+    from workflows.variables import built_in
 
 
 @workflow.defn
@@ -44,20 +45,28 @@ class TeardownWorkflow:
         removed = await self._attempts.run(timeouts.REMOVE, target, spec)
         if not request.stop_backend:
             return removed
-        loaded = await self._attempts.run(timeouts.LOAD_PROFILE, ProfileRequest(backend=spec.backend), spec)
+        report = await self._stop_backend(request, spec)
+        if not report.ok and report.diagnosis:
+            raise Stopped(report.diagnosis)
+        stopped = [f"process/{step.name}" for step in report.steps]
+        data = [f"data/{path}" for path in report.purged]
+        return removed.model_copy(update={"objects": [*removed.objects, *stopped, *data]})
+
+    async def _stop_backend(self, request: TeardownInput, spec: ClusterSpec) -> BackendReport:
+        name = request.profile_name
+        if not name:
+            asked = ProfileRequest(backend=spec.backend, variables=built_in(spec, spec.backend.circuit_dir))
+            name = (await self._attempts.run(timeouts.LOAD_PROFILE, asked, spec)).profile.name
         stop = BackendInput(
             backend=spec.backend,
             spec=spec,
             mode=BackendMode.NONE,
-            profile_name=loaded.profile.name,
+            profile_name=name,
             request_id=request.request_id,
+            purge=request.purge,
         )
-        report = await self._attempts.run(timeouts.CONVERGE_BACKEND, stop, spec, summary="stop the backend")
-        if not report.ok and report.diagnosis:
-            raise Stopped(report.diagnosis)
-        return removed.model_copy(
-            update={"objects": [*removed.objects, *(f"process/{step.name}" for step in report.steps)]}
-        )
+        summary = f"{'stop and purge' if request.purge else 'stop'} the backend"
+        return await self._attempts.run(timeouts.CONVERGE_BACKEND, stop, spec, summary=summary)
 
     def _tell_parent(self) -> None:
         self._told.put_nowait(self._attempts.retry)

@@ -21,12 +21,16 @@ with workflow.unsafe.imports_passed_through():
         ApplyRequest,
         BackendInput,
         BackendReport,
+        BackendWatch,
         Image,
         ImageRequest,
         LoadedProfile,
+        LogChunk,
+        LogRequest,
         NodesReport,
         NodesRequest,
         ProfileRequest,
+        PurgeRequest,
         Removed,
         RolloutRequest,
         Source,
@@ -46,6 +50,7 @@ MINUTE = timedelta(minutes=1)
 HOURS = timedelta(hours=24)  # circuit set-up and pushes of tens of GB
 WATCH = timedelta(days=7)  # afterwards the watch is simply started again
 ROLLOUT_SLACK = timedelta(minutes=2)  # beyond progressDeadlineSeconds, so that Kubernetes speaks first
+STEP_SLACK = timedelta(minutes=5)  # beyond a step's own timeout, so that the host speaks first; hashing takes time, too
 
 
 def _cluster_queue(spec: ClusterSpec) -> str:
@@ -58,6 +63,10 @@ def _watch_queue(spec: ClusterSpec) -> str:
 
 def _host_queue(spec: ClusterSpec) -> str:
     return names.host_queue(spec.backend.host)
+
+
+def _host_watch_queue(spec: ClusterSpec) -> str:
+    return names.host_watch_queue(spec.backend.host)
 
 
 def _deploy_queue(_spec: ClusterSpec) -> str:
@@ -113,17 +122,31 @@ ENSURE_IMAGE: Work[ImageRequest, Image] = Work(
 LOAD_PROFILE: Work[ProfileRequest, LoadedProfile] = Work(
     HostActivities.load_profile, "read the backend profile", _host_queue, "host", MINUTE
 )
-RUN_STEP: Work[StepRequest, StepStatus] = Work(HostActivities.run_step, "run a step", _host_queue, "host", 7 * HOURS)
-STOP_STEPS: Work[StepRequest, StepStatus] = Work(
-    HostActivities.stop_steps, "stop a step", _host_queue, "host", 10 * MINUTE
-)
+RUN_STEP: Work[StepRequest, StepStatus] = Work(HostActivities.run_step, "run a step", _host_queue, "host", HOURS)
+STOP_STEPS: Work[StepRequest, StepStatus] = Work(HostActivities.stop_steps, "stop a step", _host_queue, "host", HOURS)
 STOP_BACKEND: Work[ProfileRequest, list[str]] = Work(
-    HostActivities.stop_backend, "stop the backend", _host_queue, "host", 30 * MINUTE
+    HostActivities.stop_backend, "stop the backend", _host_queue, "host", HOURS
 )
+PURGE_BACKEND: Work[PurgeRequest, list[str]] = Work(
+    HostActivities.purge_backend, "delete the backend's data", _host_queue, "host", HOURS
+)
+WATCH_BACKEND: Work[BackendWatch, list[StepStatus]] = Work(
+    HostActivities.watch_backend,
+    "watch the backend",
+    _host_watch_queue,
+    "host",
+    WATCH,
+    heartbeat=WATCH_HEARTBEAT,
+    wait_for_cancel=False,
+)
+READ_LOG: Work[LogRequest, LogChunk] = Work(HostActivities.read_log, "read the log", _host_queue, "host", MINUTE)
 
 
-def start_to_close(work: Work[Asked, Answer], spec: ClusterSpec) -> timedelta:
-    """How long one attempt may take; the rollout's bound is the user's own deadline and some slack."""
+def start_to_close(work: Work[Asked, Answer], spec: ClusterSpec, request: object = None) -> timedelta:
+    """How long one attempt may take; a rollout's and a step's bound is the user's own and some slack."""
     if work is AWAIT_ROLLOUT:
         return timedelta(seconds=spec.progress_deadline) + ROLLOUT_SLACK
+    if isinstance(request, StepRequest):
+        own = request.step.timeout if work is RUN_STEP else request.step.grace
+        return timedelta(seconds=own) + STEP_SLACK
     return work.lasts
