@@ -4,7 +4,9 @@ import re
 
 from domain.commands import Outcome
 from domain.diagnosis import Diagnosis
-from domain.status import Observation, Phase, Pod, Release, Status
+from domain.profile import StepState, StepStatus
+from domain.status import Observation, Phase, Pod, Release, Retry, Status
+from domain.steps import BackendReport
 from planning import text
 
 MAX_PODS = 20  # in the list; the others are counted
@@ -18,6 +20,15 @@ _SIGNS = {
     Phase.PAUSED: "⏸️",
     Phase.REMOVED: "🗑️",
 }
+_STEP_SIGNS = {
+    StepState.PENDING: "▫️",
+    StepState.WORKING: "⏳",
+    StepState.RUNNING: "🟢",
+    StepState.DONE: "✅",
+    StepState.SKIPPED: "⏭️",
+    StepState.FAILED: "⛔",
+    StepState.STOPPED: "⏹️",
+}
 
 
 def status_markdown(status: Status) -> str:
@@ -25,7 +36,7 @@ def status_markdown(status: Status) -> str:
     blocks = [
         _head(status),
         _facts(status),
-        _retry(status),
+        _retry(status.retry),
         _finding(status.finding),
         _pods(status.observed.pods),
         _bullets("Warnings", status.warnings),
@@ -33,6 +44,27 @@ def status_markdown(status: Status) -> str:
         _outcomes(status.outcomes),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def backend_markdown(report: BackendReport, retries: list[Retry]) -> str:
+    """One line a step, so that a set-up of hours can be followed in the UI."""
+    failed = "⛔ " if not report.ok else ""
+    facts = {"Mode": report.mode.value, "Repository": _code(report.repo), "Circuit": _code(report.circuit_dir)}
+    blocks = [
+        f"### {failed}backend {_code(report.profile)}",
+        "\n".join(f"- **{name}:** {value}" for name, value in facts.items() if value),
+        "\n".join(_step(row) for row in report.steps),
+        *(_retry(retry) for retry in retries),
+        _finding(report.diagnosis),
+        _bullets("Deleted", report.purged),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _step(row: StepStatus) -> str:
+    took = f", {row.seconds:.0f} s" if row.seconds >= 1 else ""
+    detail = f": {_plain(row.detail)}" if row.detail else ""
+    return f"- {_STEP_SIGNS[row.state]} {_code(row.name)} ({row.kind}) — {row.state.value}{took}{detail}"
 
 
 def _head(status: Status) -> str:
@@ -82,11 +114,10 @@ def _counts(status: Status) -> str:
     return f"{seen.ready} ready, {seen.available} available, {seen.updated} of this release, {seen.wanted} wanted"
 
 
-def _retry(status: Status) -> str:
-    if status.retry is None:
+def _retry(retry: Retry | None) -> str:
+    if retry is None:
         return ""
-    head = f"**Trying again** {_plain(status.retry.step)} (attempt {status.retry.attempt})"
-    return f"{head}\n\n{_finding(status.retry.diagnosis)}"
+    return f"**Trying again** {_plain(retry.step)} (attempt {retry.attempt})\n\n{_finding(retry.diagnosis)}"
 
 
 def _finding(found: Diagnosis | None) -> str:

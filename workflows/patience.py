@@ -10,6 +10,8 @@ LONGEST_PAUSE = 30.0
 LONGEST_WISH = 300.0  # a peer's Retry-After beyond this is cut
 FIRST_UNATTENDED = timedelta(seconds=15)  # before NO_WORKER is said; a free worker takes a step in milliseconds
 LONGEST_UNATTENDED = timedelta(hours=1)
+FIRST_STEP_PAUSE, LONGEST_STEP_PAUSE = 5.0, 300.0
+MOST_CURES, CURES_WITHIN, FIRST_CURE_PAUSE = 3, timedelta(minutes=10), 2.0
 MOST_WORKERS_LOST = 10  # in a row: the step itself kills them, e.g. by its hunger for memory
 
 
@@ -48,3 +50,31 @@ class Patience:
         if self.retry_for is not None and ends - self._failing_since > self.retry_for:
             return None
         return pause
+
+
+def step_pause(failures: int) -> float:
+    """Seconds before a step of the backend is tried again, as its `retries` allow."""
+    return min(FIRST_STEP_PAUSE * 2.0 ** (failures - 1), LONGEST_STEP_PAUSE)
+
+
+@dataclass
+class Cures:
+    """Of one step that does not stay up: a few in a while, with growing pauses, then it takes a person."""
+
+    _began: list[datetime] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many there were lately."""
+        return len(self._began)
+
+    def pause(self, now: datetime) -> float | None:
+        """Seconds before the next one, None when there were too many."""
+        self._began = [one for one in self._began if now - one < CURES_WITHIN]
+        if len(self._began) >= MOST_CURES:
+            return None
+        return FIRST_CURE_PAUSE * 4.0 ** (len(self._began) - 1) if self._began else 0.0
+
+    def begin(self, now: datetime) -> None:
+        """One more."""
+        self._began.append(now)

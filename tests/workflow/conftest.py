@@ -41,12 +41,16 @@ from domain.status import Observation, Phase, Status
 from domain.steps import (
     Applied,
     ApplyRequest,
+    BackendWatch,
     Image,
     ImageRequest,
     LoadedProfile,
+    LogChunk,
+    LogRequest,
     NodesReport,
     NodesRequest,
     ProfileRequest,
+    PurgeRequest,
     Removed,
     RolloutRequest,
     Source,
@@ -59,9 +63,17 @@ from domain.steps import (
 from workflows.backend import BackendWorkflow
 from workflows.cluster import ProverClusterWorkflow
 from workflows.inspect import InspectWorkflow
+from workflows.lookup import LogWorkflow, ProfileWorkflow
 from workflows.teardown import TeardownWorkflow
 
-WORKFLOWS = [ProverClusterWorkflow, TeardownWorkflow, BackendWorkflow, InspectWorkflow]
+WORKFLOWS = [
+    ProverClusterWorkflow,
+    TeardownWorkflow,
+    BackendWorkflow,
+    InspectWorkflow,
+    ProfileWorkflow,
+    LogWorkflow,
+]
 FAST = [  # the defaults move a workflow one step per 50 ms
     *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=10000"),
     *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=10000"),
@@ -85,6 +97,8 @@ class World:
         self.live: Observation | None = None  # what the watch sees; None: as known
         self.held = asyncio.Event()  # set: a held activity goes on
         self.processes: list[str] = []
+        self.left_out: dict[str, str] = {}
+        self.observed: dict[str, StepStatus] = {}  # what the watch of the backend sees of a step; else it runs
         self.profile = Profile(
             name="example",
             circuit_dir="circuit",
@@ -96,8 +110,12 @@ class World:
         )
 
     def names(self) -> list[str]:
-        """The activities called so far, the watch excepted."""
-        return [name for name, _ in self.calls if name != "watch_release"]
+        """The activities called so far, the watches excepted."""
+        return [name for name, _ in self.calls if name not in {"watch_release", "watch_backend"}]
+
+    def steps(self, name: str = "run_step") -> list[str]:
+        """The steps that this activity was called with."""
+        return [request.step.name for called, request in self.calls if called == name]
 
     async def hold(self, _request: Any) -> None:
         """A fault that waits until `held` is set, or until it is cancelled."""
@@ -203,15 +221,17 @@ class HostFakes:
     async def load_profile(self, request: ProfileRequest) -> LoadedProfile:
         """The world's."""
         await self.world.called(request)
-        return LoadedProfile(profile=self.world.profile, repo="/repo")
+        return LoadedProfile(profile=self.world.profile, repo="/repo", left_out=self.world.left_out)
 
     @activity.defn
     async def run_step(self, request: StepRequest) -> StepStatus:
-        """Done at once."""
+        """Done at once, and what stays runs."""
         await self.world.called(request)
-        if request.step.process and request.step.name not in self.world.processes:
-            self.world.processes.append(request.step.name)
-        return StepStatus(name=request.step.name, kind=request.step.kind, state=StepState.DONE)
+        step = request.step
+        if step.stays and step.name not in self.world.processes:
+            self.world.processes.append(step.name)
+        self.world.observed.pop(step.name, None)
+        return StepStatus(name=step.name, kind=step.kind, state=StepState.RUNNING if step.stays else StepState.DONE)
 
     @activity.defn
     async def stop_steps(self, request: StepRequest) -> StepStatus:
@@ -229,6 +249,32 @@ class HostFakes:
         await self.world.called(request)
         ran, self.world.processes = self.world.processes, []
         return ran
+
+    @activity.defn
+    async def purge_backend(self, request: PurgeRequest) -> list[str]:
+        """Deletes what the profile says."""
+        await self.world.called(request)
+        return request.profile.purge
+
+    @activity.defn
+    async def read_log(self, request: LogRequest) -> LogChunk:
+        """One line."""
+        await self.world.called(request)
+        return LogChunk(text=f"{request.step} says hello\n", next=20)
+
+    @activity.defn
+    async def watch_backend(self, request: BackendWatch) -> list[StepStatus]:
+        """What a test says is so, once that differs."""
+        await self.world.called(request)
+        while True:
+            activity.heartbeat()
+            seen = [
+                self.world.observed.get(row.name, row.model_copy(update={"state": StepState.RUNNING}))
+                for row in request.known
+            ]
+            if not seen or any(row.state is not old.state for row, old in zip(seen, request.known, strict=True)):
+                return seen
+            await asyncio.sleep(0.02)
 
 
 def whole(replicas: int) -> Observation:
@@ -418,7 +464,16 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
                 backend.run_step,
                 backend.stop_steps,
                 backend.stop_backend,
+                backend.purge_backend,
+                backend.read_log,
             ],
+            interceptors=[ErrorTranslation()],
+            max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+        ),
+        Worker(
+            client,
+            task_queue=names.host_watch_queue(host),
+            activities=[backend.watch_backend],
             interceptors=[ErrorTranslation()],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
         ),

@@ -52,8 +52,8 @@ async def test_steps_run_after_what_they_need(stage: "Stage", world: "World") ->
     report = await converge(stage, BackendMode.SIMULATED, "c1")
     assert [(step.name, step.state) for step in report.steps] == [
         ("setup", StepState.DONE),
-        ("coordinator", StepState.DONE),
-        ("ticker", StepState.DONE),
+        ("coordinator", StepState.RUNNING),
+        ("ticker", StepState.RUNNING),
     ]
     ran = [request.step.name for name, request in world.calls if name == "run_step"]
     assert ran == ["setup", "coordinator", "ticker"]
