@@ -1,54 +1,59 @@
-"""Wait steps: a port that accepts connections, or a file that exists, within a time."""
+"""Awaits conditions: a wait step, or the readiness of what another step started."""
 
-import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from domain.errors import SettingsInvalid, StepFailed
+from clients.backend_job import Job
+from clients.backend_probes import probe
+from domain.errors import StepFailed
 from domain.ports import Beat
-from domain.profile import Step, StepState, StepStatus, Wait
+from domain.profile import StepState, StepStatus, Wait
+from planning.text import one_line
 
-_LOOK_SECONDS = 0.1
-_CONNECT_SECONDS = 1.0
+_FIRST_PAUSE, _LAST_PAUSE, _GROWTH = 0.1, 1.0, 1.3  # seconds between two looks
 _BEAT_SECONDS = 1.0
 
 
-def await_condition(step: Step, wait: Wait, directory: Path, beat: Beat, evidence: Callable[[], str]) -> StepStatus:
-    """Return when the condition holds; StepFailed names it, with `evidence` of why it may never hold."""
-    began = time.monotonic()
-    next_beat = 0.0
-    while (lacks := _lacks(step, wait, directory)) is not None:
+def await_condition(job: Job, wait: Wait, beat: Beat, evidence: Callable[[], str]) -> StepStatus:
+    """Return when the condition holds, by the step's timeout; StepFailed with what was seen last and `evidence`."""
+    began, pause, next_beat = time.monotonic(), _FIRST_PAUSE, 0.0
+    look = probe(job, wait, beat)
+    while (lacking := look()) is not None:
         waited = time.monotonic() - began
-        if waited > step.timeout:
+        if waited >= job.step.timeout:
             raise StepFailed(
-                f"{_subject(wait)} after {step.timeout} s",
-                on=f"step {step.name}",
-                because=lacks,
+                f"step {job.step.name} awaited {subject(wait)} for {job.step.timeout} s",
+                on=str(job.directory),
+                because=one_line(lacking),
                 evidence=evidence(),
-                do="look at the process that should provide it, or raise the step's timeout in the profile",
+                do="look at the step that should bring it about, or raise the step's timeout in the profile",
             )
         if waited >= next_beat:
-            beat(f"{step.name}: {_subject(wait)} yet, {waited:.0f} s")
+            beat(f"{job.step.name}: awaits {subject(wait)}, {waited:.0f} s: {one_line(lacking, 200)}")
             next_beat = waited + _BEAT_SECONDS
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(min(pause, max(0.0, job.step.timeout - waited)))
+        pause = min(pause * _GROWTH, _LAST_PAUSE)
     seconds = round(time.monotonic() - began, 3)
-    return StepStatus(name=step.name, kind="wait", state=StepState.DONE, detail=wait.tcp or wait.file, seconds=seconds)
+    return StepStatus(
+        name=job.step.name, kind=job.step.kind, state=StepState.DONE, detail=subject(wait), seconds=seconds
+    )
 
 
-def _subject(wait: Wait) -> str:
-    return f"nothing accepts connections at {wait.tcp}" if wait.tcp else f"file {wait.file} does not exist"
+def lacks(job: Job, wait: Wait) -> str | None:
+    """Why the condition does not hold now, None when it does; takes a few seconds at most."""
+    lacking = probe(job, wait, lambda _: None)()
+    return None if lacking is None else one_line(lacking)
 
 
-def _lacks(step: Step, wait: Wait, directory: Path) -> str | None:
-    """Why the condition does not hold, None when it does."""
-    if wait.file:
-        return None if (directory / wait.file).exists() else "nobody has written it"
-    host, _, port = wait.tcp.rpartition(":")
-    if not host or not port.isdecimal():
-        raise SettingsInvalid([f"step {step.name} awaits tcp {wait.tcp!r}, which is not host:port"])
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
-            return None
-    except OSError as error:
-        return str(error)
+def subject(wait: Wait) -> str:
+    """The condition in words, without credentials."""
+    if wait.log is not None:
+        where = f"file {wait.log.file}" if wait.log.file else f"the log of {wait.log.step or 'the step'}"
+        words = f"a line with {wait.log.match!r} in {where}"
+    elif wait.sql is not None:
+        words = f"a row of {wait.sql.query!r} at {wait.sql.url}"
+    elif wait.command:
+        words = f"success of {' '.join(wait.command)}"
+    else:
+        words = f"{wait.kind} {getattr(wait, wait.kind)}"
+    return one_line(words, 300)
