@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from domain.commands import ResetEndpoint
 from domain.errors import SettingsInvalid
+from domain.profile import NAME
 from domain.spec import (
     Backend,
     BackendMode,
@@ -17,7 +18,7 @@ from domain.spec import (
     SecretRef,
 )
 from planning import endpoint, settings_syntax
-from planning.settings_table import BY_NAME, SETTINGS, Setting
+from planning.settings_table import BACKEND, BY_NAME, SETTINGS, Setting
 
 DOCKER_HUB = "docker.io"
 SHOWN = 80  # characters of a value in a message
@@ -112,6 +113,42 @@ def bare_spec(values: Values) -> ClusterSpec:
     )
 
 
+def backend_spec(values: Values) -> ClusterSpec:
+    """A spec for a backend alone: no image, and a coordinator only where the profile wants one; SettingsInvalid."""
+    get = _Reader(values)
+    wrong = problems(values, BACKEND)
+    if get("COORDINATOR_EP"):
+        wrong += _endpoint_problems(get, wrong)
+    if wrong:
+        raise SettingsInvalid(wrong)
+    return ClusterSpec(
+        cluster=get("CLUSTER"),
+        namespace=get("CLUSTER_NS"),
+        coordinator=Endpoint(ip=_address(get), port=int(get("COORDINATOR_PORT"))),
+        coordinator_serv=get("COORDINATOR_SERV"),
+        image=ImageTarget(repository=""),
+        circuit=get("CIRCUIT"),
+        backend=_backend(get),
+        retry_for=settings_syntax.seconds(get("PROVER_RETRY_FOR")),
+    )
+
+
+def profile_name(name: str) -> str:
+    """The name of a backend's profile, given in place of the profile itself; SettingsInvalid."""
+    if not re.fullmatch(NAME, name):
+        raise SettingsInvalid(
+            [f"--name={_shown(name)} is no name of a profile: lower-case letters, digits and dashes."]
+        )
+    return name
+
+
+def lines(value: str) -> int:
+    """A number of lines; SettingsInvalid."""
+    if not re.fullmatch(r"[0-9]{1,6}", value):
+        raise SettingsInvalid([f"--lines={_shown(value)} must be a whole number from 0 to 999999."])
+    return int(value)
+
+
 def account(values: Values, name: str, namespace: str | None) -> tuple[str, str]:
     """Cluster and namespace, with the names of a service account judged too; SettingsInvalid."""
     wrong = problems(values, ["CLUSTER", "CLUSTER_NS"])
@@ -135,11 +172,11 @@ def new_endpoint(values: Values) -> ResetEndpoint:
     return ResetEndpoint(ip=endpoint.canonical(get("COORDINATOR_EP")), port=int(port) if port else None)
 
 
-def replicas(value: str) -> int:
-    """The number of clients to scale to; SettingsInvalid."""
+def replicas(value: str, name: str = "N") -> int:
+    """A number of clients, which the user knows under this name; SettingsInvalid."""
     problem = _problem(BY_NAME["CLIENT_REPLICAS"], value)
     if problem:
-        raise SettingsInvalid([problem.replace("CLIENT_REPLICAS=", "N=", 1)])
+        raise SettingsInvalid([problem.replace("CLIENT_REPLICAS=", f"{name}=", 1)])
     return int(value)
 
 
@@ -195,6 +232,11 @@ def _endpoint_problems(get: _Reader, found: list[str]) -> list[str]:
     """Address and port together; what was reported already by its form alone is not said twice."""
     wrong = endpoint.problems(get("COORDINATOR_EP"), _port(get))
     return [one for one in wrong if not any(known.startswith(one.split("=")[0] + "=") for known in found)]
+
+
+def _address(get: _Reader) -> str:
+    """The coordinator's, or none."""
+    return endpoint.canonical(get("COORDINATOR_EP")) if get("COORDINATOR_EP") else ""
 
 
 def _port(get: _Reader) -> int:

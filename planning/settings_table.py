@@ -255,3 +255,18 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+# What commands about a backend take.
+BACKEND = (
+    "BACKEND_REPO",
+    "BACKEND_PROFILE",
+    "BACKEND_HOST",
+    "CIRCUIT",
+    "CIRCUIT_DIR",
+    "COORDINATOR_EP",
+    "COORDINATOR_PORT",
+    "COORDINATOR_SERV",
+    "PROVER_RETRY_FOR",
+    "CLUSTER",
+    "CLUSTER_NS",
+)

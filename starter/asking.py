@@ -26,6 +26,7 @@ from starter.session import identity
 from workflows.cluster import ProverClusterWorkflow
 
 Request = TypeVar("Request")
+Answer = TypeVar("Answer")
 Update = UpdateMethodMultiParam[[ProverClusterWorkflow, Request], Receipt]
 
 TRY_AGAIN = {RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED}
@@ -58,7 +59,7 @@ async def start_or_ask(client: Client, spec: ClusterSpec, update: Update[Request
         )
         return client.execute_update_with_start_workflow(update, request, id=command_id, start_workflow_operation=start)
 
-    return await _answered(send)
+    return await answered(send)
 
 
 async def ask(
@@ -72,7 +73,7 @@ async def ask(
         return handle.execute_update(update, request, id=command_id)
 
     try:
-        return await _answered(send)
+        return await answered(send)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise nothing_deployed(invocation) from error
@@ -106,24 +107,29 @@ def details(spec: ClusterSpec) -> str:
     return "\n".join(f"- **{name}**: `{value}`" for name, value in rows.items())
 
 
-async def _answered(send: Callable[[], Awaitable[Receipt]]) -> Receipt:
-    """The receipt, through crowds (10 updates in flight a run) and short outages; Exit when it was rejected."""
+async def answered(send: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What comes of `persistently`; the user is told when that takes long."""
     told = asyncio.get_running_loop().call_later(
         UNHEARD, output.note, "no answer yet, from Temporal or a worker; still waiting"
     )
     try:
-        while True:
-            try:
-                return await send()
-            except WorkflowUpdateFailedError as error:
-                raise verdict.rejected(error) from error
-            except WorkflowUpdateRPCTimeoutOrCancelledError as error:
-                task = asyncio.current_task()
-                if task and task.cancelling():  # the SDK hides the cancellation of --timeout and Ctrl-C
-                    raise asyncio.CancelledError from error
-            except RPCError as error:
-                if error.status not in TRY_AGAIN:
-                    raise
-            await asyncio.sleep(PAUSE)
+        return await persistently(send)
     finally:
         told.cancel()
+
+
+async def persistently(send: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The answer, through crowds (10 updates in flight a run) and short outages; Exit when it was rejected."""
+    while True:
+        try:
+            return await send()
+        except WorkflowUpdateFailedError as error:
+            raise verdict.rejected(error) from error
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            task = asyncio.current_task()
+            if task and task.cancelling():  # the SDK hides the cancellation of --timeout and Ctrl-C
+                raise asyncio.CancelledError from error
+        except RPCError as error:
+            if error.status not in TRY_AGAIN:
+                raise
+        await asyncio.sleep(PAUSE)

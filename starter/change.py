@@ -9,7 +9,7 @@ import click
 from starter import exits, options
 
 if TYPE_CHECKING:
-    from domain.commands import ResetEndpoint, Scale
+    from domain.commands import ResetEndpoint, Scale, TearDown
     from domain.spec import ClusterSpec
     from starter.invocation import Invocation
 
@@ -57,13 +57,13 @@ def reset_endpoint_command(ip: str | None, port: str | None, **params: Any) -> N
     _change(asked, request, "reset_endpoint")
 
 
-@options.command("tear-down", "proverctl tear-down -n provers", "proverctl tear-down -n provers --backend --yes")
+@options.command("tear-down", "proverctl tear-down -n provers", "proverctl tear-down -n provers --backend --purge")
 @click.option("--now", is_flag=True, help="Do not wait for proofs in flight.")
-@click.option("--backend", is_flag=True, help="Also stop the processes of the backend's profile; its data stays.")
+@click.option("--backend", is_flag=True, help="Also stop the backend; its data stays.")
+@click.option("--purge", is_flag=True, help="With --backend: also delete its data, which is listed first.")
 @options.settings("backend")
 @options.everywhere
-@options.not_yet("--purge")
-def tear_down_command(now: bool, backend: bool, **params: Any) -> None:
+def tear_down_command(now: bool, backend: bool, purge: bool, **params: Any) -> None:
     """Remove the prove-clients of one namespace.
 
     On a terminal it asks for the namespace's name; elsewhere it needs --yes and an explicit -n.
@@ -72,31 +72,59 @@ def tear_down_command(now: bool, backend: bool, **params: Any) -> None:
     from starter import output
     from starter.invocation import invocation
 
+    if purge and not backend:
+        raise click.UsageError("--purge deletes the backend's data: it goes with --backend.")
     asked = invocation(params)
-    spec = asked.validated(lambda: settings.bare_spec(asked.values))
+    build = settings.backend_spec if backend else settings.bare_spec
+    spec = asked.validated(lambda: build(asked.values))
+    require_terminal(asked)
+    if purge:
+        _show_purge(asked, spec)
     confirm(asked)
     if not now:
         output.note("proofs in flight are not waited for: draining is not available yet, so this acts as --now")
+    from domain.commands import TearDown
     from starter import session
 
-    session.run(asked, _tear_down(asked, spec, backend))
+    session.run(asked, _tear_down(asked, spec, TearDown(now=True, stop_backend=backend, purge=purge)))
 
 
-def confirm(asked: "Invocation") -> None:
-    """The user means this namespace; a script says so by --yes and -n."""
-    if asked.yes and asked.named_namespace:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+def require_terminal(asked: "Invocation") -> None:
+    """Somebody can be asked; a script answers by --yes and -n."""
+    if not (asked.yes and asked.named_namespace) and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise exits.Exit(
             exits.INVALID,
             "tear-down outside a terminal needs --yes and an explicit -n; nothing was contacted. For example:",
             ["  " + asked.again("tear-down", "--yes")],
         )
+
+
+def confirm(asked: "Invocation") -> None:
+    """The user means this namespace."""
     if asked.yes:
         return
     typed = click.prompt(f"Type the namespace to tear down ({asked.namespace})", err=True)
     if typed.strip() != asked.namespace:
         raise exits.Exit(exits.INVALID, f"{typed.strip()!r} is not {asked.namespace!r}; nothing was contacted")
+
+
+def _show_purge(asked: "Invocation", spec: "ClusterSpec") -> None:
+    """What would be deleted, before it is asked; it must be the data of this deployment's own backend."""
+    from domain import names
+    from starter import session
+    from starter.backend_change import look, tell_doomed
+    from starter.standing import backend_of
+
+    loaded = session.run(asked, look(asked, spec), what="the backend")
+    backend, named = session.run(asked, backend_of(asked)), names.backend_id(spec.backend.host, loaded.profile.name)
+    if backend not in ("", named):
+        raise exits.Exit(
+            exits.INVALID,
+            f"BACKEND_REPO and BACKEND_PROFILE name {named}, but this deployment's backend is {backend}; nothing was"
+            " changed. Name that one, or leave out --purge and use:",
+            ["  " + asked.again_backend("purge")],
+        )
+    tell_doomed(loaded)
 
 
 def _change(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
@@ -143,16 +171,15 @@ async def _signal(asked: "Invocation", workflow_id: str, name: str, request: "Sc
     output.note(f"sent. Look at it with: {asked.again('status')}")
 
 
-async def _tear_down(asked: "Invocation", spec: "ClusterSpec", backend: bool) -> None:
-    from domain.commands import TearDown
+async def _tear_down(asked: "Invocation", spec: "ClusterSpec", request: "TearDown") -> None:
     from starter import session, verdict
     from starter.asking import start_or_ask
     from starter.outcome import outcome
     from workflows.cluster import ProverClusterWorkflow
 
-    needed = session.queues(spec.cluster, spec.backend.host if backend else "")
+    needed = session.queues(spec.cluster, spec.backend.host if request.stop_backend else "")
     async with session.session(asked, needed) as client:
-        request = TearDown(now=True, stop_backend=backend, by=session.identity())
+        request = request.model_copy(update={"by": session.identity()})
         receipt = await start_or_ask(client, spec, ProverClusterWorkflow.tear_down, request)
         ended, ui = await outcome(client, asked, spec.deployment_id, receipt)
     if ended:

@@ -89,6 +89,7 @@ def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
 
 async def _story(asked: "Invocation", spec: "ClusterSpec") -> None:
     from domain.commands import Upgrade
+    from domain.spec import BackendMode
     from starter import session, verdict
     from starter.asking import start_or_ask
     from starter.outcome import outcome
@@ -100,4 +101,5 @@ async def _story(asked: "Invocation", spec: "ClusterSpec") -> None:
         receipt = await start_or_ask(client, spec, ProverClusterWorkflow.upgrade, request)
         ended, ui = await outcome(client, asked, spec.deployment_id, receipt)
     if ended:
-        verdict.present(asked, ended, ui)
+        also = [asked.again_backend("status")] if spec.backend_mode is not BackendMode.NONE else []
+        verdict.present(asked, ended, ui, also)

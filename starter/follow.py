@@ -87,7 +87,7 @@ async def _status(handle: Handle, progress: Progress) -> Status | None:
     try:
         return await handle.query(ProverClusterWorkflow.status, rpc_timeout=RPC)
     except (RPCError, WorkflowQueryFailedError) as error:
-        progress.show(_trouble(error), "trouble")
+        progress.show(outage(error), "trouble")
         return None
 
 
@@ -95,7 +95,7 @@ def _outcome(status: Status, command_id: str) -> Outcome | None:
     return next((one for one in reversed(status.outcomes) if one.command_id == command_id), None)
 
 
-def _trouble(error: RPCError | WorkflowQueryFailedError) -> str:
+def outage(error: RPCError | WorkflowQueryFailedError) -> str:
     """A query fails while the server is away, while no worker is there, or while the worker cannot replay the run."""
     if isinstance(error, WorkflowQueryFailedError):
         return f"the worker cannot answer: {error}"

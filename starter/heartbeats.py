@@ -5,13 +5,18 @@ import contextlib
 from datetime import timedelta
 
 from temporalio.api.common.v1 import Payloads
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
+
+from domain import names
+from starter import backend_summary
+from workflows.backend import BackendWorkflow
 
 EVERY = 1.0  # seconds between two looks
 RPC = timedelta(seconds=2)
 AWAITING = "awaiting "  # and the id of a workflow: the step is done there
-DEPTH = 2  # deployment, and its backend or tear-down
+DEPTH = 3  # deployment, its tear-down, and the backend that either waits for
+BACKEND = names.backend_id("", "").rstrip("/")
 
 
 class Heartbeats:
@@ -44,8 +49,18 @@ class Heartbeats:
         others += [child.workflow_id for child in raw.pending_children]
         said = [text for text in texts if text and not text.startswith(AWAITING)]
         for other in others if depth > 1 else []:
-            said += await self._said(other, depth - 1)
+            said += [*await self._steps(other), *await self._said(other, depth - 1)]
         return said
+
+    async def _steps(self, workflow_id: str) -> list[str]:
+        """The steps that a backend works on, as it knows them itself."""
+        if not workflow_id.startswith(BACKEND):
+            return []
+        handle = self._client.get_workflow_handle_for(BackendWorkflow.run, workflow_id)
+        with contextlib.suppress(RPCError, WorkflowQueryFailedError):
+            line = backend_summary.progress(await handle.query(BackendWorkflow.status, rpc_timeout=RPC))
+            return [line] if line else []
+        return []
 
     async def _text_of(self, details: Payloads) -> str:
         """Progress is said in words; other details are for the activity's next attempt."""

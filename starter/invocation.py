@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from planning import settings_syntax
-from planning.settings_table import CLUSTER, CLUSTER_NS, SETTINGS
+from planning.settings_table import BACKEND, BY_NAME, CLUSTER, CLUSTER_NS, SETTINGS
 from starter import environment
 from starter.options import parameter
 
@@ -27,6 +27,7 @@ class Invocation:
     inline: bool = False
     env_file: str = ""
     named_namespace: bool = False  # by the flag -n itself
+    flags: Mapping[str, str] = field(default_factory=dict)  # settings that were given as flags
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -66,6 +67,16 @@ class Invocation:
             line += ["--env-file", self.env_file]
         return shlex.join(line)
 
+    def again_backend(self, *words: str) -> str:
+        """A command line about the same backend, for the user to copy."""
+        line = ["proverctl", "backend", *words]
+        for name in BACKEND:
+            if self.flags.get(name):
+                line += [BY_NAME[name].flag, self.flags[name]]
+        if self.env_file:
+            line += ["--env-file", self.env_file]
+        return shlex.join(line)
+
 
 def invocation(params: Mapping[str, Any], extra: Mapping[str, str | None] | None = None) -> Invocation:
     """Read files and environment; `extra` are settings given as arguments, which win over all others."""
@@ -81,6 +92,7 @@ def invocation(params: Mapping[str, Any], extra: Mapping[str, str | None] | None
         yes=params["yes"],
         inline=params["inline"],
         env_file=params.get("env_file") or "",
+        flags={name: value for name, value in flags.items() if value},
         named_namespace=bool(params.get(parameter(CLUSTER_NS.name))),
         problems=[f"--timeout {timeout!r} {wrong}."] if wrong else [],
     )

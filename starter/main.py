@@ -1,18 +1,16 @@
-"""The entry point: finds the command by name and loads its module only then, so that help is instant."""
+"""The entry point: all commands, and the exit code of each way in which one may end."""
 
 import contextlib
-import difflib
 import os
 import sys
-from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from starter import exits
+from starter.group import LazyGroup
 
 CLI = "proverctl"
-# command → module and what the overview says of it; the module's own help must begin with the same words
 COMMANDS = {
     "run-all": ("deploy", "Backend, simulated data and prove-clients: everything."),
     "setup-all": ("deploy", "Backend and prove-clients, nothing simulated."),
@@ -24,6 +22,7 @@ COMMANDS = {
     "list": ("show", "All deployments."),
     "render": ("offline", "The Kubernetes manifests as YAML; contacts nothing."),
     "rbac": ("offline", "The rights the worker needs as YAML; contacts nothing."),
+    "backend": ("backend", "Set up, look at, restart, stop and purge the backend."),
     "nodes": ("nodes", "Which nodes can take a client, and why others cannot."),
     "worker": ("work", "Run the worker that does the work."),
 }
@@ -40,37 +39,8 @@ Each command has its own --help.
 ALIASES = {"scale-cluster": "scale"}
 
 
-class Commands(click.Group):
-    """Commands by the original's function names, with dashes or underscores."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """In the order of the story, not of the alphabet."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
-        """Load the command's module."""
-        name = cmd_name.lower().replace("_", "-")
-        name = ALIASES.get(name, name)
-        if name not in COMMANDS:
-            return None
-        module = import_module(f"starter.{COMMANDS[name][0]}")
-        command: click.Command = getattr(module, name.replace("-", "_") + "_command")
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with a guess at what was meant."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(name, COMMANDS, 1)
-            ctx.fail(f"there is no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else "."))
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """The overview, from the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+class Commands(LazyGroup):
+    """All of them."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Every error of the domain ends with its own exit code."""
@@ -85,6 +55,8 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
+    table=COMMANDS,
+    aliases=ALIASES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=EPILOG,
 )

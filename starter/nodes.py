@@ -28,8 +28,11 @@ def nodes_command(wanted: str | None, **params: Any) -> None:
     from planning import settings
     from starter.invocation import invocation
 
-    asked = invocation(params, {"CLIENT_REPLICAS": wanted})
-    spec = asked.validated(lambda: settings.bare_spec(asked.values))
+    asked = invocation(params)
+    number = [lambda: settings.replicas(wanted, "--for")] if wanted else []
+    spec = asked.validated(lambda: settings.bare_spec(asked.values), *number)
+    if wanted:
+        spec = spec.model_copy(update={"replicas": int(wanted)})
     from starter import session
 
     report = session.run(asked, _report(asked, spec))

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from planning.settings_table import BY_NAME, CLUSTER, CLUSTER_NS, SETTINGS, Setting
+from planning.settings_table import BACKEND, BY_NAME, CLUSTER, CLUSTER_NS, SETTINGS, Setting
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -39,6 +39,12 @@ def settings(*groups: str, but: Sequence[str] = ()) -> Decorator:
     """The flags of these groups of settings (none: of all)."""
     chosen = [one for one in SETTINGS if one.flag and one not in (CLUSTER, CLUSTER_NS) and one.name not in but]
     return _all([setting(one) for one in chosen if not groups or one.group in groups])
+
+
+def backend(function: Function) -> Function:
+    """The flags of every command about a backend."""
+    common = [CLUSTER.name, CLUSTER_NS.name]
+    return _all([*(setting(BY_NAME[name]) for name in BACKEND if name not in common), everywhere])(function)
 
 
 def setting(one: Setting) -> Decorator:

@@ -106,6 +106,13 @@ class Progress:
         self.end()
         note(line)
 
+    def settle(self, line: str, *, head: str = "") -> None:
+        """A line that stays and takes the place of an unfinished one."""
+        if self._open:
+            click.echo("\r\x1b[2K", err=True, nl=False)
+            self._open, self._line = False, ""
+        note(" ".join(line.split()) if not head else line, head=head)
+
     def end(self) -> None:
         """Leave the last line as it is."""
         if self._open:

@@ -50,8 +50,19 @@ def queues(cluster: str, host: str = "") -> list[Queue]:
     return [*needed, Queue(names.host_queue(host), activity, "host")] if host else needed
 
 
-def run(invocation: Invocation, story: Coroutine[None, None, T]) -> T:
-    """Run one command's story within --timeout; the deployment goes on whatever ends the waiting."""
+def backend_queues(host: str) -> list[Queue]:
+    """What work on a backend needs."""
+    return [queue for queue in queues("", host) if queue.role != "kube"]
+
+
+def run(
+    invocation: Invocation, story: Coroutine[None, None, T], *, look: str = "", what: str = "what was asked for"
+) -> T:
+    """Run one command's story within --timeout; the work goes on whatever ends the waiting.
+
+    `look` is the command line that shows how it stands, `what` is that which goes on.
+    """
+    look = look or invocation.again("status")
 
     async def bounded() -> T:
         async with asyncio.timeout(invocation.timeout) as limit:
@@ -61,15 +72,17 @@ def run(invocation: Invocation, story: Coroutine[None, None, T]) -> T:
                 raise _rpc_failed(error) from error
             except asyncio.CancelledError:
                 if limit.expired():
-                    raise _timed_out(invocation) from None
+                    raise exits.Exit(
+                        exits.TIMED_OUT,
+                        f"gave up waiting after {invocation.timeout:g} s; {what} goes on. Look again with:",
+                        [f"  {look}"],
+                    ) from None
                 raise
 
     try:
         return asyncio.run(bounded())
     except KeyboardInterrupt:
-        raise exits.Exit(
-            exits.INTERRUPTED, "interrupted; what was asked for goes on. Look again with:", [invocation.again("status")]
-        ) from None
+        raise exits.Exit(exits.INTERRUPTED, f"interrupted; {what} goes on. Look again with:", [f"  {look}"]) from None
 
 
 @asynccontextmanager
@@ -150,11 +163,3 @@ def _rpc_failed(error: RPCError) -> Exception:
             "Temporal does not answer", because=error.message, do="see that the server of TEMPORAL_ADDRESS runs"
         )
     return exits.Exit(exits.FAILED, f"Temporal refused the request: {error.status.name}: {error.message}")
-
-
-def _timed_out(invocation: Invocation) -> exits.Exit:
-    return exits.Exit(
-        exits.TIMED_OUT,
-        f"gave up waiting after {invocation.timeout:g} s; what was asked for goes on. Look again with:",
-        ["  " + invocation.again("status")],
-    )

@@ -69,6 +69,13 @@ def _nothing(asked: Invocation) -> str:
     return f"nothing is deployed in namespace {asked.namespace} of cluster {asked.cluster}. Deploy with:"
 
 
+async def backend_of(asked: Invocation) -> str:
+    """The workflow id of the backend that a running deployment brought up; empty when there is none."""
+    async with session(asked, queues(asked.cluster)) as client:
+        status = await _queried(client, names.deployment_id(asked.cluster, asked.namespace))
+    return status.backend if status else ""
+
+
 async def _queried(client: Client, workflow_id: str) -> Status | None:
     """The worker's answer, or None within five seconds; at once when nobody polls."""
     workflows = queues("")[0]

@@ -57,14 +57,14 @@ def page(status: Status, ui: str) -> str:
     rows += [("waiting", title) for title in status.pending]
     if status.retry:
         rows.append(("retrying", f"{status.retry.step}, attempt {status.retry.attempt} failed"))
-        rows += _finding(status.retry.diagnosis)
+        rows += finding(status.retry.diagnosis)
     if status.finding:
-        rows += _finding(status.finding)
+        rows += finding(status.finding)
     rows.append(("UI", ui))
     return "\n".join([output.table(rows), *_pods(status.observed.pods)])
 
 
-def _finding(found: Diagnosis) -> list[tuple[str, str]]:
+def finding(found: Diagnosis) -> list[tuple[str, str]]:
     """A row for each part, for on one line it is longer than any terminal."""
     what = f"{found.code}: {found.what}" + (f" on {found.on}" if found.on else "")
     parts = [("because", found.because), ("evidence", found.evidence), ("do", found.do)]

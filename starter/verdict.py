@@ -1,5 +1,6 @@
 """Ends a command: from outcome or rejection to the words, the next command to try, and the exit code."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
@@ -12,6 +13,7 @@ from starter import exits, output, summary
 from starter.follow import Ended
 from starter.invocation import Invocation
 
+JOINT = ".; "  # between sentences
 CODES = {
     Verdict.DONE: exits.DONE,
     Verdict.UNCHANGED: exits.DONE,
@@ -28,8 +30,11 @@ def code(outcome: Outcome) -> int:
     return CODES[outcome.verdict]
 
 
-def present(invocation: Invocation, ended: Ended, ui: str) -> None:
-    """Data on stdout, the verdict on stderr; Exit unless it was done."""
+def present(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str] = ()) -> None:
+    """Data on stdout, the verdict on stderr; Exit unless it was done.
+
+    `also` are command lines that tell more of a failure.
+    """
     outcome, status = ended
     value: dict[str, Any] = {
         "outcome": outcome.model_dump(mode="json"),
@@ -42,7 +47,7 @@ def present(invocation: Invocation, ended: Ended, ui: str) -> None:
     if invocation.output != "text" or code(outcome) == exits.DONE:
         output.data(value, invocation.output, text)
     if code(outcome) != exits.DONE:
-        raise _failed(invocation, ended, ui)
+        raise _failed(invocation, ended, ui, also)
     head = f"{outcome.title}: {output.painted(outcome.verdict, 'green')}"
     output.note(f" ({outcome.message})" if outcome.message else "", head=head)
     output.note(f"Next: {invocation.again(*_next(outcome))}")
@@ -57,19 +62,25 @@ def _next(outcome: Outcome) -> list[str]:
     }[outcome.kind]
 
 
-def _failed(invocation: Invocation, ended: Ended, ui: str) -> exits.Exit:
+def _failed(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str]) -> exits.Exit:
     outcome, status = ended
-    why = outcome.message or (str(outcome.diagnosis) if outcome.diagnosis else "no reason given")
     verdict = "invalid" if code(outcome) == exits.INVALID else outcome.verdict
-    lines = [f"  {output.clean(why)}"]
+    lines = [f"  {output.clean(why)}" for why in _why(outcome)]
     if status and status.phase is Phase.PARKED:
         lines.append("It is parked and waits for a person: mend the cause and deploy again, or tear it down:")
         lines.append("  " + invocation.again("tear-down"))
     elif code(outcome) == exits.FAILED:
         lines.append("Look closer with:")
         lines.append("  " + invocation.again("status"))
+    if also and code(outcome) == exits.FAILED:
+        lines += ["More about the backend:", *(f"  {line}" for line in also)]
     lines.append(f"History: {ui}")
     return exits.Exit(code(outcome), f"{outcome.title}: {output.painted(verdict, 'red')}", lines)
+
+
+def _why(outcome: Outcome) -> list[str]:
+    several = sentences(outcome.diagnosis) if outcome.diagnosis else []
+    return several if len(several) > 1 else [outcome.message or "".join(several) or "no reason given"]
 
 
 def rejected(error: WorkflowUpdateFailedError) -> exits.Exit:
@@ -77,7 +88,7 @@ def rejected(error: WorkflowUpdateFailedError) -> exits.Exit:
     cause = error.cause
     diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
     if diagnosis is None:
-        return exits.Exit(exits.FAILED, f"the deployment did not accept this: {output.clean(str(cause or error))}")
+        return exits.Exit(exits.FAILED, f"the workflow did not accept this: {output.clean(str(cause or error))}")
     return _said_no(diagnosis)
 
 
@@ -91,8 +102,26 @@ def failed_workflow(error: WorkflowFailureError) -> exits.Exit:
 
 
 def _said_no(diagnosis: Diagnosis) -> exits.Exit:
+    said = [output.clean(one) for one in sentences(diagnosis)]
+    if len(said) == 1:
+        return exits.Exit(severity_code(diagnosis), said[0])
+    return exits.Exit(
+        severity_code(diagnosis), f"{len(said)} settings are wrong; nothing was changed:", [f"  {one}" for one in said]
+    )
+
+
+def severity_code(diagnosis: Diagnosis) -> int:
+    """Whose turn it is decides."""
     wrong = {Severity.INVALID: exits.INVALID, Severity.REFUSED: exits.REFUSED}
-    return exits.Exit(wrong.get(diagnosis.severity, exits.FAILED), output.clean(str(diagnosis)))
+    return wrong.get(diagnosis.severity, exits.FAILED)
+
+
+def sentences(diagnosis: Diagnosis) -> list[str]:
+    """One, or one for each problem where a worker found several, which SettingsInvalid joins."""
+    several = diagnosis.what.split(JOINT)
+    if diagnosis.severity is not Severity.INVALID or len(several) == 1:
+        return [str(diagnosis)]
+    return [one.removesuffix(".") + "." for one in several]
 
 
 def _carried(cause: ApplicationError) -> Diagnosis | None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from starter import main
+from starter import backend, main
 
+BACKEND = [name for name, (module, _) in backend.COMMANDS.items() if module != "backend_offline"]
 HEAVY = ("temporalio", "pydantic", "kubernetes", "docker", "git", "yaml", "domain", "worker", "workflows", "asyncio")
 ROOT = Path(__file__).parents[3]
 
@@ -16,7 +17,10 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in main.COMMANDS)])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([name, "--help"] for name in main.COMMANDS), *(["backend", name, "--help"] for name in BACKEND)],
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     """Neither the overview nor the help of a command pays for Temporal, pydantic or a client."""
     code = f"import sys; from starter import main; main.run({arguments!r}); print(*sys.modules, file=sys.stderr)"
@@ -34,6 +38,15 @@ def test_the_overview_says_what_the_command_says(name: str) -> None:
     summary = main.COMMANDS[name][1]
     assert (command.help or "").startswith(summary)
     assert f"proverctl {name}" in (command.epilog or "")
+
+
+@pytest.mark.parametrize("name", BACKEND)
+def test_the_overview_of_the_backend_says_what_its_command_says(name: str) -> None:
+    """As above, for the group."""
+    command = backend.backend_command.get_command(None, name)  # type: ignore[arg-type]  # the context is not used
+    assert command is not None
+    assert (command.help or "").startswith(backend.COMMANDS[name][1])
+    assert f"proverctl backend {name}" in (command.epilog or "")
 
 
 @pytest.mark.parametrize(

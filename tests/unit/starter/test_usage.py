@@ -87,13 +87,66 @@ def test_tear_down_outside_a_terminal_needs_yes_and_the_namespace(
     assert "--yes and an explicit -n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments", [["tear-down", "--purge"], ["deploy", "--adopt"], ["run-all", "--adopt"], ["nodes", "--direct"]]
-)
+@pytest.mark.parametrize("arguments", [["deploy", "--adopt"], ["run-all", "--adopt"], ["nodes", "--direct"]])
 def test_what_is_not_available_yet_says_so(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Never a flag that is silently ignored."""
     assert main.run(arguments) == exits.INVALID
     assert f"{arguments[1]} is not available yet" in capsys.readouterr().err
+
+
+def test_nodes_for_a_number_that_is_none_names_the_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """The user gave --for, and knows nothing of the setting behind it."""
+    assert main.run(["nodes", "--for", "x", "-n", "Bad_Name"]) == exits.INVALID
+    said = capsys.readouterr().err
+    assert "--for='x'" in said
+    assert "CLUSTER_NS='Bad_Name'" in said
+    assert "CLIENT_REPLICAS" not in said
+
+
+def test_purge_of_a_tear_down_goes_with_its_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    """Alone it would mean nothing, so it is refused rather than ignored."""
+    assert main.run(["tear-down", "--purge", "--yes", "-n", "provers"]) == exits.INVALID
+    assert "it goes with --backend" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "status", "restart", "stop", "purge", "logs"])
+def test_every_problem_of_a_backend_at_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those of the command's own flags; stdout stays empty."""
+    wrong = {
+        "--coordinator-ep": "host.local",
+        "--coordinator-port": "70000",
+        "--backend-host": "a/b",
+        "--circuit": "no circuit",
+        "--timeout": "soon",
+    }
+    own = {"logs": {"--name": "A/b", "--lines": "-1"}, "stop": {"--name": "A/b"}, "status": {"--name": "A/b"}}
+    wrong |= own.get(command, {})
+    step = ["step"] if command in ("restart", "logs") else []
+    code = main.run(["backend", command, *step, *(word for pair in wrong.items() for word in pair)])
+    said = capsys.readouterr()
+    assert code == exits.INVALID
+    assert said.out == ""
+    assert f"{len(wrong)} settings are wrong; nothing was contacted" in said.err
+    for value in wrong.values():
+        assert value in said.err
+
+
+def test_a_backend_needs_no_coordinator(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether its profile does is judged where the profile is: here the way there ends at Temporal."""
+    assert main.run(["backend", "up"]) == exits.UNREACHABLE
+    assert "COORDINATOR" not in capsys.readouterr().err
+
+
+def test_purge_outside_a_terminal_needs_yes(capsys: pytest.CaptureFixture[str]) -> None:
+    """It says the command to type, with the flags that named this backend."""
+    assert main.run(["backend", "purge", "--backend-profile", "fluidex"]) == exits.INVALID
+    assert "proverctl backend purge --yes --backend-profile fluidex" in capsys.readouterr().err
+
+
+def test_a_log_that_is_followed_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no end to which a JSON document could be written."""
+    assert main.run(["backend", "logs", "setup", "-f", "-o", "json"]) == exits.INVALID
+    assert "-f writes text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--image-auth-user", "--image-auth-password", "--password"])
@@ -127,7 +180,9 @@ def test_good_settings_reach_out_and_end_with_5(capsys: pytest.CaptureFixture[st
     assert "TEMPORAL_ADDRESS=127.0.0.1:1" in said.err
 
 
-@pytest.mark.parametrize("command", [["scale", "2"], ["reset-endpoint", "10.0.0.7"], ["status"], ["list"], ["nodes"]])
+@pytest.mark.parametrize(
+    "command", [["scale", "2"], ["reset-endpoint", "10.0.0.7"], ["status"], ["list"], ["nodes"], ["backend", "status"]]
+)
 def test_temporal_down_is_5_for_every_command_that_asks(command: list[str]) -> None:
     """And never a traceback."""
     assert main.run([*command, "-n", "provers"]) == exits.UNREACHABLE
