@@ -1,0 +1,1 @@
+template Block: the source of the circuit

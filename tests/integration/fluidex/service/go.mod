@@ -1,0 +1,3 @@
+module proverctl.example/service
+
+go 1.24
