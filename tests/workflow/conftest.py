@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import pytest_asyncio
@@ -18,6 +18,7 @@ from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
     WorkflowHandle,
+    WorkflowUpdateHandle,
     WorkflowUpdateStage,
 )
 from temporalio.common import WorkflowIDConflictPolicy
@@ -41,6 +42,8 @@ from domain.status import Observation, Phase, Status
 from domain.steps import (
     Applied,
     ApplyRequest,
+    BackendInput,
+    BackendReport,
     BackendWatch,
     Image,
     ImageRequest,
@@ -290,9 +293,25 @@ class Stage:
     def __init__(self, client: Client, world: World, namespace: str) -> None:
         """One deployment, in a namespace of its own."""
         self.client = client
+        self._workers = AsyncExitStack()
         self.world = world
         self.namespace = namespace
         self.id = names.deployment_id("default", namespace)
+
+    async def __aenter__(self) -> Self:
+        """With the workers that do the work."""
+        for worker in workers(self.client, self.world, self.namespace):
+            await self._workers.enter_async_context(worker)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Without them."""
+        await self._workers.aclose()
+
+    async def replace_workers(self) -> None:
+        """The old ones stop, and new ones start."""
+        await self._workers.aclose()
+        await self.__aenter__()
 
     def spec(self, **changes: Any) -> ClusterSpec:
         """A spec that is fine."""
@@ -344,6 +363,53 @@ class Stage:
         )
         receipt: Receipt = await handle.result()
         return receipt
+
+    async def backend(
+        self, mode: BackendMode, request_id: str, wait: WorkflowUpdateStage, **changes: Any
+    ) -> WorkflowUpdateHandle[BackendReport]:
+        """Converge the backend, as the activity asks for it."""
+        spec = self.spec(backend_mode=mode)
+        asked = BackendInput(
+            backend=spec.backend, spec=spec, mode=mode, profile_name="example", request_id=request_id, **changes
+        )
+        return await self.client.start_update_with_start_workflow(
+            BackendWorkflow.converge,
+            asked,
+            id=request_id,
+            start_workflow_operation=WithStartWorkflowOperation(
+                BackendWorkflow.run,
+                asked,
+                id=names.backend_id(self.namespace, "example"),
+                task_queue=names.DEPLOY_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            ),
+            wait_for_stage=wait,
+        )
+
+    async def backend_status(self) -> BackendReport:
+        """As `proverctl backend status` asks."""
+        handle = self.client.get_workflow_handle(names.backend_id(self.namespace, "example"))
+        return await handle.query(BackendWorkflow.status)
+
+    async def backend_until(self, so: Callable[[BackendReport], bool]) -> BackendReport:
+        """The first status of the backend of which it is so."""
+        seen: list[BackendReport] = []
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    seen.append(await self.backend_status())
+                    if so(seen[-1]):
+                        return seen[-1]
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pytest.fail(f"never so; last: {seen[-1] if seen else None}; calls: {self.world.names()}")
+
+    async def backend_row(self, name: str, state: StepState) -> StepStatus:
+        """The row of a step when it has come to this state."""
+        report = await self.backend_until(
+            lambda report: (name, state) in {(row.name, row.state) for row in report.steps}
+        )
+        return next(row for row in report.steps if row.name == name)
 
     async def status(self) -> Status:
         """As `proverctl status` asks."""
@@ -408,10 +474,8 @@ async def stage(environment: WorkflowEnvironment, world: World) -> AsyncIterator
     """A deployment to be, and the workers that would do it."""
     namespace = f"ns-{next(_numbers)}"
     client = environment.client
-    async with AsyncExitStack() as stack:
-        for worker in workers(client, world, namespace):
-            await stack.enter_async_context(worker)
-        yield Stage(client, world, namespace)
+    async with Stage(client, world, namespace) as stage:
+        yield stage
         for workflow_id in (names.deployment_id("default", namespace), names.backend_id(namespace, "example")):
             with contextlib.suppress(RPCError):  # ended already, or never began
                 await client.get_workflow_handle(workflow_id).terminate("the test is over")

@@ -2,17 +2,31 @@
 
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import CancelledError
 from temporalio.testing import ActivityEnvironment
 
+import activities.host
 from activities.host import HostActivities
 from domain.ports import Beat
 from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import Backend, ImageTarget
-from domain.steps import Image, ImageRequest, ProfileRequest, Source, SourceRequest, StepRequest
+from domain.steps import (
+    BackendWatch,
+    Image,
+    ImageRequest,
+    LoadedProfile,
+    LogChunk,
+    LogRequest,
+    ProfileRequest,
+    PurgeRequest,
+    Source,
+    SourceRequest,
+    StepRequest,
+)
 
 _SOURCE = Source(commit="1" * 40, stage="1111111")
 _REQUEST = StepRequest(
@@ -42,32 +56,36 @@ class _Host:
     def __init__(self, *, endless: bool = False) -> None:
         self.asked: list[object] = []
         self.beating = threading.Event()
+        self.looks: list[list[StepStatus]] = []
         self._endless = endless
 
-    def load(self, backend: Backend) -> tuple[Profile, str]:
-        return Profile(name="demo"), f"/abs/{backend.repo}"
+    def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
+        self.asked.append(("load", dict(variables)))
+        return LoadedProfile(profile=Profile(name="demo"), repo=f"/abs/{backend.repo}")
 
-    def run(
-        self,
-        key: str,
-        repo: str,
-        step: Step,
-        variables: Mapping[str, str],
-        beat: Beat,
-        declared: Mapping[str, str | None] | None = None,
-    ) -> StepStatus:
-        self.asked.append((key, repo, step.name, dict(variables), dict(declared or {})))
+    def run(self, request: StepRequest, beat: Beat) -> StepStatus:
+        self.asked.append(request)
         beat("compiling")
         while self._endless:
             self.beating.set()
-        return StepStatus(name=step.name, kind=step.kind, state=StepState.DONE)
+        return StepStatus(name=request.step.name, kind=request.step.kind, state=StepState.DONE)
 
-    def stop(self, key: str, names: list[str] | None = None) -> list[str]:
+    def stop(self, key: str, names: list[str] | None, beat: Beat) -> list[str]:
+        beat("ending it")
         self.asked.append(("stop", key, names))
         return ["ticker"]
 
-    def running(self, key: str) -> list[str]:
-        return [key]
+    def purge(self, request: PurgeRequest, beat: Beat) -> list[str]:
+        beat("deleting")
+        return request.profile.purge
+
+    def observe(self, key: str) -> list[StepStatus]:
+        self.asked.append(("observe", key))
+        return self.looks.pop(0)
+
+    def read_log(self, request: LogRequest, beat: Beat) -> LogChunk:
+        beat("reading")
+        return LogChunk(text=request.step)
 
 
 def _activities(host: _Host) -> HostActivities:
@@ -79,24 +97,70 @@ def test_results_and_heartbeats() -> None:
     host, told = _Host(), list[str]()
     environment = ActivityEnvironment()
     environment.on_heartbeat = lambda *details: told.append(str(details[0]))
-    activities = _activities(host)
-    source = environment.run(activities.resolve_source, SourceRequest(repo="r", stage="s", allow_dirty=True))
+    steps = _activities(host)
+    source = environment.run(steps.resolve_source, SourceRequest(repo="r", stage="s", allow_dirty=True))
     target = ImageTarget(repository="x")
     request = ImageRequest(backend=Backend(), circuit_dir="c", source=_SOURCE, target=target)
     assert source.stage == "r s True"
-    assert environment.run(activities.ensure_image, request).reference == "c"
-    assert environment.run(activities.load_profile, ProfileRequest(backend=Backend(repo="r"))).repo == "/abs/r"
-    assert environment.run(activities.run_step, _REQUEST).state == StepState.DONE
-    assert environment.run(activities.stop_steps, _REQUEST).state == StepState.STOPPED
-    assert environment.run(activities.stop_backend, ProfileRequest(backend=Backend(repo="r"))) == ["ticker"]
-    assert host.asked == [
-        ("demo", "/repo", "build", {"EP": "10.0.0.1"}, {"A": None}),
-        ("stop", "demo", ["build"]),
-        ("stop", "demo", None),
+    assert environment.run(steps.ensure_image, request).reference == "c"
+    asked = ProfileRequest(backend=Backend(repo="r"), variables={"EP": "10.0.0.1"})
+    assert environment.run(steps.load_profile, asked).repo == "/abs/r"
+    assert environment.run(steps.run_step, _REQUEST).state == StepState.DONE
+    assert environment.run(steps.stop_steps, _REQUEST).state == StepState.STOPPED
+    purge = PurgeRequest(backend=Backend(), profile=Profile(name="demo", purge=["data"]), repo="/repo")
+    assert environment.run(steps.purge_backend, purge) == ["data"]
+    log = LogRequest(backend=Backend(), profile="demo", step="build")
+    assert environment.run(steps.read_log, log).text == "build"
+    assert host.asked == [("load", {"EP": "10.0.0.1"}), _REQUEST, ("stop", "demo", ["build"])]
+    assert told == [
+        *("pushing", "compiling", "stopping build", "ending it", "purging backend demo", "deleting", "reading")
     ]
-    assert told == ["pushing", "compiling", "stopping build", "stopping backend demo"]
 
 
+@pytest.mark.parametrize(
+    ("profile", "asked"), [("demo", [("stop", "demo", None)]), ("", [("load", {}), ("stop", "demo", None)])]
+)
+def test_a_backend_known_by_name_is_stopped_without_its_profile(profile: str, asked: list[object]) -> None:
+    """The file may be gone; only who knows no name has to read it."""
+    host = _Host()
+    request = ProfileRequest(backend=Backend(repo="r"), profile=profile)
+    assert ActivityEnvironment().run(_activities(host).stop_backend, request) == ["ticker"]
+    assert host.asked == asked
+
+
+def _row(name: str, state: StepState) -> StepStatus:
+    return StepStatus(name=name, kind="process", state=state)
+
+
+@pytest.mark.parametrize(
+    ("known", "looks", "answer"),
+    [
+        pytest.param(
+            [_row("a", StepState.RUNNING)],
+            [[_row("a", StepState.RUNNING)], [_row("a", StepState.FAILED), _row("b", StepState.RUNNING)]],
+            [("a", StepState.FAILED)],
+            id="another state",
+        ),
+        pytest.param([_row("a", StepState.RUNNING)], [[]], [("a", StepState.STOPPED)], id="no record any more"),
+        pytest.param([], [[_row("b", StepState.RUNNING)]], [("b", StepState.RUNNING)], id="nothing known"),
+    ],
+)
+async def test_the_watch_returns_when_a_known_step_changes(
+    monkeypatch: pytest.MonkeyPatch,
+    known: list[StepStatus],
+    looks: list[list[StepStatus]],
+    answer: list[tuple[str, StepState]],
+) -> None:
+    """Steps that nobody asked about say nothing; with none known all are told at once."""
+    monkeypatch.setattr(activities.host, "LOOK_EVERY", 0.001)
+    host = _Host()
+    host.looks = looks
+    seen = await ActivityEnvironment().run(_activities(host).watch_backend, BackendWatch(profile="demo", known=known))
+    assert [(row.name, row.state) for row in seen] == answer
+    assert host.looks == []
+
+
+@pytest.mark.parametrize("kind", [{"command": ["make"]}, {"function": "build"}])
 @pytest.mark.parametrize(
     ("details", "stopped"),
     [
@@ -105,9 +169,12 @@ def test_results_and_heartbeats() -> None:
         (ActivityCancellationDetails(timed_out=True), False),
     ],
 )
-def test_only_a_wanted_cancellation_stops_the_command(details: ActivityCancellationDetails, stopped: bool) -> None:
+def test_only_a_wanted_cancellation_stops_the_command(
+    details: ActivityCancellationDetails, stopped: bool, kind: dict[str, Any]
+) -> None:
     """A worker that shuts down, or lost the task to another, leaves the command to its successor."""
     host = _Host(endless=True)
+    request = _REQUEST.model_copy(update={"step": Step(name="build", **kind)})
     environment = ActivityEnvironment()
 
     def cancel() -> None:
@@ -117,6 +184,6 @@ def test_only_a_wanted_cancellation_stops_the_command(details: ActivityCancellat
     canceller = threading.Thread(target=cancel)
     canceller.start()
     with pytest.raises(CancelledError):
-        environment.run(_activities(host).run_step, _REQUEST)
+        environment.run(_activities(host).run_step, request)
     canceller.join()
     assert (("stop", "demo", ["build"]) in host.asked) == stopped
