@@ -1,56 +1,56 @@
-"""Reads a backend profile and says everything that is wrong with it at once, each with file, line and field."""
+"""Finds and reads a backend's profile on its host, and says everything that is wrong with it before anything runs."""
 
-import copy
-import functools
-import operator
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
+from clients.backend_checks import host_faults, left_out
 from domain.errors import SettingsInvalid
-from domain.profile import Profile, Step
-from planning.steps import BUILT_IN, Fault, faults
+from domain.profile import Profile
+from domain.steps import LoadedProfile
+from planning import expansion
+from planning.profile_faults import faults
+from planning.profile_text import MAX_BYTES, read
+from profiles import bundled, names
 
-_MAX_BYTES = 1 << 20
-_MAX_ALIASES = 100  # aliases of aliases grow without bound
 _NAME = "proverctl.yaml"
-_SPOKEN = {"extra_forbidden": "there is no such field"}  # what pydantic says in words of its own
 
 
-def load_profile(repo: Path, wanted: str, environ: Mapping[str, str]) -> Profile:
-    """The profile at `wanted`, by default the repository's own; SettingsInvalid."""
+def load_profile(repo: Path, wanted: str, environ: Mapping[str, str], built_in: Mapping[str, str]) -> LoadedProfile:
+    """The profile at `wanted`: a file, the name of a bundled one, by default the repository's own; SettingsInvalid.
+
+    `built_in` holds the built-in variables that the caller knows; BACKEND_REPO, BACKEND_DATA and CIRCUIT_DIR are
+    completed.
+    """
     path = _path(repo, wanted)
-    tree, content = _parsed(path)
-    lines = _lines(tree)
-    profile, problems = _judged(content)
-    if profile is not None:
-        problems += [*faults(profile), *_missing_variables(profile, environ), *_missing_programs(profile, environ)]
-    if profile is None or problems:
-        raise SettingsInvalid([_sentence(path, lines, problem) for problem in problems])
-    return profile
+    text = read(_content(path), str(path))
+    problems = list(text.faults)
+    if text.profile is None:
+        raise SettingsInvalid(text.sentences(problems))
+    variables = expansion.settled(text.profile.variables, environ, _completed(repo, text.profile, built_in))
+    circuit_dir = _circuit_dir(text.profile, variables)
+    variables = {"CIRCUIT_DIR": circuit_dir} | variables
+    problems += faults(text.profile)
+    problems += host_faults(text.profile, repo, environ, variables, judged={problem.path for problem in problems})
+    if problems:
+        raise SettingsInvalid(text.sentences(problems))
+    return LoadedProfile(
+        profile=text.profile.model_copy(update={"circuit_dir": circuit_dir}),
+        repo=str(repo),
+        left_out=left_out(text.profile, repo, variables),
+    )
 
 
-def _judged(content: Any) -> tuple[Profile | None, list[Fault]]:
-    """The profile, without fields that do not exist, so that the rest can be judged too; None when it has no form."""
-    try:
-        return Profile.model_validate(content), []
-    except ValidationError as error:
-        found = error.errors()
-        problems = [Fault(tuple(one["loc"]), _SPOKEN.get(one["type"], one["msg"])) for one in found]
-        if any(one["type"] != "extra_forbidden" for one in found):
-            return None, problems
-    known = copy.deepcopy(content)
-    for problem in problems:
-        *place, field = problem.path
-        functools.reduce(operator.getitem, place, known).pop(field, None)  # an alias is one object in two places
-    try:
-        return Profile.model_validate(known), problems
-    except ValidationError:
-        return None, problems  # a misspelt field lacks under its right name too: no reason to say so twice
+def _completed(repo: Path, profile: Profile, built_in: Mapping[str, str]) -> dict[str, str]:
+    found = {"BACKEND_REPO": str(repo), **built_in}
+    if state := found.get("PROVER_STATE_DIR"):
+        found.setdefault("BACKEND_DATA", f"{state}/backend/{profile.name}/data")
+    return found
+
+
+def _circuit_dir(profile: Profile, variables: Mapping[str, str]) -> str:
+    """As written where it uses what is not known, which is a fault of its own."""
+    known = all(name in variables for name in expansion.names(profile.circuit_dir))
+    return expansion.expand(profile.circuit_dir, variables) if known else profile.circuit_dir
 
 
 def _path(repo: Path, wanted: str) -> Path:
@@ -62,81 +62,20 @@ def _path(repo: Path, wanted: str) -> Path:
             lack = "which says how the backend is set up and where its circuit files are"
             raise SettingsInvalid([f"BACKEND_REPO={repo} has no {_NAME}, {lack}: {remedy}"])
         return path
+    if "/" not in wanted and not Path(wanted).suffix:
+        if path_ := bundled(wanted):
+            return path_
+        raise SettingsInvalid([f"BACKEND_PROFILE={wanted}: there is no such profile, only {', '.join(names())}"])
     path = (repo / Path(wanted).expanduser()).resolve()
     if not path.is_file():
         raise SettingsInvalid([f"BACKEND_PROFILE={wanted}: there is no file {path}"])
     return path
 
 
-def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:
-    """The document as nodes, which know their lines, and as plain data."""
+def _content(path: Path) -> str:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise SettingsInvalid([f"{path} is larger than {_MAX_BYTES >> 20} MiB"])
-        text = path.read_text()
-        if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)) > _MAX_ALIASES:
-            raise SettingsInvalid([f"{path} holds more than {_MAX_ALIASES} YAML aliases"])
-        return yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        return content.decode(errors="replace") if len(content) > MAX_BYTES else content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid([f"{path} cannot be read: {error}"]) from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SettingsInvalid([f"{path}:{line}: not valid YAML: {error.problem}"]) from error
-    except yaml.YAMLError as error:
-        raise SettingsInvalid([f"{path}: not valid YAML: {error}"]) from error
-
-
-def _lines(node: yaml.Node | None) -> dict[tuple[str | int, ...], int]:
-    """The line of each field, by its path."""
-    found: dict[tuple[str | int, ...], int] = {}
-
-    def visit(node: yaml.Node, path: tuple[str | int, ...], depth: int) -> None:
-        found.setdefault(path, node.start_mark.line + 1)
-        if depth > 10:  # noqa: PLR2004 - a profile nests four deep; an alias may hold itself
-            return
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                found[(*path, str(key.value))] = key.start_mark.line + 1
-                visit(value, (*path, str(key.value)), depth + 1)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, value in enumerate(node.value):
-                visit(value, (*path, index), depth + 1)
-
-    if node is not None:
-        visit(node, (), 0)
-    return found
-
-
-def _sentence(path: Path, lines: Mapping[tuple[str | int, ...], int], fault: Fault) -> str:
-    known = fault.path
-    while known and known not in lines:
-        known = known[:-1]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault.path).lstrip(".")
-    text = fault.text.removeprefix("Value error, ")
-    return f"{path}:{lines.get(known, 1)}: {field or 'profile'}: {text}"
-
-
-def _missing_variables(profile: Profile, environ: Mapping[str, str]) -> list[Fault]:
-    return [
-        Fault(("variables", name), f"variable {name} has no default: set {name} in the worker's environment")
-        for name, default in profile.variables.items()
-        if default is None and name not in BUILT_IN and not environ.get(name)
-    ]
-
-
-def _missing_programs(profile: Profile, environ: Mapping[str, str]) -> list[Fault]:
-    found = []
-    for index, step in enumerate(profile.steps):
-        program = _program(step)
-        if program and not shutil.which(program, path=environ.get("PATH")):
-            path: tuple[Any, ...] = ("steps", index, step.kind)
-            found.append(
-                Fault(path, f"step {step.name} needs the program {program}, which is not on the worker's PATH")
-            )
-    return found
-
-
-def _program(step: Step) -> str:
-    """The program if it must be on PATH already; one with a directory may be made by an earlier step."""
-    first = (step.command or step.process or [""])[0]
-    return "" if "/" in first or "$" in first else first

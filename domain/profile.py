@@ -205,7 +205,8 @@ class Step(Document):
             "stop": ("function", "command", "process"),
         }
         for field, kinds in allowed.items():
-            if field in self.model_fields_set and self.kind not in kinds:
+            # Not by what was written: a payload names every field.
+            if getattr(self, field) != type(self).model_fields[field].default and self.kind not in kinds:
                 raise ValueError(f"step {self.name}: {field} goes with {', '.join(kinds)}, not with {self.kind}")
         return self
 

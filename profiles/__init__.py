@@ -1,0 +1,15 @@
+"""Backend profiles that come with the program, chosen by BACKEND_PROFILE=<name>."""
+
+from pathlib import Path
+
+_ROOM = Path(__file__).parent
+
+
+def bundled(name: str) -> Path | None:
+    """The file of this profile, None when there is none of this name."""
+    return _ROOM / f"{name}.yaml" if name in names() else None
+
+
+def names() -> list[str]:
+    """All of them."""
+    return sorted(path.stem for path in _ROOM.glob("*.yaml"))
