@@ -10,6 +10,7 @@ from starter import output, summary
 
 DETAIL = 100  # characters of it in the table
 NEWS = 300  # and in a line of its own
+INSTANT = 0.05  # seconds that are none
 DESIRED = {
     BackendMode.NONE: "stopped",
     BackendMode.REAL: "up",
@@ -68,7 +69,7 @@ def page(report: BackendReport, ui: str, since: str = "") -> str:
 def duration(seconds: float) -> str:
     """As people say it, e.g. `3 min 5 s`; `-` for no time at all."""
     if seconds < 1:
-        return f"{seconds:.1f} s" if seconds else "-"
+        return f"{seconds:.1f} s" if seconds >= INSTANT else "-"
     whole = int(seconds)
     if whole < summary.MINUTE:
         return f"{whole} s"

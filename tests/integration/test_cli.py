@@ -3,78 +3,24 @@
 import asyncio
 import contextlib
 import json
-import os
-import secrets
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
-import pytest_asyncio
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from connection import search
-from connection.client import connect
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import CredentialsRejected
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.state import ClusterInput
 from domain.status import Observation
-from tests.workflow.conftest import World, workers
+from tests.integration.command_line import KUBE, PATIENCE, Cli, Deployed, said
 from workflows.cluster import ProverClusterWorkflow
-
-BIN = Path(sys.executable).parent
-PATIENCE = 30.0  # seconds for what the server does in its own time
-KUBE = "provers"
-
-
-class Done(NamedTuple):
-    """What a command line left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Cli:
-    """proverctl with an environment of its own: no repository, no .env, one Temporal namespace."""
-
-    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
-        """`directory` is where it is called."""
-        self.environ = dict(environ)
-        self.directory = directory
-
-    async def begin(self, *arguments: str, **extra: str) -> asyncio.subprocess.Process:
-        """Start it and do not wait."""
-        # A script's background job ignores SIGINT, and so do its children: a user's shell does not do that to ours.
-        return await asyncio.create_subprocess_exec(
-            "env",
-            "--default-signal=INT",
-            str(BIN / "proverctl"),
-            *arguments,
-            env={**self.environ, **extra},
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    async def end(self, process: asyncio.subprocess.Process) -> Done:
-        """Its end."""
-        out, err = await process.communicate()
-        return Done(process.returncode or 0, out.decode(), err.decode())
-
-    async def __call__(self, *arguments: str, **extra: str) -> Done:
-        """Run it."""
-        return await self.end(await self.begin(*arguments, **extra))
 
 
 class Wire:
@@ -112,58 +58,6 @@ class Wire:
                 writer.write(data)
                 await writer.drain()
         writer.close()
-
-
-async def _said(process: asyncio.subprocess.Process, words: bytes) -> None:
-    """Wait until a process says something on stderr."""
-    assert process.stderr is not None
-    async with asyncio.timeout(PATIENCE):
-        while words not in await process.stderr.readline():
-            assert not process.stderr.at_eof(), "it ended without saying so"
-
-
-async def _namespace(world: Mapping[str, str]) -> str:
-    """A Temporal namespace of our own, so that no other worker polls our queues."""
-    name = f"cli-{secrets.token_hex(4)}"
-    where = ["--address", world["TEMPORAL_ADDRESS"], "--namespace", name]
-    made = await asyncio.create_subprocess_exec(
-        str(BIN / "temporal"), "operator", "namespace", "create", *where, stdout=subprocess.DEVNULL
-    )
-    assert await made.wait() == 0
-    return name
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cli(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """The least environment of a user of this world."""
-    return Cli(
-        {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path_factory.mktemp("home")),
-            "TEMPORAL_ADDRESS": world["TEMPORAL_ADDRESS"],
-            "TEMPORAL_NAMESPACE": await _namespace(world),
-            "CLUSTER_NS": KUBE,
-            "IMAGE_REPO": "fluidex/prover",
-            "COORDINATOR_EP": "10.0.0.9",
-            "CIRCUIT_DIR": "circuit",
-        },
-        tmp_path_factory.mktemp("user"),
-    )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(cli: Cli) -> Client:
-    """A connection into the same Temporal namespace, once the server serves it."""
-    made = await connect(cli.environ)
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                _ = [run async for run in made.list_workflows("")]
-                await made.get_workflow_handle("none").describe()
-            except RPCError as error:
-                if "namespace" not in error.message.lower():
-                    return made
-            await asyncio.sleep(0.2)
 
 
 async def _until(look: Callable[[], Awaitable[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
@@ -250,24 +144,6 @@ async def test_nothing_deployed_is_told_with_the_command_that_deploys(
 # Fakes work
 
 
-class Deployed(NamedTuple):
-    """One namespace with workers, and the world that they act on."""
-
-    world: World
-    here: list[str]
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def deployed(client: Client) -> AsyncIterator[Deployed]:
-    """Workers as the product has them, on fakes; the namespace is a new one each time."""
-    namespace, world = f"ns-{secrets.token_hex(3)}", World()
-    await search.register(client)
-    async with AsyncExitStack() as stack:
-        for worker in workers(client, world, namespace):
-            await stack.enter_async_context(worker)
-        yield Deployed(world, ["-n", namespace, "--backend-host", namespace])
-
-
 def _there(deployed: Deployed) -> list[str]:
     return deployed.here[:2]
 
@@ -351,7 +227,7 @@ async def test_an_interrupt_is_130_and_the_deployment_goes_on(cli: Cli, deployed
     """Ctrl-C ends the waiting only."""
     deployed.world.faults["await_rollout"].append(deployed.world.hold)
     process = await cli.begin("deploy", *deployed.here)
-    await _said(process, b"rolling-out")
+    await said(process, b"rolling-out")
     process.send_signal(signal.SIGINT)
     done = await cli.end(process)
     assert done.code == 130
@@ -366,9 +242,9 @@ async def test_an_outage_of_temporal_is_waited_for(cli: Cli, deployed: Deployed,
     address = await wire.mend()
     deployed.world.faults["await_rollout"].append(deployed.world.hold)
     process = await cli.begin("deploy", *deployed.here, TEMPORAL_ADDRESS=address)
-    await _said(process, b"rolling-out")
+    await said(process, b"rolling-out")
     await wire.cut()
-    await _said(process, b"Temporal does not answer; reconnecting")
+    await said(process, b"Temporal does not answer; reconnecting")
     deployed.world.held.set()
     await wire.mend()
     done = await cli.end(process)

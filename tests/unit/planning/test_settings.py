@@ -46,6 +46,36 @@ def test_defaults_are_those_of_the_spec_model() -> None:
     assert model == spec
 
 
+def test_a_backend_needs_no_setting_at_all() -> None:
+    """Neither image nor coordinator; what is given reaches its steps all the same."""
+    bare = settings.backend_spec({})
+    assert (bare.coordinator.ip, bare.coordinator.port, bare.circuit, bare.backend.host) == (
+        "",
+        50055,
+        "block",
+        "local",
+    )
+    given_ = {
+        "COORDINATOR_EP": "10.0.0.7",
+        "COORDINATOR_PORT": "5000",
+        "CIRCUIT": "big",
+        "BACKEND_REPO": "/repo",
+        "BACKEND_PROFILE": "fluidex",
+        "PROVER_RETRY_FOR": "1m",
+    }
+    spec = settings.backend_spec(given_)
+    assert Endpoint(ip="10.0.0.7", port=5000) == spec.coordinator
+    assert (spec.circuit, spec.backend.repo, spec.backend.profile, spec.retry_for) == ("big", "/repo", "fluidex", 60)
+
+
+def test_the_problems_of_a_backend_come_all_at_once() -> None:
+    """And of its settings only."""
+    wrong = {"COORDINATOR_EP": "127.0.0.1", "CIRCUIT": "no circuit", "BACKEND_HOST": "a/b", "CLIENT_REPLICAS": "x"}
+    with pytest.raises(SettingsInvalid) as caught:
+        settings.backend_spec(wrong)
+    assert sorted(one.split("=")[0] for one in caught.value.problems) == ["BACKEND_HOST", "CIRCUIT", "COORDINATOR_EP"]
+
+
 def test_an_empty_value_means_unset() -> None:
     """Every setting may be present and empty."""
     assert _spec() == settings.cluster_spec({setting.name: "" for setting in SETTINGS} | LEAST)

@@ -72,6 +72,16 @@ def test_lines_of_one_phase_overwrite_each_other() -> None:
     assert _on_terminal(["-c", PROGRESS])[1] == "a 1\r\x1b[2Ka 2\r\nb 1\r\n\x1b[32mend\x1b[0m\r\n"
 
 
+def test_a_line_that_stays_takes_the_place_of_an_unfinished_one() -> None:
+    """So that the settled steps of a backend stand one below the other."""
+    code = (
+        "from starter.output import Progress\n"
+        "p = Progress()\n"
+        "p.show('busy', 'a'); p.settle('done'); p.show('busy', 'a'); p.end()\n"
+    )
+    assert _on_terminal(["-c", code])[1] == "busy\r\x1b[2Kdone\r\nbusy\r\n"
+
+
 def test_no_colour_where_it_is_not_wanted() -> None:
     """NO_COLOR takes the colours, a dumb terminal the overwriting too."""
     assert "\x1b[32m" not in _on_terminal(["-c", PROGRESS], NO_COLOR="1")[1]

@@ -120,3 +120,12 @@ def test_other_errors_stay_what_they_are() -> None:
     """A fault of the program is not dressed up."""
     fault = ZeroDivisionError()
     assert exits.translated(fault) is fault
+
+
+def test_several_settings_that_a_worker_found_wrong_are_a_line_each() -> None:
+    """They come joined; one alone, or a finding of another kind, stays whole."""
+    joined = SettingsInvalid(["A is not set.", "B=x; y is wrong."]).diagnosis
+    assert verdict.sentences(joined) == ["A is not set.", "B=x; y is wrong."]
+    assert verdict.sentences(SettingsInvalid(["A is not set."]).diagnosis) == ["SETTINGS: A is not set."]
+    other = Diagnosis(code="RBAC", what="no.; no.")
+    assert verdict.sentences(other) == [str(other)]

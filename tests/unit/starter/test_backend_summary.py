@@ -1,0 +1,79 @@
+"""A backend in words."""
+
+import pytest
+
+from domain.diagnosis import Diagnosis
+from domain.profile import Compose, Left, Profile, Step, StepState, StepStatus
+from domain.spec import BackendMode
+from domain.steps import BackendReport
+from starter import backend_summary
+
+SETUP = StepStatus(name="setup", kind="command", state=StepState.DONE, seconds=185)
+CIRCUIT = StepStatus(name="circuit", kind="command", state=StepState.SKIPPED, detail="its inputs did not change")
+NODE = StepStatus(name="node", kind="process", state=StepState.WORKING)
+
+
+def _report(*steps: StepStatus, **more: object) -> BackendReport:
+    return BackendReport(workflow_id="w", profile="example", steps=[*steps]).model_copy(update=more)
+
+
+def test_progress_names_what_works_and_how_far_it_is() -> None:
+    """With what the workflow says of it, such as the number of the retry; without work there is none."""
+    assert backend_summary.progress(_report(SETUP, CIRCUIT, NODE)) == "2 of 3 steps settled, working on node"
+    again = NODE.model_copy(update={"detail": "retry 1 of 3"})
+    assert backend_summary.progress(_report(again)) == "0 of 1 steps settled, working on node (retry 1 of 3)"
+    assert backend_summary.progress(_report(SETUP)) == ""
+
+
+def test_news_are_the_steps_that_were_settled_since() -> None:
+    """How long it took, and why it was skipped; what was known, or still works, is no news."""
+    found = backend_summary.news({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
+    assert found == [("setup: done", " after 3 min 5 s"), ("circuit: skipped", ", its inputs did not change")]
+    assert backend_summary.news({"setup": StepState.DONE}, [SETUP]) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "-"), (0.04, "-"), (0.5, "0.5 s"), (59.9, "59 s"), (60, "1 min 0 s"), (7380, "2 h 3 min")],
+)
+def test_durations(seconds: float, words: str) -> None:
+    """As people say them."""
+    assert backend_summary.duration(seconds) == words
+
+
+def test_the_page_holds_everything() -> None:
+    """Desired mode and since, repository, diagnosis in rows, link, and a row for each step."""
+    found = Diagnosis(code="BACKEND_STEP", what="it failed", on="setup", because="of this", do="mend it")
+    page = backend_summary.page(
+        _report(SETUP, CIRCUIT, mode=BackendMode.SIMULATED, repo="/repo", diagnosis=found), "http://ui", "2026-01-01"
+    )
+    assert page.splitlines() == [
+        "backend     example",
+        "desired     up, with simulated data (since 2026-01-01)",
+        "repository  /repo",
+        "diagnosis   BACKEND_STEP: it failed on setup",
+        "  because   of this",
+        "  do        mend it",
+        "UI          http://ui",
+        "STEP     KIND     STATE    TIME       DETAIL",
+        "setup    command  done     3 min 5 s",
+        "circuit  command  skipped  -          its inputs did not change",
+    ]
+
+
+def test_a_purge_is_listed_by_step() -> None:
+    """Paths of steps and of the profile, volumes of compose projects, those of functions among them, and records."""
+    db = Compose(project="db", file="db.yaml")
+    steps = [
+        Step(name="setup", command=["make"], purge=["build", "*.key"]),
+        Step(name="db", compose=db),
+        Step(name="more", function="run", leaves=[Left(compose=Compose(project="faucet", file="f.yaml"))]),
+    ]
+    assert backend_summary.doomed(Profile(name="example", steps=steps, purge=["data"])) == [
+        "build (step setup)",
+        "*.key (step setup)",
+        "data (profile)",
+        "the volumes of compose project db",
+        "the volumes of compose project faucet",
+        "the records and logs that proverctl keeps of example",
+    ]
