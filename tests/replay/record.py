@@ -1,33 +1,36 @@
-"""Records one history of each kind from the fakes of the workflow tests: `uv run python -m tests.replay.record`.
+"""Records histories from the fakes of the workflow tests: `uv run python -m tests.replay.record KIND...`.
 
-Run by hand when a story changed on purpose and no run of the old one is alive; the suite only reads what is in git.
+Run by hand for a new story, and for a changed one when no run of the old one is alive; the suite reads what is in git.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 
+from temporalio.client import WorkflowUpdateStage
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from connection import search
+from domain import names
 from domain.commands import ResetEndpoint, Scale
+from domain.profile import Left, Step, StepState, StepStatus
 from domain.spec import BackendMode
 from domain.status import Phase
-from tests.workflow.conftest import BIN, FAST, Stage, World, workers
+from domain.steps import LogRequest
+from tests.workflow.conftest import BIN, FAST, Stage, World
 from workflows.cluster import ProverClusterWorkflow
+from workflows.lookup import LogWorkflow, ProfileWorkflow
 
+LEAVING = Step(name="node", function="run_node", leaves=[Left(program="bin/node")], needs=["setup"])
 HISTORIES = Path(__file__).parent / "histories"
 
 
 async def record(environment: WorkflowEnvironment) -> None:
     """Live through one deployment and keep the run that did each command."""
     world = World()
-    stage = Stage(environment.client, world, "recorded")
-    async with AsyncExitStack() as stack:
-        for worker in workers(environment.client, world, stage.namespace):
-            await stack.enter_async_context(worker)
+    async with Stage(environment.client, world, "recorded") as stage:
         await stage.deploy("deploy", backend_mode=BackendMode.SIMULATED)
         first = (await stage.handle.describe()).run_id
         await settled(stage, "deploy")
@@ -42,9 +45,35 @@ async def record(environment: WorkflowEnvironment) -> None:
             "teardown-child": f"{stage.id}/teardown",
             "backend": f"prover-backend/{stage.namespace}/example",
         }.items():
-            handle = stage.client.get_workflow_handle(workflow_id)
-            await handle.result()
-            write(kind, (await handle.fetch_history()).to_json())
+            await keep_ended(stage, kind, workflow_id)
+
+
+async def record_backend(environment: WorkflowEnvironment) -> None:
+    """A backend that is looked at, cured, restarted, and purged with its deployment."""
+    world = World()
+    host = "kept"
+    world.profile = world.profile.model_copy(update={"purge": ["data"], "steps": [*world.profile.steps, LEAVING]})
+    async with Stage(environment.client, world, host) as stage:
+        await stage.deploy("deploy", backend_mode=BackendMode.REAL)
+        await settled(stage, "deploy")
+        world.observed["node"] = StepStatus(name="node", kind="function", state=StepState.FAILED)
+        await stage.called("run_step", 4)
+        await stage.backend_until(lambda report: report.ok)
+        again = await stage.backend(BackendMode.REAL, "restart", WorkflowUpdateStage.ACCEPTED, restart=["setup"])
+        await again.result()
+        log = LogRequest(backend=stage.spec().backend, profile="example", step="node")
+        start, queue = stage.client.start_workflow, names.DEPLOY_QUEUE
+        await start(ProfileWorkflow.run, stage.spec(), id="prover-inspect/profile-1", task_queue=queue)
+        await start(LogWorkflow.run, log, id="prover-inspect/log-1", task_queue=queue)
+        await stage.tear_down("teardown", stop_backend=True, purge=True)
+        await settled(stage, "teardown")
+        for kind, workflow_id in {
+            "profile": "prover-inspect/profile-1",
+            "log": "prover-inspect/log-1",
+            "teardown-purge": f"{stage.id}/teardown",
+            "backend-kept": names.backend_id(host, "example"),
+        }.items():
+            await keep_ended(stage, kind, workflow_id)
 
 
 async def during(stage: Stage, kind: str, command: Callable[[], Awaitable[object]]) -> None:
@@ -69,10 +98,17 @@ async def keep(stage: Stage, kind: str, run_id: str | None) -> None:
     write(kind, (await handle.fetch_history()).to_json())
 
 
+async def keep_ended(stage: Stage, kind: str, workflow_id: str) -> None:
+    """Write the history of a workflow that has one run."""
+    handle = stage.client.get_workflow_handle(workflow_id)
+    await handle.result()
+    write(kind, (await handle.fetch_history()).to_json())
+
+
 def write(kind: str, history: str) -> None:
-    """One file a kind."""
-    HISTORIES.mkdir(exist_ok=True)
-    (HISTORIES / f"{kind}.json").write_text(history + "\n")
+    """One file a kind; only those that were asked for."""
+    if kind in sys.argv[1:]:
+        (HISTORIES / f"{kind}.json").write_text(history + "\n")
 
 
 async def main() -> None:
@@ -84,6 +120,7 @@ async def main() -> None:
         search_attributes=[*search.ALL],
     ) as environment:
         await record(environment)
+        await record_backend(environment)
 
 
 if __name__ == "__main__":

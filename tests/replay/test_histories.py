@@ -10,19 +10,19 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from workflows.backend import BackendWorkflow
-from workflows.cluster import ProverClusterWorkflow
-from workflows.inspect import InspectWorkflow
-from workflows.teardown import TeardownWorkflow
+from worker.queues import WORKFLOWS
 
 HISTORIES = Path(__file__).parent / "histories"
-KINDS = ["backend", "deploy", "reset", "scale", "teardown", "teardown-child", "upgrade"]
+KINDS = [
+    *("backend", "backend-kept", "deploy", "log", "profile", "reset", "scale"),
+    *("teardown", "teardown-child", "teardown-purge", "upgrade"),
+]
 
 
 def replayer() -> Replayer:
     """All workflows of the worker, and its converter."""
     return Replayer(
-        workflows=[ProverClusterWorkflow, TeardownWorkflow, BackendWorkflow, InspectWorkflow],
+        workflows=WORKFLOWS,
         data_converter=pydantic_data_converter,
     )
 
@@ -57,7 +57,7 @@ async def test_a_recorded_history_replays(kind: str) -> None:
     assert result.replay_failure is None
 
 
-@pytest.mark.parametrize("kind", ["deploy", "scale", "reset", "upgrade", "teardown-child", "backend"])
+@pytest.mark.parametrize("kind", ["deploy", "scale", "reset", "upgrade", "teardown-child", "backend", "backend-kept"])
 async def test_a_swapped_activity_is_rejected(kind: str) -> None:
     """The gate closes: a story that does its steps in another order does not pass."""
     history = recorded(kind)

@@ -279,6 +279,18 @@ async def test_tear_down_can_stop_the_backend(stage: "Stage", world: "World") ->
         assert (await backend.result())["ok"] is True
 
 
+async def test_tear_down_can_purge_the_backend(stage: "Stage", world: "World") -> None:
+    """What was deleted is in the outcome; the name it was brought up under needs no profile for the stop."""
+    world.profile = world.profile.model_copy(update={"purge": ["data"]})
+    await serving(stage, backend_mode=BackendMode.REAL)
+    world.calls.clear()
+    await stage.tear_down("t1", stop_backend=True, purge=True)
+    outcome = await stage.handle.result()
+    assert outcome is not None
+    assert outcome.message.endswith("process/coordinator, data/data")
+    assert world.names() == ["remove_release", "stop_backend", "load_profile", "purge_backend"]
+
+
 async def test_deploy_after_tear_down_starts_afresh(stage: "Stage") -> None:
     """Nothing of the former life is left in the new one."""
     await serving(stage)

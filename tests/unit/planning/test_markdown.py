@@ -4,8 +4,11 @@ from markdown_it import MarkdownIt
 
 from domain.commands import Kind, Outcome, Verdict
 from domain.diagnosis import Diagnosis, Severity
+from domain.profile import StepState, StepStatus
+from domain.spec import BackendMode
 from domain.status import Observation, Phase, Pod, Release, Retry, Status
-from planning.markdown import status_markdown
+from domain.steps import BackendReport
+from planning.markdown import backend_markdown, status_markdown
 
 PODS = [
     Pod(name="p1", node="n1", ready=True, stage="abc", state="Running"),
@@ -100,3 +103,26 @@ def test_large_fleets_fit_on_the_page() -> None:
     assert "`p0777`" in page
     assert "… and 980 more; 999 of all 1000 are ready" in page
     assert len(page) < 4000
+
+
+def test_a_backend_is_a_line_a_step() -> None:
+    """With state, seconds and why; text of others stays text."""
+    down = Diagnosis(code="BACKEND_DOWN", what="step node does not run any more", on="backend demo")
+    report = BackendReport(
+        workflow_id="prover-backend/local/demo",
+        profile="demo",
+        ok=False,
+        mode=BackendMode.REAL,
+        repo="/srv/backend",
+        steps=[
+            StepStatus(name="build", kind="command", state=StepState.DONE, seconds=61.2),
+            StepStatus(name="node", kind="function", state=StepState.FAILED, detail="# not a heading"),
+        ],
+        diagnosis=down,
+    )
+    retry = Retry(step="run build", attempt=2, diagnosis=Diagnosis(code="UNAVAILABLE", what="no answer"))
+    text = backend_markdown(report, [retry])
+    assert text.startswith("### ⛔ backend `demo`\n\n- **Mode:** real\n- **Repository:** `/srv/backend`\n")
+    assert "- ✅ `build` (command) — done, 61 s\n- ⛔ `node` (function) — failed: \\# not a heading\n" in text
+    assert "**Trying again** run build (attempt 2)" in text
+    assert text.endswith("**`BACKEND_DOWN`** step node does not run any more on backend demo\n")

@@ -16,7 +16,7 @@ from temporalio.exceptions import (
 
 from domain.diagnosis import Diagnosis, Severity
 from workflows.failure import Failure, Fault, Place, read
-from workflows.patience import LONGEST_PAUSE, MOST_WORKERS_LOST, Patience
+from workflows.patience import LONGEST_PAUSE, MOST_WORKERS_LOST, Cures, Patience, step_pause
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AWAY = Diagnosis(code="DOCKER_DOWN", what="docker does not answer", severity=Severity.TRANSIENT)
@@ -127,3 +127,19 @@ def test_every_other_failure_gets_a_diagnosis(cause: BaseException, fault: Fault
     assert (fault, code) == (failure.fault, failure.diagnosis.code)
     assert "prover-host.local" in str(failure.diagnosis)
     assert failure.diagnosis.do
+
+
+def test_cures_come_with_growing_pauses_and_then_no_more() -> None:
+    """Three in ten minutes; when the first of them is older there is room for one more."""
+    cures, pauses = Cures(), []
+    for minute in (0, 1, 2, 3):
+        pauses.append(cures.pause(START + timedelta(minutes=minute)))
+        cures.begin(START + timedelta(minutes=minute))
+    assert pauses == [0.0, 2.0, 8.0, None]
+    assert cures.pause(START + timedelta(minutes=12)) == 2.0
+
+
+@pytest.mark.parametrize(("failures", "pause"), [(1, 5.0), (2, 10.0), (6, 160.0), (7, 300.0), (20, 300.0)])
+def test_a_step_pauses_longer_after_each_failure(failures: int, pause: float) -> None:
+    """Up to five minutes."""
+    assert step_pause(failures) == pause
