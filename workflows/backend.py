@@ -135,8 +135,10 @@ class BackendWorkflow:
             await self._stop_all(request, loaded.profile.name)
         await run_graph([step.model_copy(update={"needs": []}) for step in crew.unwanted], crew.stop, board)
         behind = needing(steps, request.restart)
-        ends = [step for step in crew.wanted if step.name in request.restart or (step.stays and step.name in behind)]
-        await run_graph(inverted(ends), crew.stop, board)
+        ends = {
+            step.name for step in crew.wanted if step.name in request.restart or (step.stays and step.name in behind)
+        }
+        await run_graph(inverted(steps, ends), crew.stop, board)
         await run_graph(crew.wanted, crew.run, board)
 
     async def _load(self, request: BackendInput) -> LoadedProfile:

@@ -21,19 +21,24 @@ class Crew:
     def __init__(
         self, request: BackendInput, loaded: LoadedProfile, board: Board, attempts: Callable[[], Attempts]
     ) -> None:
-        """`attempts` makes new ones, which their owner can interrupt."""
+        """`attempts` makes new ones, which their owner can interrupt.
+
+        `unwanted` and `wanted` are the steps by mode, `done` those of the wanted ones that are not left out.
+        """
         self._request = request
         self._loaded = loaded
         self._board = board
         self._attempts = attempts
         simulated = request.mode is BackendMode.SIMULATED
         self.unwanted = [step for step in loaded.profile.steps if step.simulated and not simulated]
-        self.wanted = [
-            step for step in loaded.profile.steps if step not in self.unwanted and step.name not in loaded.left_out
-        ]
+        self.wanted = [step for step in loaded.profile.steps if step not in self.unwanted]
+        self.done = [step for step in self.wanted if step.name not in loaded.left_out]
 
     async def run(self, step: Step) -> StepStatus:
         """Do it, and again after a failure as often as it wants; Stopped, Interrupted."""
+        if step.name in self._loaded.left_out:  # here, so that what needs it waits for what it needs
+            left_out = {"state": StepState.SKIPPED, "detail": self._loaded.left_out[step.name]}
+            return self._board.row(step).model_copy(update=left_out)
         attempts = self._attempts()
         again = step.name in self._request.restart
         failures = 0
@@ -82,7 +87,7 @@ class Crew:
 
 def unknown(names: list[str], crew: Crew) -> Diagnosis | None:
     """The refusal to restart steps that are not part of this set-up; None when all are."""
-    known = [step.name for step in crew.wanted]
+    known = [step.name for step in crew.done]
     strange = [name for name in names if name not in known]
     if not strange:
         return None

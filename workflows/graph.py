@@ -86,10 +86,12 @@ def ready(waiting: dict[str, Step], running: list[str]) -> list[Step]:
     return [step for step in waiting.values() if not unfinished.intersection(step.needs)]
 
 
-def inverted(steps: Sequence[Step]) -> list[Step]:
-    """The same steps, each needing those that needed it: the order of stopping."""
+def inverted(steps: Sequence[Step], names: Collection[str]) -> list[Step]:
+    """Those of the names, each needing all of them that needed it, be it through others: the order of stopping."""
     return [
-        step.model_copy(update={"needs": [other.name for other in steps if step.name in other.needs]}) for step in steps
+        step.model_copy(update={"needs": sorted(needing(steps, [step.name]).intersection(names))})
+        for step in steps
+        if step.name in names
     ]
 
 
@@ -100,7 +102,8 @@ def needed_by(steps: Sequence[Step], name: str) -> set[str]:
 
 def needing(steps: Sequence[Step], names: Collection[str]) -> set[str]:
     """All that need one of these, and what needs that."""
-    return _reached({step.name: step.needs for step in inverted(steps)}, names)
+    edges = {step.name: [other.name for other in steps if step.name in other.needs] for step in steps}
+    return _reached(edges, names)
 
 
 def _reached(edges: Mapping[str, Sequence[str]], start: Collection[str]) -> set[str]:

@@ -56,6 +56,16 @@ async def test_steps_left_out_are_skipped_with_their_reason(stage: "Stage", worl
     assert report.repo == "/repo"
 
 
+async def test_what_needs_a_left_out_step_waits_for_what_that_needs(stage: "Stage", world: "World") -> None:
+    """Left out means that it has nothing to do, and not that the node may be missing."""
+    world.profile = CHAIN
+    world.left_out = {"deploy": "the contracts exist"}
+    assert (await converged(stage, BackendMode.REAL, "c1")).ok
+    ran = world.steps()
+    assert ran.index("node") < ran.index("rollup")
+    assert "deploy" not in ran
+
+
 async def test_a_step_is_retried_as_often_as_it_wants(
     stage: "Stage", world: "World", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,8 +149,8 @@ async def test_a_stop_ends_a_cure(stage: Stage, world: World) -> None:
 async def test_what_still_runs_after_a_failed_converge_is_kept(stage: Stage, world: World) -> None:
     """The failed step is not: that is for the next converge."""
     world.faults["run_step"] = [lambda _: None, StepFailed("make exited with 2")]
-    assert not (await up(stage)).ok
     down(world, "node")
+    assert not (await up(stage)).ok
     down(world, "stack")
     await stage.called("run_step", 3)
     await stage.backend_row("stack", StepState.RUNNING)

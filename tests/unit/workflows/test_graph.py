@@ -26,5 +26,9 @@ def test_what_needs_what_through_others() -> None:
 
 
 def test_stopping_goes_the_other_way() -> None:
-    """What needs a step is stopped before it."""
-    assert [step.needs for step in graph.inverted(STEPS)] == [["node", "other"], ["rollup"], [], []]
+    """What needs a step is stopped before it, also when what is between them is not stopped."""
+    assert [(step.name, step.needs) for step in graph.inverted(STEPS, {"build", "rollup", "other"})] == [
+        ("build", ["other", "rollup"]),
+        ("rollup", []),
+        ("other", []),
+    ]
