@@ -1,5 +1,7 @@
 """One step of a backend, ready to be done on this host: texts expanded, paths absolute, environment complete."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +34,37 @@ class Place(NamedTuple):
     def ran(self) -> Path:
         """The last success, for skipping."""
         return self.folder / "steps" / f"{self.name}.json"
+
+    @property
+    def started(self) -> Path:
+        """How to stop it, written before anything of it starts."""
+        return self.folder / "run" / f"{self.name}.started.json"
+
+    @property
+    def left(self) -> Path:
+        """The processes that were seen to go on after it returned."""
+        return self.folder / "run" / f"{self.name}.left.json"
+
+    @property
+    def handed(self) -> Path:
+        """Where a function's shell writes the variables that it hands on."""
+        return self.folder / "run" / f"{self.name}.values"
+
+    @property
+    def counterpart(self) -> "Place":
+        """The files of what undoes the step; no step can have such a name."""
+        return Place(self.folder, f"{self.name}.stop")
+
+    @property
+    def cookie(self) -> str:
+        """What every process of the step carries in its environment; another state directory has another one."""
+        whole = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
+        return f"{self.folder.name}/{self.name}@{whole}"
+
+    def prepare(self) -> None:
+        """Make the folders of its files."""
+        for path in (self.log, self.record, self.ran):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 class Job(NamedTuple):

@@ -10,28 +10,29 @@ import hashlib
 import http.client
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clients import runner
 from clients.backend_log import last_line, tail
+from clients.backend_pace import Pace
+from clients.supervisor import ANSWER_SECONDS, PROGRAM, SUPERVISORD, Transport, escaped, socket_path
 from domain.errors import PermanentError, StepFailed, Unavailable
 from domain.ports import Beat
+from domain.profile import Restart
 
-_SOCKET_LENGTH = 90  # the kernel takes 107; supervisord first binds to the name plus its pid
-_ANSWER_SECONDS = 10.0
 _START_SECONDS = 20.0
 _STEADY_SECONDS = 1  # a process that lives this long counts as started
-_ATTEMPTS = 2  # starts anew before it is given up; a taken port shows at the first
-_STOP_SECONDS = 10
+ATTEMPTS = 2  # starts anew before it is given up; a taken port shows at the first
+_STOP_SECONDS = 10  # for a process whose definition is gone
 _LOOK_SECONDS = 0.1
-_BEAT_SECONDS = 1.0
+_AUTORESTART = {Restart.ALWAYS: "true", Restart.ON_FAILURE: "unexpected", Restart.NEVER: "false"}
+ORPHAN = "ORPHAN"  # our word: it runs, its supervisor does not
 _STOPPED = {"STOPPED", "EXITED", "FATAL", "UNKNOWN"}
 _RUNNING = {"STARTING", "RUNNING", "BACKOFF"}
 
@@ -48,6 +49,25 @@ class Definition(NamedTuple):
     own: Mapping[str, str]
     directory: Path
     content: str
+    secrets: Mapping[str, str] = {}  # variable → path of the file that holds it, read when the process starts
+    restart: Restart = Restart.ALWAYS
+    grace: int = _STOP_SECONDS
+
+    @property
+    def mark(self) -> str:
+        """Another one is another process."""
+        meaning = [self.argv, sorted(self.own.items()), str(self.directory), self.content, sorted(self.secrets.items())]
+        return hashlib.sha256(repr(meaning).encode()).hexdigest()[:12]
+
+
+class Report(NamedTuple):
+    """How a process stands: supervisord's word for it, and who it is."""
+
+    state: str
+    pid: int = 0
+    seconds: int = 0  # since it started
+    exit: int = 0
+    began: tuple[float, ...] = ()  # its last starts
 
 
 class Processes:
@@ -57,25 +77,38 @@ class Processes:
         """`env` is what supervisord itself gets; each process brings its own."""
         self._folder = folder
         self._env = dict(env)
-        self._socket = _socket_path(folder)
+        self._socket = socket_path(folder)
 
-    def start(self, wanted: Definition, beat: Beat) -> str:
-        """The process runs as defined afterwards, once; a line about it. StepFailed with the end of its log."""
+    def start(
+        self, wanted: Definition, beat: Beat, *, again: bool = False, first: Callable[[], None] = lambda: None
+    ) -> str:
+        """The process runs as defined afterwards, once; a line about it. StepFailed with the end of its log.
+
+        `first` comes before a start or restart, and by raising prevents it.
+        """
         with self._locked(beat):
-            before = self.states().get(wanted.name, "")
-            changed = self._define(wanted)
+            was_running = self.states().get(wanted.name, "") == "RUNNING"
+            text = self._configuration(wanted)
+            path = self._configurations / f"{wanted.name}.conf"
+            changed = not path.exists() or path.read_text() != text
+            if not was_running or changed or again:
+                first()
+                self._define(wanted, path, text)
             self._ensure_supervisor()
-            self._reload()
+            self._reload(beat)
+            if again and was_running and not changed:
+                self._halt(wanted.name, beat)
             if self.states().get(wanted.name) in _STOPPED:
                 with contextlib.suppress(xmlrpc.client.Fault):  # somebody else started it just now
                     self._call("startProcess", wanted.name, False)
         self._await_steady(wanted, beat)
-        again = before == "RUNNING"
-        return "restarted with a new definition" if again and changed else "running already" if again else "started"
+        if not was_running:
+            return "started"
+        return "restarted with a new definition" if changed else "restarted" if again else "running already"
 
-    def stop(self, names: list[str] | None) -> list[str]:
+    def stop(self, names: list[str] | None, beat: Beat) -> list[str]:
         """Stop these (None: all), and supervisord when none is left; the names of those that ran."""
-        with self._locked(lambda _: None):
+        with self._locked(beat):
             known = sorted(path.stem for path in self._configurations.glob("*.conf"))
             chosen = [name for name in known if names is None or name in names]
             states = self.states()
@@ -83,7 +116,7 @@ class Processes:
             for name in chosen:
                 (self._configurations / f"{name}.conf").unlink(missing_ok=True)
             if self._answers():
-                self._reload()
+                self._reload(beat)
                 if len(chosen) == len(known):
                     self._shut_down()
             for name in chosen:
@@ -100,6 +133,26 @@ class Processes:
             return {}
         return {str(info["name"]): str(info["statename"]) for info in self._call("getAllProcessInfo")}
 
+    def reports(self) -> dict[str, Report]:
+        """How each process stands, also one whose supervisor was killed."""
+        found = {
+            path.name.removesuffix(".process.json"): path for path in (self._folder / "run").glob("*.process.json")
+        }
+        records = {name: runner.read(path) or {} for name, path in found.items()}
+        orphans = {name: who for name, who in records.items() if runner.alive(who)}
+        reports = {name: Report(ORPHAN, int(who["pid"])) for name, who in orphans.items()}
+        for info in self._call("getAllProcessInfo") if self._answers() else []:
+            name = str(info["name"])
+            seconds = max(0, int(info["now"]) - int(info["start"]))
+            began = tuple(records.get(name, {}).get("began", []))
+            reports[name] = Report(str(info["statename"]), int(info["pid"]), seconds, int(info["exitstatus"]), began)
+        return reports
+
+    @property
+    def socket_folder(self) -> Path:
+        """Where its socket is, apart from the rest when the path is long."""
+        return self._socket.parent
+
     def log(self, name: str) -> Path:
         """Output of a process, both streams."""
         return self._folder / "logs" / f"{name}.log"
@@ -111,6 +164,12 @@ class Processes:
     def _identity(self, name: str) -> Path:
         return self._folder / "run" / f"{name}.process.json"
 
+    def _definition(self, name: str) -> Path:
+        return self._folder / "run" / f"{name}.definition.json"
+
+    def _grace(self, name: str) -> float:
+        return float((runner.read(self._definition(name)) or {}).get("grace", _STOP_SECONDS))
+
     @contextlib.contextmanager
     def _locked(self, beat: Beat) -> Iterator[None]:
         for folder in (self._configurations, self._folder / "run", self._folder / "logs", self._socket.parent):
@@ -121,48 +180,51 @@ class Processes:
                 on=str(self._socket.parent),
                 do="remove it, or set PROVER_STATE_DIR to a shorter path",
             )
+        pace = Pace(beat, _LOOK_SECONDS)
         with (self._folder / "supervisor.lock").open("w") as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    beat("waiting for another change of the backend's processes")
-                    time.sleep(_LOOK_SECONDS)
+                    pace.rest(lambda: "waiting for another change of the backend's processes")
             yield
 
-    def _define(self, wanted: Definition) -> bool:
-        """Write the definition; whether it differs from the last one."""
-        order = {"argv": wanted.argv, "env": {**wanted.inherited, **wanted.own}, "cwd": str(wanted.directory)}
-        meaning = repr([wanted.argv, sorted(wanted.own.items()), str(wanted.directory), wanted.content])
-        mark = hashlib.sha256(meaning.encode()).hexdigest()[:12]
-        file = self._folder / "run" / f"{wanted.name}.definition.json"
-        runner.write(file, order)
-        command = [sys.executable, "-I", runner.__file__, "process", str(file), str(self._identity(wanted.name)), mark]
-        text = _PROGRAM.format(
+    def _configuration(self, wanted: Definition) -> str:
+        order, record = str(self._definition(wanted.name)), str(self._identity(wanted.name))
+        command = [sys.executable, "-I", runner.__file__, "process", order, record, wanted.mark]
+        return PROGRAM.format(
             name=wanted.name,
-            command=_escaped(shlex.join(command)),
-            log=_escaped(str(self.log(wanted.name))),
+            command=escaped(shlex.join(command)),
+            log=escaped(str(self.log(wanted.name))),
             steady=_STEADY_SECONDS,
-            attempts=_ATTEMPTS,
-            stop=_STOP_SECONDS,
+            attempts=ATTEMPTS,
+            restart=_AUTORESTART[wanted.restart],
+            stop=wanted.grace,
         )
-        path = self._configurations / f"{wanted.name}.conf"
-        if path.exists() and path.read_text() == text:
-            return False
-        path.write_text(text)
-        return True
+
+    def _define(self, wanted: Definition, path: Path, text: str) -> None:
+        order = {
+            "argv": wanted.argv,
+            "env": {**wanted.inherited, **wanted.own},
+            "cwd": str(wanted.directory),
+            "secrets": dict(wanted.secrets),
+            "grace": wanted.grace,
+        }
+        runner.write(self._definition(wanted.name), order)
+        runner.replace(path, text)
 
     def _ensure_supervisor(self) -> None:
         if self._answers():
             return
         configuration = self._folder / "supervisord.conf"
-        configuration.write_text(
-            _SUPERVISORD.format(
-                socket=_escaped(str(self._socket)),
-                folder=_escaped(str(self._folder)),
+        runner.replace(
+            configuration,
+            SUPERVISORD.format(
+                socket=escaped(str(self._socket)),
+                folder=escaped(str(self._folder)),
                 user="user=root" if os.getuid() == 0 else "",
-            )
+            ),
         )
         subprocess.run(  # noqa: S603 - our own program on our own file
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
@@ -185,28 +247,29 @@ class Processes:
                 )
             time.sleep(_LOOK_SECONDS)
 
-    def _reload(self) -> None:
+    def _reload(self, beat: Beat) -> None:
         """Make supervisord's programs equal to the files: new ones start, changed ones restart, others stay."""
         added, changed, removed = self._call("reloadConfig")[0]
         for name in (*changed, *removed):
-            self._halt(name)
+            self._halt(name, beat)
             self._call("removeProcessGroup", name)
         for name in (*added, *changed):
             self._call("addProcessGroup", name)
 
-    def _halt(self, name: str) -> None:
+    def _halt(self, name: str, beat: Beat) -> None:
         with contextlib.suppress(xmlrpc.client.Fault):  # it does not run
             self._call("stopProcess", name, False)
-        deadline = time.monotonic() + _STOP_SECONDS + _ANSWER_SECONDS
+        pace = Pace(beat, _LOOK_SECONDS)
+        deadline = time.monotonic() + self._grace(name) + ANSWER_SECONDS
         while self.states().get(name, "STOPPED") not in _STOPPED and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+            pace.rest(lambda: f"stopping {name}")
 
     def _shut_down(self) -> None:
         pid = int(self._call("getPID"))
         who = runner.identity(pid)
         with contextlib.suppress(OSError, http.client.HTTPException, xmlrpc.client.Error):
             self._call("shutdown")
-        deadline = time.monotonic() + _STOP_SECONDS + _ANSWER_SECONDS
+        deadline = time.monotonic() + _STOP_SECONDS + ANSWER_SECONDS
         while runner.alive(who) and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
 
@@ -217,30 +280,27 @@ class Processes:
         """A process whose supervisord was killed is known by its identity only."""
         who = runner.read(self._identity(name))
         if who and runner.alive(who):
-            runner.end(who, _STOP_SECONDS)
+            runner.end(who, self._grace(name))
         self._identity(name).unlink(missing_ok=True)
 
     def _await_steady(self, wanted: Definition, beat: Beat) -> None:
-        next_beat = 0.0
-        while True:
-            state = self.states().get(wanted.name, "UNKNOWN")
-            if state == "RUNNING":
-                return
+        pace = Pace(beat, _LOOK_SECONDS)
+        while (state := self.states().get(wanted.name, "UNKNOWN")) != "RUNNING":
             if state in _STOPPED:
-                raise self._failure(wanted, state)
-            if time.monotonic() >= next_beat:
-                beat(f"{wanted.name}: {state.lower()} {last_line(self.log(wanted.name))}".rstrip())
-                next_beat = time.monotonic() + _BEAT_SECONDS
-            time.sleep(_LOOK_SECONDS)
+                raise self.failure(wanted, state)
+            pace.rest(lambda: f"{wanted.name}: starting; {last_line(self.log(wanted.name))}")
 
-    def _failure(self, wanted: Definition, state: str) -> StepFailed:
+    def failure(self, wanted: Definition, state: str) -> StepFailed:
+        """What to say of a process that is down."""
         log = self.log(wanted.name)
         return StepFailed(
             f"process {wanted.name} does not stay up ({state.lower()})",
             on=str(wanted.directory),
-            because=f"it ended within {_STEADY_SECONDS} s, {_ATTEMPTS + 1} times"
-            if state == "FATAL"
-            else "it was stopped",
+            because={
+                "FATAL": f"it ended within {_STEADY_SECONDS} s, {ATTEMPTS + 1} times",
+                "EXITED": f"it exited with {self.reports().get(wanted.name, Report(state)).exit}",
+                "STOPPED": "it was stopped",
+            }.get(state, "it ends again and again"),
             evidence=tail(log),
             do=f"read {log} on the backend host, mend the cause and run the command again",
         )
@@ -257,7 +317,7 @@ class Processes:
         return True
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        with xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self._socket)) as server:
+        with xmlrpc.client.ServerProxy("http://localhost", transport=Transport(self._socket)) as server:
             try:
                 return getattr(server.supervisor, method)(*arguments)
             except TimeoutError as error:
@@ -266,72 +326,3 @@ class Processes:
                     on=str(self._folder),
                     do=f"look at the process named in {self._folder}/supervisord.pid",
                 ) from error
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_ANSWER_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        self._made = _Connection(self._path)
-        self._connection = host, self._made
-        return self._made
-
-
-def _socket_path(folder: Path) -> Path:
-    path = folder / "supervisor.sock"
-    if len(os.fsencode(path)) <= _SOCKET_LENGTH:
-        return path
-    short = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return Path("/tmp") / f"proverctl-{os.getuid()}-{short}" / "supervisor.sock"  # noqa: S108 - checked when made
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%%")
-
-
-_SUPERVISORD = """\
-[unix_http_server]
-file={socket}
-chmod=0700
-
-[supervisord]
-logfile={folder}/supervisord.log
-logfile_maxbytes=5MB
-logfile_backups=1
-pidfile={folder}/supervisord.pid
-childlogdir={folder}/logs
-{user}
-
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-
-[include]
-files=conf.d/*.conf
-"""
-_PROGRAM = """\
-[program:{name}]
-command={command}
-redirect_stderr=true
-stdout_logfile={log}
-stdout_logfile_maxbytes=50MB
-stdout_logfile_backups=2
-autorestart=true
-startsecs={steady}
-startretries={attempts}
-stopwaitsecs={stop}
-stopasgroup=true
-killasgroup=true
-"""

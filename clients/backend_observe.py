@@ -1,0 +1,84 @@
+"""How the steps that stay stand now: a quick look at processes and containers, from the records."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from clients import runner
+from clients.backend_compose import state as compose_state
+from clients.backend_job import Job, Place
+from clients.backend_left import Seen, look
+from clients.backend_log import last_line
+from clients.backend_records import Started
+from clients.processes import ORPHAN, Report
+from domain.profile import StepState, StepStatus
+from planning.text import one_line
+
+_LOOP_STARTS, _LOOP_SECONDS, _STEADY_SECONDS = 3, 60, 10  # so many starts in this time, and not steady since
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def observed(
+    started: Started, place: Place, report: Report | None, table: list[Seen], env: Mapping[str, str]
+) -> StepStatus:
+    """One step that stays; `report` is the supervisor's, `table` all processes of the host."""
+    if started.stopped:
+        state, detail, seconds = StepState.STOPPED, "stopped", 0.0
+    elif started.step.process:
+        state, detail, seconds = _process(place, report)
+    else:
+        state, detail, seconds = _left(started, place, table, env)
+    return StepStatus(name=place.name, kind=started.step.kind, state=state, detail=detail, seconds=seconds)
+
+
+def uptime(seconds: float) -> str:
+    """In the largest unit that fits."""
+    for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def _process(place: Place, report: Report | None) -> tuple[StepState, str, float]:
+    if report is None:
+        return _failed(place, "it does not run, nor does its supervisor")
+    recent = [began for began in report.began if began > time.time() - _LOOP_SECONDS]
+    looping = len(recent) >= _LOOP_STARTS and report.seconds < _STEADY_SECONDS
+    if report.state == "BACKOFF" or looping:
+        return _failed(place, f"crash loop: started {len(recent)} times in {_LOOP_SECONDS} s, exit {report.exit}")
+    if report.state in {"RUNNING", "STARTING"}:
+        return StepState.RUNNING, f"pid {report.pid}, up {uptime(report.seconds)}", float(report.seconds)
+    if report.state == ORPHAN:
+        return _failed(place, f"pid {report.pid} runs, but nobody would restart it: its supervisor is gone")
+    if report.state == "FATAL":
+        return _failed(place, f"given up after several starts, exit {report.exit}")
+    return _failed(place, f"exited with {report.exit}" if report.state == "EXITED" else report.state.lower())
+
+
+def _left(started: Started, place: Place, table: list[Seen], env: Mapping[str, str]) -> tuple[StepState, str, float]:
+    compose = started.step.compose
+    if compose is not None:
+        up, why = compose_state(compose, Path(started.directory), env)
+        return (StepState.RUNNING, why, 0.0) if up else _failed(place, why)
+    if "code" not in (runner.read(place.record) or {"code": 0}):
+        return StepState.WORKING, last_line(place.log), 0.0
+    found = look(Job(place, started.step, Path(started.repo), Path(started.directory), env, {}), table)
+    if found.lacking:
+        return _failed(place, f"{', '.join(found.lacking)} does not run")
+    seconds = max((_age(pid) for pid in found.pids), default=0.0)
+    pids = f"pid {', '.join(map(str, found.pids))}, up {uptime(seconds)}" if found.pids else "up"
+    return StepState.RUNNING, pids, seconds
+
+
+def _failed(place: Place, why: str) -> tuple[StepState, str, float]:
+    said = last_line(place.log)
+    return StepState.FAILED, one_line(f"{why}; last line: {said}" if said else why), 0.0
+
+
+def _age(pid: int) -> float:
+    try:
+        return max(0.0, round(time.time() - psutil.Process(pid).create_time(), 1))
+    except psutil.Error:
+        return 0.0
