@@ -10,7 +10,7 @@ from domain.steps import LoadedProfile
 from planning import expansion
 from planning.profile_faults import faults
 from planning.profile_text import MAX_BYTES, read
-from profiles import bundled, names
+from profiles import bundled, is_name, names
 
 _NAME = "proverctl.yaml"
 
@@ -62,7 +62,7 @@ def _path(repo: Path, wanted: str) -> Path:
             lack = "which says how the backend is set up and where its circuit files are"
             raise SettingsInvalid([f"BACKEND_REPO={repo} has no {_NAME}, {lack}: {remedy}"])
         return path
-    if "/" not in wanted and not Path(wanted).suffix:
+    if is_name(wanted):
         if path_ := bundled(wanted):
             return path_
         raise SettingsInvalid([f"BACKEND_PROFILE={wanted}: there is no such profile, only {', '.join(names())}"])

@@ -86,7 +86,8 @@ def read(text: str, source: str) -> ProfileText:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SettingsInvalid([f"{source}:{line}: not valid YAML: {error.problem}"]) from error
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # a tag such as !!int on what is none
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # A tag such as !!int on what is none.
         raise SettingsInvalid([f"{source}: not valid YAML: {error}"]) from error
     profile, faults = _judged(content)
     return ProfileText(source, profile, [*doubles, *faults], lines)

@@ -1,22 +1,14 @@
-"""The decisions about backend steps: order, text, and skipping."""
+"""The decisions about backend steps: order, needs and skipping."""
 
 import pytest
 
 from domain.errors import SettingsInvalid
-from domain.profile import Profile, Step, Wait
+from domain.profile import Profile, Step
 from planning import steps
 
 
-def _step(name: str, *needs: str, simulated: bool = False, argv: list[str] | None = None) -> Step:
-    return Step(name=name, needs=list(needs), command=argv or ["true"], simulated=simulated)
-
-
-def _profile(*all_steps: Step, variables: dict[str, str | None] | None = None) -> Profile:
-    return Profile(name="p", steps=list(all_steps), variables=variables or {})
-
-
-def _texts(profile: Profile) -> list[str]:
-    return [fault.text for fault in steps.faults(profile)]
+def _step(name: str, *needs: str, simulated: bool = False) -> Step:
+    return Step(name=name, needs=list(needs), command=["true"], simulated=simulated)
 
 
 def test_order_follows_needs_and_else_the_file() -> None:
@@ -25,88 +17,24 @@ def test_order_follows_needs_and_else_the_file() -> None:
     assert [step.name for step in ordered] == ["b", "a", "c"]
 
 
+def test_a_circle_has_no_order() -> None:
+    """It is named, and only the steps in it."""
+    with pytest.raises(SettingsInvalid, match="steps a, b need each other in a circle"):
+        steps.in_order([_step("a", "b"), _step("b", "a"), _step("c", "b")])
+
+
 def test_simulated_steps_are_for_run_all() -> None:
     """setup-all leaves simulated steps out, run-all has them."""
-    profile = _profile(_step("serve"), _step("ticker", "serve", simulated=True))
+    profile = Profile(name="p", steps=[_step("serve"), _step("ticker", "serve", simulated=True)])
     assert [step.name for step in steps.chosen(profile, simulated=False)] == ["serve"]
     assert [step.name for step in steps.chosen(profile, simulated=True)] == ["serve", "ticker"]
 
 
-def test_all_faults_at_once() -> None:
-    """A twice-used name, an unknown need, an undeclared variable and a path that leaves are all reported."""
-    profile = _profile(
-        _step("a", "ghost"),
-        _step("a", argv=["echo", "${NOWHERE}"]),
-        Step(name="b", command=["true"], dir="../out", inputs=["/etc/passwd"]),
-    )
-    assert _texts(profile) == [
-        "step a needs ghost, which does not exist",
-        "step a exists twice",
-        "step a uses ${NOWHERE}, which no variable declares",
-        "inputs '/etc/passwd' of step b must be relative to the step's directory",
-        "dir '../out' of step b must stay within the repository",
-    ]
-
-
-def test_a_circle_is_named() -> None:
-    """Steps that need each other are named, and only those."""
-    assert _texts(_profile(_step("a", "b"), _step("b", "a"), _step("c", "b"))) == [
-        "steps a, b need each other in a circle"
-    ]
-    assert _texts(_profile(_step("a", "a"))) == ["step a needs itself"]
-
-
-def test_a_real_step_cannot_need_a_simulated_one() -> None:
-    """Otherwise setup-all would wait for what it never starts."""
-    profile = _profile(_step("t", simulated=True), _step("a", "t"))
-    assert _texts(profile) == ["step a needs t, which is simulated and so not part of setup-all"]
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("IMAGE_AUTH_USER", "looks like a secret"),
-        ("db_password", "looks like a secret"),
-        ("PYTHON", "is built in"),
-        ("a-b", "is no variable name"),
-    ],
-)
-def test_names_a_profile_may_not_declare(name: str, why: str) -> None:
-    """Secrets of the worker, built-in names and non-names are refused."""
-    assert why in _texts(_profile(variables={name: ""}))[0]
-
-
-def test_expansion_knows_only_its_variables() -> None:
-    """`${NAME}` is replaced, `$$` is a dollar, anything else stays as it is."""
-    assert steps.expand("${A} $HOME $${X} $1", {"A": "v"}) == "v $HOME ${X} $1"
-    with pytest.raises(SettingsInvalid, match="variable B is used"):
-        steps.expand("${A}${B}", {"A": "v"})
-
-
-def test_values_are_not_expanded_again() -> None:
-    """A value that looks like a reference stays text, so that data cannot pull in other variables."""
-    assert steps.expand("${A}", {"A": "${B}", "B": "leak"}) == "${B}"
-
-
-def test_every_text_of_a_step_is_expanded() -> None:
-    """argv, environment, directory, globs and the awaited target all take variables."""
-    step = Step(name="w", wait=Wait(tcp="${H}:1"), env={"A": "${H}"}, dir="${H}", inputs=["${H}/*"], outputs=["${H}"])
-    done = steps.expanded(step, {"H": "h"})
-    assert Step(name="w", wait=Wait(tcp="h:1"), env={"A": "h"}, dir="h", inputs=["h/*"], outputs=["h"]) == done
-
-
-def test_expansion_names_all_missing_variables() -> None:
-    """A step with two unset variables names both."""
-    with pytest.raises(SettingsInvalid) as caught:
-        steps.expanded(_step("a", argv=["${X}", "${Y}"]), {})
-    assert len(caught.value.problems) == 2
-
-
-def test_settled_reads_only_declared_names() -> None:
-    """The environment overrides a default, an empty value means unset, built-ins win, nothing undeclared appears."""
-    declared = {"A": "default", "B": "default", "C": None}
-    environ = {"A": "mine", "B": "", "SECRET": "x"}
-    assert steps.settled(declared, environ, {"EP": "1"}) == {"A": "mine", "B": "default", "EP": "1"}
+def test_needs_are_followed_through_others() -> None:
+    """Each once, in the order of the file; a circle ends, and a name that no step has is left out."""
+    some = [_step("d", "b", "c"), _step("a", "d"), _step("b", "a"), _step("c", "a", "ghost"), _step("e")]
+    assert [step.name for step in steps.needed(some, some[0])] == ["d", "a", "b", "c"]
+    assert steps.needed(some, some[4]) == []
 
 
 def test_fingerprint_changes_with_each_part() -> None:
