@@ -8,7 +8,7 @@ import pytest
 
 from starter import backend, main
 
-BACKEND = [name for name, (module, _) in backend.COMMANDS.items() if module != "backend_offline"]
+BACKEND = list(backend.COMMANDS)
 HEAVY = ("temporalio", "pydantic", "kubernetes", "docker", "git", "yaml", "domain", "worker", "workflows", "asyncio")
 ROOT = Path(__file__).parents[3]
 
