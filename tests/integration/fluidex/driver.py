@@ -3,7 +3,7 @@
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from domain.ports import BackendHost
-from domain.profile import Step, StepState, StepStatus
+from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import Backend
 from domain.steps import LoadedProfile, PurgeRequest, StepRequest
 
@@ -11,16 +11,18 @@ _VARIABLES = {"COORDINATOR_EP": "127.0.0.1", "COORDINATOR_PORT": "50055", "CIRCU
 
 
 class Driver:
-    """One backend on one host; remembers its profile."""
+    """One backend on one host, and the profile as it was judged last."""
 
     def __init__(self, host: BackendHost, backend: Backend) -> None:
         """Nothing is loaded yet."""
         self.host = host
+        self.loaded = LoadedProfile(profile=Profile(name="none"), repo="")
         self._backend = backend
 
     def load(self) -> LoadedProfile:
         """The profile as the host judges it now."""
-        return self.host.load(self._backend, _VARIABLES)
+        self.loaded = self.host.load(self._backend, _VARIABLES)
+        return self.loaded
 
     def up(self, *, simulated: bool = False) -> dict[str, StepStatus]:
         """What came of each step, in the order of their ends; raises the first failure."""

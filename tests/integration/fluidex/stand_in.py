@@ -125,9 +125,9 @@ class StandIn:
         return found
 
     def containers(self, *flags: str) -> list[str]:
-        """Names of the containers of the three compose projects."""
+        """Ids of the containers of the three compose projects."""
         filters = [f"--filter=label=com.docker.compose.project={project}" for project in PROJECTS]
-        return [name for one in filters for name in self.docker("ps", *flags, one, "--format={{.Names}}").split()]
+        return [container for one in filters for container in self.docker("ps", "--quiet", *flags, one).split()]
 
     def docker(self, *arguments: str) -> str:
         """Output of docker on the world's Engine."""
