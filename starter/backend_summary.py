@@ -42,7 +42,7 @@ def news(known: Mapping[str, StepState], steps: Sequence[StepStatus]) -> list[tu
 
 
 def _how(row: StepStatus) -> str:
-    lasted = f" after {duration(row.seconds)}" if row.seconds else ""
+    lasted = f" after {duration(row.seconds)}" if row.seconds >= INSTANT else ""
     return f"{lasted}, {one_line(row.detail, NEWS)}" if row.detail else lasted
 
 

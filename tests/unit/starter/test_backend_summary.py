@@ -30,6 +30,8 @@ def test_news_are_the_steps_that_were_settled_since() -> None:
     found = backend_summary.news({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
     assert found == [("setup: done", " after 3 min 5 s"), ("circuit: skipped", ", its inputs did not change")]
     assert backend_summary.news({"setup": StepState.DONE}, [SETUP]) == []
+    instant = CIRCUIT.model_copy(update={"seconds": 0.01, "detail": ""})
+    assert backend_summary.news({}, [instant]) == [("circuit: skipped", "")]
 
 
 @pytest.mark.parametrize(
