@@ -5,7 +5,6 @@ import gzip
 import json
 import posixpath
 import shutil
-import socket
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
+from clients.engine import DEFAULT_HOST, connected
 from clients.registry_content import Piece
-from domain.errors import ImageInputMissing, Unavailable
+from domain.errors import ImageInputMissing
 
 _SECONDS = 60  # for each answer of the Engine
 _CHUNK = 1 << 20
@@ -50,7 +49,7 @@ class Engine:
 
     def __init__(self, host: str | None) -> None:
         """`host` as in DOCKER_HOST, None for the default socket."""
-        self._host = host
+        self._environ = {"DOCKER_HOST": host or DEFAULT_HOST}
 
     def base_image(self, name: str) -> BaseImage:
         """The image by name; ImageInputMissing when the Engine does not have it."""
@@ -82,23 +81,8 @@ class Engine:
             archive = files.enter_context(tarfile.open(fileobj=file))
             yield Saved(file, archive, image, lambda: files.enter_context(tempfile.TemporaryFile(dir=folder)))
 
-    @contextlib.contextmanager
-    def _client(self) -> Iterator[docker.DockerClient]:
-        try:
-            self._probe()
-            client = docker.DockerClient(base_url=self._host, timeout=_SECONDS, version="auto")
-            try:
-                yield client
-            finally:
-                client.close()
-        except (DockerException, requests.RequestException, ConnectionError, FileNotFoundError) as error:
-            raise self._down(error) from error
-
-    def _probe(self) -> None:
-        """The docker package leaks its socket when nobody listens, so knock first."""
-        if self._shown.startswith("unix://"):
-            with socket.socket(socket.AF_UNIX) as knock:
-                knock.connect(self._shown.removeprefix("unix://"))
+    def _client(self) -> contextlib.AbstractContextManager[docker.DockerClient]:
+        return connected(self._environ, _SECONDS)
 
     def _inspected(self, client: docker.DockerClient, name: str) -> dict[str, Any]:
         try:
@@ -107,25 +91,10 @@ class Engine:
             raise ImageInputMissing(
                 f"the Docker Engine has no image {name}",
                 on=f"PROVER_BASE_IMAGE={name}",
-                because=f"the prover image is built upon it (asked at {self._shown})",
+                because=f"the prover image is built upon it (asked at {self._environ['DOCKER_HOST']})",
                 do=f"build it (docker build -t {name} <the client's directory>), or set PROVER_BASE_IMAGE",
             ) from error
         return found
-
-    @property
-    def _shown(self) -> str:
-        return self._host or "unix:///var/run/docker.sock"
-
-    def _down(self, error: Exception) -> Unavailable:
-        told = error.explanation if isinstance(error, APIError) else getattr(error, "strerror", "")
-        said = told or str(error)
-        return Unavailable(
-            "Docker does not answer",
-            on=f"DOCKER_HOST={self._shown}",
-            evidence=str(said)[:200],
-            do="start it (systemctl start docker, or make up), or set DOCKER_HOST on the worker",
-            code="DOCKER_DOWN",
-        )
 
 
 class Saved:

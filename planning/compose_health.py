@@ -1,0 +1,100 @@
+"""Judges the containers of a compose project: whether it is up, on its way, or will never be."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+_STEADY_SECONDS = 1.0  # a container without a health check counts as up when it ran this long
+_AGAIN_STEADY_SECONDS = 10.0  # and this long when it was restarted: after that the Engine calls it steady, too
+_RESTARTS = 3  # that are called a loop
+
+
+class Standing(StrEnum):
+    """How far a container is."""
+
+    READY = "ready"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+class Container(NamedTuple):
+    """What the Engine says of one container of a project."""
+
+    id: str
+    service: str
+    name: str
+    status: str  # created, running, paused, restarting, removing, exited, dead
+    health: str = ""  # starting, healthy, unhealthy; empty without a health check
+    code: int = 0  # exit code
+    restarts: int = 0
+    age: float = 0.0  # seconds since its start; negative when the Engine's clock is ahead of ours
+    restart_policy: str = ""
+    error: str = ""  # why it could not be started
+    depends_on: str = ""  # `service:condition:…` with commas, as compose notes it
+
+
+def looping(one: Container, restarts_before: int) -> str:
+    """What to say of a container that starts again and again; empty when it does not."""
+    again = one.restarts - restarts_before
+    return f"is restarted again and again ({again} times so far{_code(one)})" if again >= _RESTARTS else ""
+
+
+def judge_container(one: Container, awaited: frozenset[str], restarts_before: int) -> tuple[Standing, str]:
+    """Its standing and why; `awaited` are services whose completion others await."""
+    if told := looping(one, restarts_before):
+        return Standing.FAILED, told
+    if one.status == "running":
+        return _running(one)
+    if one.status == "exited" and one.code == 0 and one.service in awaited and one.restart_policy in {"", "no"}:
+        return Standing.READY, "is done"
+    if one.status in {"exited", "dead"}:
+        hint = "" if one.code else "; a service that ends needs `condition: service_completed_successfully` in another"
+        return Standing.FAILED, f"has exited with code {one.code}{one.error and f' ({one.error})'}{hint}"
+    if one.status == "created" and one.error:
+        return Standing.FAILED, f"could not be started ({one.error})"
+    return Standing.WAITING, f"is {one.status}{_code(one)}"
+
+
+def _awaited_services(containers: Sequence[Container]) -> frozenset[str]:
+    """Services that end, because another one begins only after they succeeded."""
+    parts = [part.split(":") for one in containers for part in one.depends_on.split(",")]
+    return frozenset(part[0] for part in parts if part[1:2] == ["service_completed_successfully"])
+
+
+def judge_project(
+    containers: Sequence[Container], expected: Sequence[str], restarts_before: Mapping[str, int] | None = None
+) -> tuple[Standing, str, Container | None]:
+    """The worst standing, its reason in words, and the container meant; `restarts_before` by container id.
+
+    Without it restarts count as old ones.
+    """
+    awaited = _awaited_services(containers)
+    judged = []
+    for one in sorted(containers, key=lambda one: one.service):
+        before = one.restarts if restarts_before is None else restarts_before.get(one.id, 0)
+        standing, text = judge_container(one, awaited, before)
+        judged.append((standing, f"service {one.service} {text}", one))
+    for wanted in (Standing.FAILED, Standing.WAITING):
+        for standing, text, one in judged:
+            if standing is wanted:
+                return standing, text, one
+    missing = sorted(set(expected) - {one.service for one in containers})
+    if missing or not containers:
+        return Standing.WAITING, f"service {', '.join(missing)} has no container" if missing else "no container", None
+    return Standing.READY, f"{len(containers)} container{'s' if len(containers) > 1 else ''} up", None
+
+
+def _running(one: Container) -> tuple[Standing, str]:
+    if one.health == "healthy":
+        return Standing.READY, "is healthy"
+    if one.health == "unhealthy":
+        return Standing.FAILED, "is unhealthy"
+    if one.health:
+        return Standing.WAITING, f"runs, its health is {one.health}"
+    if 0 <= one.age < (_AGAIN_STEADY_SECONDS if one.restarts else _STEADY_SECONDS):
+        return Standing.WAITING, "was restarted just now" if one.restarts else "was started just now"
+    return Standing.READY, "runs"
+
+
+def _code(one: Container) -> str:
+    return f", exit code {one.code}" if one.code else ""
