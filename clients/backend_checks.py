@@ -9,7 +9,7 @@ from clients.backend_environment import inherited
 from clients.backend_sourcing import sourced
 from domain.errors import SettingsInvalid
 from domain.profile import Profile, Step, Wait, When
-from planning.expansion import BUILT_IN, FieldPath, expanded_functions, foreseen, names, texts
+from planning.expansion import BUILT_IN, VARIABLE, FieldPath, expanded_functions, foreseen, names, texts
 from planning.profile_faults import unknown_clause
 from planning.profile_forms import DATA, form_faults, used_places
 from planning.profile_text import Fault
@@ -86,12 +86,10 @@ class _Host:
             except SettingsInvalid as error:
                 found += [Fault(place, problem) for problem in error.problems]
                 continue
-            steps_own = [
-                *form_faults(step, self._variables.get("BACKEND_DATA", DATA)),
-                *self._program_faults(step),
-                *self._link_faults(step),
-                *self._file_faults(written, step),
-            ]
+            forms = [*form_faults(step, self._variables.get("BACKEND_DATA", DATA))]
+            wrong = {fault.path for fault in forms}
+            links = [fault for fault in self._link_faults(step) if fault.path not in wrong]
+            steps_own = [*forms, *links, *self._program_faults(step), *self._file_faults(written, step)]
             found += [Fault((*place, *fault.path), fault.text) for fault in steps_own]
         return [fault for fault in dict.fromkeys(found) if fault.path not in self._judged]
 
@@ -115,7 +113,10 @@ class _Host:
         within = [self._repo, *([Path(data).resolve()] if data else [])]
         for path, text, from_repository in used_places(step):
             start = self._repo if from_repository else self._repo / step.dir
-            real = (start / _before_glob(text)).resolve()
+            place = start / _before_glob(text)
+            # A link in the place of what is written or deleted is itself replaced or deleted.
+            own_end = path[-1] == "to" or (path[0] == "purge" and place == start / text)
+            real = (place.parent if own_end else place).resolve()
             if not names(text) and not any(real.is_relative_to(top) for top in within):
                 yield Fault(path, f"step {step.name}: {text} is a link that leads out of the repository, to {real}")
 
@@ -142,13 +143,13 @@ class _Host:
             return
         for number, line in enumerate(content.splitlines(), 1):
             for name in names(line):
-                if clause := unknown_clause(self._profile, step, name):
+                if VARIABLE.fullmatch(name) and (clause := unknown_clause(self._profile, step, name)):
                     yield Fault(path, f"step {step.name} {clause} (in {template}, line {number})")
 
     def _function_faults(self) -> Iterator[Fault]:
         functions, calls = self._profile.functions, list(_calls(self._profile))
-        if functions is None or not calls or not shutil.which("bash", path=self._inherited["PATH"]):
-            return  # a lack of bash is said of each step
+        if functions is None or not calls:
+            return
         if {name for _, text in texts(functions) for name in names(text)} - set(self._variables):
             return  # said of the variable
         functions = expanded_functions(functions, self._variables)
@@ -161,6 +162,8 @@ class _Host:
         if not file.resolve().is_relative_to(self._repo):
             yield Fault(place, f"{functions.file} is a link that leads out of the repository, to {file.resolve()}")
             return
+        if not shutil.which("bash", path=self._inherited["PATH"]):
+            return  # said of each step
         result = sourced(file, self._repo, {**self._inherited, **functions.env})
         if result.functions is None:
             yield Fault(place, f"{functions.file} cannot be sourced: {result.why}")

@@ -18,7 +18,7 @@ def _faults(steps: list[dict[str, Any]], **others: Any) -> list[tuple[str, str]]
 
 def test_nothing_wrong() -> None:
     """Declared, built-in and handed-on names, paths that stay inside, and secrets where they are allowed."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"name": "clean", "stop": {"command": ["rm"]}, "purge": ["out/*", "${BACKEND_DATA}", "${BACKEND_DATA}/x"]},
         {"name": "deploy", "needs": ["clean"], "values": {"ADDR": {"log": "at (0x.+)$"}}, "secrets": ["KEY"]},
         {"name": "use", "needs": ["deploy"]},
@@ -42,7 +42,7 @@ def test_nothing_wrong() -> None:
 
 def test_all_at_once() -> None:
     """A twice-used name, an unknown need, an undeclared variable and paths that leave are all reported."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"name": "a", "needs": ["ghost"]},
         {"name": "a", "command": ["echo", "${NOWHERE}", "${NOWHERE}"]},
         {"name": "b", "dir": "../out", "inputs": ["/etc/passwd"]},
@@ -65,7 +65,7 @@ def test_a_circle_is_named() -> None:
 
 def test_a_real_step_cannot_depend_on_a_simulated_one() -> None:
     """Otherwise setup-all would wait for what it never starts; neither by a need nor by a log."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"name": "t", "simulated": True},
         {"name": "a", "needs": ["t"]},
         {"name": "w", "wait": {"log": {"match": "x", "step": "t"}}},
@@ -111,7 +111,7 @@ def test_a_default_refers_to_nothing() -> None:
 )
 def test_values_come_from_what_a_step_needs(use: dict[str, Any], why: str) -> None:
     """Directly or through others, else the step to add is named; a `when` comes too early for any."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"name": "deploy", "values": {"ADDR": {"log": "at (.+)"}}},
         {"name": "far", "needs": ["deploy"]},
         {**use, "command": ["echo", "${ADDR}"]},
@@ -128,9 +128,9 @@ def test_a_step_does_not_know_its_own_value() -> None:
 
 def test_two_steps_hand_on_one_value_only_under_different_conditions() -> None:
     """Deploying and restoring both know the address; who uses it must come after both."""
-    deploy = {"name": "deploy", "when": {"any_missing": ["a"]}, "values": {"ADDR": {"log": "(x)"}}}
-    restore = {"name": "restore", "when": {"all_exist": ["a"]}, "values": {"ADDR": {"file": "a"}}}
-    use = {"name": "use", "needs": ["deploy"], "command": ["${ADDR}"]}
+    deploy: dict[str, Any] = {"name": "deploy", "when": {"any_missing": ["a"]}, "values": {"ADDR": {"log": "(x)"}}}
+    restore: dict[str, Any] = {"name": "restore", "when": {"all_exist": ["a"]}, "values": {"ADDR": {"file": "a"}}}
+    use: dict[str, Any] = {"name": "use", "needs": ["deploy"], "command": ["${ADDR}"]}
     assert _faults([deploy, restore, {**use, "needs": ["deploy", "restore"]}]) == []
     assert "which restore hands on: add restore to its needs" in _faults([deploy, restore, use])[0][1]
     for other in ({**restore, "when": deploy["when"]}, {key: restore[key] for key in ("name", "values")}):
@@ -144,7 +144,7 @@ def test_two_steps_hand_on_one_value_only_under_different_conditions() -> None:
 
 def test_functions_need_their_file() -> None:
     """Of the step and of its counterpart."""
-    steps = [{"name": "f", "function": "go"}, {"name": "c", "stop": {"function": "halt"}}]
+    steps: list[dict[str, Any]] = [{"name": "f", "function": "go"}, {"name": "c", "stop": {"function": "halt"}}]
     assert _faults(steps) == [
         ("steps.0.function", "step f calls go, but the profile names no file of `functions`"),
         ("steps.1.stop.function", "step c calls halt, but the profile names no file of `functions`"),
@@ -172,7 +172,7 @@ def test_secrets_are_references(reference: str) -> None:
 def test_where_secrets_may_go() -> None:
     """Declared ones only; to a process, which outlives the worker, only as a file; never into a text."""
     outlives = "a process outlives the worker, so its secrets must be of the kind file:PATH"
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"name": "a", "secrets": ["OTHER"], "command": ["${KEY}"]},
         {"name": "p", "process": ["x"], "secrets": ["KEY"]},
     ]
