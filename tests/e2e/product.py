@@ -258,7 +258,7 @@ class Product:
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Rows of the backend's database."""
         where = f"host=127.0.0.1 port={self.database_port} dbname=prover user=prover"
-        with psycopg.connect(f"{where} passfile={self.state}/database/pgpass") as connection:
+        with psycopg.connect(f"{where} passfile={self.state}/backend/example/data/database/pgpass") as connection:
             return connection.execute(statement.encode()).fetchall()
 
     @contextmanager
@@ -269,7 +269,7 @@ class Product:
         env = {
             "PATH": self.env["PATH"],
             "DATABASE_URL": f"postgres://prover@127.0.0.1:{self.database_port}/prover",
-            "PGPASSFILE": f"{self.state}/database/pgpass",
+            "PGPASSFILE": f"{self.state}/backend/example/data/database/pgpass",
         }
         with log.open("wb") as out:
             process = subprocess.Popen(

@@ -16,7 +16,7 @@ from clients.backend import LocalBackendHost
 from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import StepState
 from domain.spec import Backend
-from tests.integration.fluidex.driver import Driver
+from tests.integration.backend_driver import Driver
 from tests.integration.fluidex.stand_in import PORTS, Call, StandIn, build_service, kill, listens
 
 _TABLE: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "fluidex" / "table.yaml").read_text())
@@ -298,7 +298,7 @@ def test_a_chain_that_is_gone_gets_new_contracts(drive: Drive, stand_in: StandIn
     driver.up()
     driver.up()
     address = _address(stand_in)
-    driver.host.stop("fluidex", ["eth-node"], lambda _: None)
+    driver.halt("eth-node")
     (stand_in.repo / "contracts/verifier.sol").write_text("another verifier")
     shutil.rmtree(stand_in.repo / "contracts/ganache")
     stand_in.forget()
