@@ -225,6 +225,7 @@ class LocalBackendHost:
 
 
 def _submodules(job: Job, beat: Beat, *, again: bool) -> StepStatus:
+    job = job._replace(env={**backend_submodules.environment(), **job.env})
     try:
         return Command(job, backend_submodules.argv(job.step)).run(beat, again=again)
     except StepFailed as error:
@@ -244,7 +245,10 @@ def _compose(job: Job, beat: Beat) -> StepStatus:
             raise
 
     check_free(job, ())
-    return backend_compose.up(job, beat, run)
+    status = backend_compose.up(job, beat, run)
+    if job.step.ready:
+        await_condition(job, job.step.ready, beat, lambda: tail(job.place.log))
+    return status
 
 
 def _directory(repo: str, name: str, step: str) -> Path:

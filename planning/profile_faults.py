@@ -9,6 +9,9 @@ from planning.profile_text import Fault
 from planning.steps import circle, circle_text, needed
 
 _REFERENCES = ("env:", "file:")
+_RECORDED = ("function", "command", "submodules")
+# Fields that would do nothing for other kinds, which nobody means.
+_GO_WITH = {"values": _RECORDED, "outputs": _RECORDED, "inputs": (*_RECORDED, "process")}
 
 
 def faults(profile: Profile) -> list[Fault]:
@@ -92,8 +95,8 @@ def _profile_faults(profile: Profile) -> Iterator[Fault]:
     for path in within:
         if clause := path_clause(places.get(path, "")):
             yield Fault(path, clause)
-    if profile.functions is not None and not profile.functions.file:
-        yield Fault(("functions", "file"), "it is empty")
+    if profile.functions is not None and (not profile.functions.file or names(profile.functions.file)):
+        yield Fault(("functions", "file"), "it is the path itself, neither empty nor made of variables")
     for path, text in purges.items():
         if clause := purge_clause(text):
             yield Fault(path, clause)
@@ -114,6 +117,9 @@ def _double_values(profile: Profile) -> Iterator[Fault]:
 
 
 def _step_faults(profile: Profile, step: Step) -> Iterator[Fault]:
+    for field, kinds in _GO_WITH.items():
+        if getattr(step, field) and step.kind not in kinds:
+            yield Fault((field,), f"step {step.name}: {field} goes with {', '.join(kinds)}, not with {step.kind}")
     yield from _need_faults(profile, step)
     yield from _reference_faults(profile, step)
     yield from _value_faults(profile, step)

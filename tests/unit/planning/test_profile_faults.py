@@ -33,6 +33,9 @@ def test_nothing_wrong() -> None:
         {
             "name": "render",
             "file": {"text": "${CIRCUIT}", "to": "${BACKEND_DATA}/conf"},
+        },
+        {
+            "name": "make",
             "outputs": ["${BACKEND_DATA}/o"],
         },
     ]
@@ -238,6 +241,22 @@ def test_places_of_the_whole_profile() -> None:
         ("functions.env.A", "uses ${NOWHERE}, which no variable declares"),
         ("purge.1", "uses ${ADDR}, which no variable declares"),
         ("circuit_dir", "'/x/${CIRCUIT_DIR}' must be relative"),
-        ("functions.file", "it is empty"),
+        ("functions.file", "it is the path itself, neither empty nor made of variables"),
         ("purge.0", "'../x' must not lead upwards by `..`"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ({"process": ["x"]}, "values"),
+        ({"wait": {"tcp": "h:1"}}, "outputs"),
+        ({"compose": {"project": "p", "file": "f"}}, "inputs"),
+    ],
+)
+def test_fields_that_would_do_nothing(kind: dict[str, Any], field: str) -> None:
+    """Only what is run and recorded can be skipped, checked for its outputs, and hand something on."""
+    value = {"values": {"A": {"file": "f"}}}.get(field, ["x"])
+    found = _faults([{"name": "a", **kind, field: value}])
+    assert [path for path, _ in found] == [f"steps.0.{field}"]
+    assert f"{field} goes with function, command, submodules" in found[0][1]
