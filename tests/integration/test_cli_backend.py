@@ -1,6 +1,7 @@
 """`proverctl backend` as a subprocess against the real Temporal server, without a worker and with workers on fakes."""
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -29,6 +30,16 @@ def _there(deployed: Deployed) -> list[str]:
 
 def _states(done: Done) -> dict[str, str]:
     return {row["name"]: row["state"] for row in json.loads(done.out)["steps"]}
+
+
+def _received(terminal: int) -> str:
+    """All that was written to a terminal whose other side is closed: one read gives a part of it only."""
+    parts = []
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 1 << 16):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode()
 
 
 def _profile(**changes: Any) -> Profile:
@@ -272,8 +283,7 @@ async def test_purge_asks_for_the_name_of_the_profile(cli: Cli, deployed: Deploy
     os.write(ours, f"{typed}\n".encode())
     async with asyncio.timeout(PATIENCE):
         assert await process.wait() == code
-    said_ = os.read(ours, 1 << 16).decode()
-    os.close(ours)
+    said_ = _received(ours)
     assert "Type the profile's name to delete this (example)" in said_
     assert ("nothing was stopped or deleted" in said_) is (code == 2)
     assert ("purge_backend" in deployed.world.names()) is (code == 0)
