@@ -1,5 +1,6 @@
 """Log files, fit to be shown: no terminal escapes, no credentials, bounded."""
 
+import codecs
 from pathlib import Path
 
 from clients.backend_pace import Pace
@@ -53,10 +54,9 @@ def _read(path: Path, offset: int, limit: int, *, partial: bool) -> LogChunk | N
         start, data = start + data.find(b"\n") + 1, data[data.find(b"\n") + 1 :]
     end = data.rfind(b"\n") + 1
     if not end and (partial or len(data) == limit):
-        end = len(data)
-        while end and len(data) == limit and data[end - 1] & 0xC0 == 0x80:  # noqa: PLR2004 - within a UTF-8 character
-            end -= 1
-        end = end - 1 if end > 1 and len(data) == limit and data[end - 1] >= 0xC0 else end  # noqa: PLR2004 - its first byte
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        decoder.decode(data)
+        end = len(data) - len(decoder.getstate()[0])  # not within a character
     return LogChunk(text=scrub(data[:end].decode(errors="replace")), offset=start, next=start + end)
 
 
