@@ -4,19 +4,19 @@ import time
 from collections.abc import Callable
 
 from clients.backend_job import Job
+from clients.backend_pace import Pace
 from clients.backend_probes import probe
 from domain.errors import StepFailed
 from domain.ports import Beat
 from domain.profile import StepState, StepStatus, Wait
 from planning.text import one_line
 
-_FIRST_PAUSE, _LAST_PAUSE, _GROWTH = 0.1, 1.0, 1.3  # seconds between two looks
-_BEAT_SECONDS = 1.0
+_FIRST_LOOK, _LAST_LOOK = 0.1, 1.0  # seconds between two looks, growing
 
 
 def await_condition(job: Job, wait: Wait, beat: Beat, evidence: Callable[[], str]) -> StepStatus:
     """Return when the condition holds, by the step's timeout; StepFailed with what was seen last and `evidence`."""
-    began, pause, next_beat = time.monotonic(), _FIRST_PAUSE, 0.0
+    began, pace = time.monotonic(), Pace(beat, _FIRST_LOOK, _LAST_LOOK)
     look = probe(job, wait, beat)
     while (lacking := look()) is not None:
         waited = time.monotonic() - began
@@ -28,15 +28,15 @@ def await_condition(job: Job, wait: Wait, beat: Beat, evidence: Callable[[], str
                 evidence=evidence(),
                 do="look at the step that should bring it about, or raise the step's timeout in the profile",
             )
-        if waited >= next_beat:
-            beat(f"{job.step.name}: awaits {subject(wait)}, {waited:.0f} s: {one_line(lacking, 200)}")
-            next_beat = waited + _BEAT_SECONDS
-        time.sleep(min(pause, max(0.0, job.step.timeout - waited)))
-        pause = min(pause * _GROWTH, _LAST_PAUSE)
+        pace.rest(lambda: _told(job, wait, waited, lacking))  # noqa: B023 - told at once
     seconds = round(time.monotonic() - began, 3)
     return StepStatus(
         name=job.step.name, kind=job.step.kind, state=StepState.DONE, detail=subject(wait), seconds=seconds
     )
+
+
+def _told(job: Job, wait: Wait, waited: float, lacking: str) -> str:
+    return f"{job.step.name}: awaits {subject(wait)}, {waited:.0f} s: {one_line(lacking, 200)}"
 
 
 def lacks(job: Job, wait: Wait) -> str | None:
