@@ -1,8 +1,12 @@
-"""The published JSON Schema is that of the words."""
+"""What is published about the profile is true: the JSON Schema, and the reference with its example."""
 
 import json
 
+from domain import profile
+from domain.model import Document
+from planning.profile_faults import faults
 from planning.profile_schema import schema
+from planning.profile_text import read
 from sandbox.settings import REPOSITORY
 
 
@@ -16,3 +20,32 @@ def test_it_knows_the_kinds() -> None:
     step = json.loads(schema())["$defs"]["Step"]
     assert {"required": ["function"]} in step["oneOf"]
     assert step["additionalProperties"] is False
+
+
+def test_every_field_is_documented() -> None:
+    """docs/backend-profile.md has a row for each field of each part."""
+    parts = [one for one in vars(profile).values() if isinstance(one, type) and issubclass(one, Document)]
+    fields = {name for part in parts for name in part.model_fields}
+    page = _page()
+    assert sorted(name for name in fields if f"\n| `{name}` |" not in page) == []
+
+
+def test_every_default_is_documented() -> None:
+    """Of a step: the numbers that the table names are those of the words."""
+    page = _page()
+    for name, field in profile.Step.model_fields.items():
+        if isinstance(field.default, int) and not isinstance(field.default, bool):
+            assert f"\n| `{name}` | {field.default} |" in page
+
+
+def test_the_example_is_a_good_profile() -> None:
+    """It can be copied."""
+    text = _page().partition("```yaml\n")[2].partition("```")[0]
+    document = read(text, "example")
+    assert document.profile is not None
+    assert document.sentences([*document.faults, *faults(document.profile)]) == []
+    assert {step.kind for step in document.profile.steps} == set(profile.KINDS)
+
+
+def _page() -> str:
+    return (REPOSITORY / "docs/backend-profile.md").read_text()
