@@ -22,6 +22,7 @@ _OR_UNDER_DATA = ("outputs.*", "file.template", "file.to", "purge.*")
 _USED_FROM_REPOSITORY = ("dir", "purge.*", "leaves.*.dir", "leaves.*.compose.file", "submodules.paths.*")
 _USED_FROM_DIRECTORY = ("compose.file", "file.template", "file.to")
 _MAY_BE_EMPTY = ("dir", "leaves.*.dir", "leaves.*.program", "file.template")
+_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 _HIGHEST_PORT = 65535
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}")
 
@@ -64,6 +65,8 @@ def purge_clause(text: str, data: str = DATA) -> str:
 
 def _clause(path: FieldPath, text: str, data: str) -> str:
     field = _field(path)
+    if field in {"wait.sql.url", "ready.sql.url"} and _PASSWORD.search(text):
+        return "its url holds a password, which would be recorded: set PGPASSFILE, or name PGPASSWORD in `secrets`"
     if "\0" in text:
         return "it holds a NUL character"
     if field in (*_WITHIN_REPOSITORY, *_OR_UNDER_DATA):

@@ -207,6 +207,7 @@ def test_where_secrets_may_go() -> None:
         ({"wait": {"tcp": "h:70000"}}, "wait.tcp", "is not host:port"),
         ({"wait": {"grpc": "/service"}}, "wait.grpc", "is not host:port"),
         ({"process": ["x"], "ready": {"http": "h:80"}}, "ready.http", "begins with http:// or https://"),
+        ({"wait": {"sql": {"url": "postgresql://u:p@h/d"}}}, "wait.sql.url", "its url holds a password"),
         ({"process": ["x"], "ports": ["0"]}, "ports.0", "'0' is no port (1 to 65535)"),
         ({"process": ["x"], "ports": ["http"]}, "ports.0", "'http' is no port"),
         ({"command": ["a\0b"]}, "command.0", "it holds a NUL character"),
