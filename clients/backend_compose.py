@@ -193,6 +193,8 @@ def _explained(error: StepFailed, job: Job, compose: Compose) -> ProverError:
         blamed = said.rpartition("\n")[2]
         standing, text, one = judge_project([one for one in project.containers() if one.name in blamed], [], {})
         if standing is not Standing.READY and one is not None:
+            if standing is Standing.WAITING:  # between two failures; compose saw one of them
+                text = f"service {one.service} was restarted {one.restarts} times ({blamed.strip()})"
             return _failed(job, compose, text, f"{said}\n{project.log(one)}")
     return error
 
