@@ -1,5 +1,6 @@
 """The bundled profile `fluidex` against a repository of the same layout and names: a table says what is due."""
 
+import fcntl
 import functools
 import re
 import shutil
@@ -17,7 +18,7 @@ from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import StepState
 from domain.spec import Backend
 from tests.integration.backend_driver import Driver
-from tests.integration.fluidex.stand_in import PORTS, Call, StandIn, build_service, kill, listens
+from tests.integration.fluidex.stand_in import LOCK, PORTS, Call, StandIn, build_service, kill, listens
 
 _TABLE: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "fluidex" / "table.yaml").read_text())
 _ROWS: list[dict[str, Any]] = _TABLE["steps"]
@@ -42,11 +43,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stand_in(world: dict[str, str], tmp_path: Path, service: Path) -> Iterator[StandIn]:
-    """A repository just cloned."""
-    made = StandIn(tmp_path, service, world["DOCKER_HOST"])
-    yield made
-    kill([pid for pids in made.processes().values() for pid in pids])
-    made.remove()
+    """A repository just cloned; one at a time on a machine."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = StandIn(tmp_path, service, world["DOCKER_HOST"])
+        yield made
+        kill([pid for pids in made.processes().values() for pid in pids])
+        made.remove()
 
 
 Drive = Callable[..., Driver]

@@ -35,6 +35,7 @@ PORTS = {
     "COORDINATOR_PORT": 22555,
     "ETH_NODE_PORT": 22545,
 }
+LOCK = Path("/run/lock/fluidex-stand-in")  # the names of the compose projects are fixed: one at a time
 PROJECTS = ("orchestra", "faucet", "blockscout")
 
 
