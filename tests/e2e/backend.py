@@ -23,7 +23,7 @@ _FUNCTIONS = """\
 start_service() {
   "$PWD/gates/gate" "$PWD/gates/function"
   nohup "$PWD/bin/function" serve 127.0.0.1:%d "$PWD/gates/function.pids" > gates/function.log 2>&1 &
-  export SERVICE_TOKEN="served-$((6 * 7))"
+  export SERVICE_NAME="served-$((6 * 7))"
 }
 """
 _COMPOSE = """\
@@ -49,7 +49,7 @@ steps:
     leaves: [{program: bin/function}]
     ready: {tcp: "127.0.0.1:%(function)d"}
     ports: ["%(function)d"]
-    values: {SERVICE_TOKEN: {variable: SERVICE_TOKEN}}
+    values: {SERVICE_NAME: {variable: SERVICE_NAME}}
   - name: command
     needs: [function]
     command: [gates/gate, gates/command]
@@ -86,7 +86,7 @@ class Staged:
 
     def make(self) -> None:
         """Program, image, submodule and profile."""
-        self._install_compose()
+        self._make_home()
         (self.repo / "bin").mkdir(parents=True)
         self.gates.mkdir()
         actor = self.repo / "bin" / "function"
@@ -98,7 +98,7 @@ class Staged:
         for name, text in {
             "functions.sh": _FUNCTIONS % FUNCTION_PORT,
             "compose.yaml": _COMPOSE % (self.image, COMPOSE_PORT),
-            "settings.template": "greeting=${GREETING} token=${SERVICE_TOKEN} kept=$HOME\n",
+            "settings.template": "greeting=${GREETING} service=${SERVICE_NAME} kept=$HOME\n",
             "input.txt": "one\n",
             "proverctl.yaml": _PROFILE
             % {"name": self.name, "function": FUNCTION_PORT, "compose": COMPOSE_PORT, "process": PROCESS_PORT},
@@ -109,8 +109,8 @@ class Staged:
         gate.chmod(0o755)
         self._make_submodule()
 
-    def _install_compose(self) -> None:
-        """As a plugin of docker in the worker's home, which is where people have it."""
+    def _make_home(self) -> None:
+        """With compose as a plugin of docker, which is where people have it."""
         home = self.repo.parent / "home"
         plugins = home / ".docker" / "cli-plugins"
         plugins.mkdir(parents=True)
@@ -126,7 +126,7 @@ class Staged:
         self.docker("build", "--quiet", "--tag", self.image, str(place))
 
     def _make_submodule(self) -> None:
-        """Its checkout goes through a gate, too: git lets a repository's own configuration name the command."""
+        """Its checkout goes through a gate, too, by a hook."""
         library = self.repo.parent / "library"
         library.mkdir()
         (library / "code").write_text("library\n")
@@ -139,9 +139,10 @@ class Staged:
         product.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "library")
         product.commit("A backend of every kind")
         product.git("submodule", "--quiet", "deinit", "--force", "library")
-        update = f"!sh -c '{self.gates}/gate {self.gates}/submodules && git checkout --quiet \"$1\"' --"
-        product.git("config", "submodule.library.update", update)
-        product.git("config", "protocol.file.allow", "always")
+        hook = self.repo / ".git/modules/library/hooks/post-checkout"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\nexec {self.gates}/gate {self.gates}/submodules\n")
+        hook.chmod(0o755)
 
     def docker(self, *arguments: str) -> str:
         """Output of docker on the world's Engine."""

@@ -135,9 +135,13 @@ def brought_up(staged: Staged) -> int:
         staged.open(kind)
         kill_when(_ended(staged, kind), f"{kind} ends")
 
-    for kind in KINDS:
-        disturb(kind)
-    output, _ = up.communicate(timeout=PATIENCE)
+    with up:
+        try:
+            for kind in KINDS:
+                disturb(kind)
+            output, _ = up.communicate(timeout=PATIENCE)
+        finally:
+            up.kill()
     assert up.returncode == 0, output + product.worker_log()[-3000:]
     return kills
 
@@ -151,7 +155,7 @@ def test_everything_happened_once(staged: Staged, brought_up: int) -> None:
         assert (program, staged.count(f"{program}.pids"), len(_running(staged, program))) == (program, 1, 1)
     assert (staged.count("compose.pids"), len(staged.containers())) == (1, 1)
     assert (staged.repo / "library" / "code").read_text() == "library\n"
-    assert (staged.repo / "settings.conf").read_text() == "greeting=hello token=served-42 kept=$HOME\n"
+    assert (staged.repo / "settings.conf").read_text() == "greeting=hello service=served-42 kept=$HOME\n"
     assert all(_accepts(port) for port in (FUNCTION_PORT, COMPOSE_PORT, PROCESS_PORT))
 
 
