@@ -26,11 +26,12 @@ _FULL_TEXT = "No space left on device"
 class Command:
     """One command of a step."""
 
-    def __init__(self, job: Job, argv: list[str]) -> None:
-        """`argv` is an argument list; texts are expanded."""
+    def __init__(self, job: Job, argv: list[str], meaning: list[str] | None = None) -> None:
+        """`argv` is an argument list; texts are expanded. `meaning` stands for it where it holds text of our own."""
         self._job = job
         self._place = job.place
         self._argv = argv
+        self._meaning = meaning or argv
         record = runner.read(self._place.record)
         # An outcome that somebody took before we came is over; so is what left processes before the machine started.
         over = record and (record.get("taken") or (job.step.leaves and record.get("boot") != runner.boot()))
@@ -54,7 +55,7 @@ class Command:
         beat(f"{self._job.step.name}: reading its inputs")
         paths = files(self._job.directory, self._job.step.inputs)
         inputs = {str(path.relative_to(self._job.directory)): content(path, beat) for path in paths}
-        return fingerprint(self._argv, self._job.step.env, str(self._job.directory), inputs)
+        return fingerprint(self._meaning, self._job.step.env, str(self._job.directory), inputs)
 
     def finish(self, mark: str, beat: Beat, first: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """The record of a run that ended well; `first` comes before the start, while nobody else can start it."""

@@ -67,9 +67,14 @@ def prepare_values(job: Job) -> None:
 
 def run_function(job: Job, file: str, beat: Beat, *, again: bool) -> StepStatus:
     """Call the function and await what it leaves, unless that runs already; StepFailed."""
-    command = Command(job, function_argv(job, file, job.step.function))
+    handed = [value.variable for value in job.step.values.values() if value.variable]
+    # Not our own script: a newer version of it is no reason to spend hours again.
+    command = Command(job, function_argv(job, file, job.step.function), [file, job.step.function, *handed])
     if not job.step.leaves:
-        return command.run(beat, again=again, first=lambda: _prepare(job))
+        done = command.run(beat, again=again, first=lambda: _prepare(job))
+        if job.step.ready:
+            _await_ready(job, job.step.ready, time.monotonic(), beat)
+        return done
     fingerprint = command.mark(beat)
     if not again and not command.pending and (status := _running_already(job, fingerprint, beat)):
         return status
@@ -100,7 +105,7 @@ def _running_already(job: Job, fingerprint: str, beat: Beat) -> StepStatus | Non
     """The status when all that it leaves runs and nothing that decides about it changed; else None."""
     found = look(job)
     ran: dict[str, Any] | None = runner.read(job.place.ran)
-    if found.lacking or (ran and ran["fingerprint"] != fingerprint):
+    if found.lacking != found.rising or (ran and ran["fingerprint"] != fingerprint):
         return None
     adopted = found.adopted
     _await_left(job, time.monotonic(), beat)
@@ -118,7 +123,7 @@ def _await_left(job: Job, began: float, beat: Beat) -> Look:
     while True:
         found = look(job)
         record(job.place, found)
-        seen.update(name(left) for left in job.step.leaves if name(left) not in found.lacking)
+        seen.update(name(left) for left in job.step.leaves if left.program and name(left) not in found.lacking)
         lacking = found.lacking or silent(job)
         if not lacking:
             break
@@ -140,7 +145,8 @@ def _await_left(job: Job, began: float, beat: Beat) -> Look:
 
 def _await_ready(job: Job, ready: Wait, began: float, beat: Beat) -> None:
     def watching(text: str) -> None:
-        if lacking := look(job).lacking:
+        if (found := look(job)).lacking != found.rising:
+            lacking = found.lacking
             raise _failure(job, lacking, "it ran and ended before it was ready")
         beat(text)
 
