@@ -107,6 +107,18 @@ def state(compose: Compose, directory: Path, env: Mapping[str, str]) -> tuple[bo
     return standing is Standing.READY, text
 
 
+def rising(compose: Compose, directory: Path, env: Mapping[str, str]) -> bool:
+    """Whether it is on its way: every service has a container and none has failed; Unavailable."""
+    try:
+        services = expected_services(directory / compose.file)
+    except ProverError:
+        return False
+    with _project(compose, env) as project:
+        containers = project.containers()
+    standing, _, _ = judge_project(containers, services)
+    return standing is Standing.WAITING and set(services) <= {one.service for one in containers}
+
+
 def down(compose: Compose, directory: Path, env: Mapping[str, str], *, volumes: bool, beat: Beat) -> bool:
     """Nothing of the project is left afterwards, but its volumes unless `volumes`; StepFailed, Unavailable.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clients import runner
-from clients.backend_compose import state as compose_state
+from clients.backend_compose import rising, state
 from clients.backend_job import Job, Place
 from clients.backend_pace import Pace
 from domain.errors import Unavailable
@@ -31,6 +31,7 @@ class Look(NamedTuple):
 
     running: list[list[Who]]  # by what is declared, the oldest first
     lacking: list[str]  # those of which nothing runs
+    rising: list[str]  # those of them, compose projects, that are on their way
     ours: list[Who]  # all that carries the step's cookie, declared or not
     known: list[Who]  # those recorded before
 
@@ -55,12 +56,14 @@ def everything() -> list[Seen]:
 def look(job: Job, table: list[Seen] | None = None) -> Look:
     """What runs of all that the step leaves."""
     table = everything() if table is None else table
-    running, lacking = [], []
+    running, lacking, on_their_way = [], [], []
     for left in job.step.leaves:
         if left.compose is not None:
-            up, why = compose_state(left.compose, job.repo, job.env)
+            up, why = state(left.compose, job.repo, job.env)
             whos: list[Who] = []
-            lack = "" if up else f"compose project {left.compose.project} ({why})"
+            lack = "" if up else f"{name(left)} ({why})"
+            if not up and rising(left.compose, job.repo, job.env):
+                on_their_way.append(lack)
         else:
             whos = _of(left, job.place, job.repo, table)
             lack = "" if whos else name(left)
@@ -68,7 +71,7 @@ def look(job: Job, table: list[Seen] | None = None) -> Look:
         if lack:
             lacking.append(lack)
     ours = [seen.who for seen in table if seen.cookie == job.place.cookie]
-    return Look(running, lacking, ours, recorded(job.place))
+    return Look(running, lacking, on_their_way, ours, recorded(job.place))
 
 
 def record(place: Place, found: Look) -> None:

@@ -29,7 +29,7 @@ def last_line(path: Path) -> str:
 def read_chunk(path: Path, request: LogRequest, beat: Beat) -> LogChunk:
     """Whole lines from `request.offset` on, as they come; one that does not end is given once the wait is over."""
     pace, waited = Pace(beat, 0.05, 0.25), 0.0
-    limit = min(max(1, request.limit), _MOST)
+    limit = min(max(4, request.limit), _MOST)  # a whole character at least
     while True:
         late = waited >= request.wait
         chunk = _read(path, request.offset, limit, partial=late)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from clients import runner
-from clients.backend_compose import state as compose_state
+from clients import backend_compose, runner
 from clients.backend_job import Job, Place
 from clients.backend_left import Seen, look
 from clients.backend_log import last_line
@@ -60,11 +59,16 @@ def _process(place: Place, report: Report | None) -> tuple[StepState, str, float
 def _left(started: Started, place: Place, table: list[Seen], env: Mapping[str, str]) -> tuple[StepState, str, float]:
     compose = started.step.compose
     if compose is not None:
-        up, why = compose_state(compose, Path(started.directory), env)
-        return (StepState.RUNNING, why, 0.0) if up else _failed(place, why)
+        at = Path(started.directory)
+        up, why = backend_compose.state(compose, at, env)
+        if up or backend_compose.rising(compose, at, env):
+            return StepState.RUNNING if up else StepState.WORKING, why, 0.0
+        return _failed(place, why)
     if "code" not in (runner.read(place.record) or {"code": 0}):
         return StepState.WORKING, last_line(place.log), 0.0
     found = look(Job(place, started.step, Path(started.repo), Path(started.directory), env, {}), table)
+    if found.lacking and found.lacking == found.rising:
+        return StepState.WORKING, ", ".join(found.rising), 0.0
     if found.lacking:
         return _failed(place, f"{', '.join(found.lacking)} does not run")
     seconds = max((_age(pid) for pid in found.pids), default=0.0)

@@ -215,7 +215,7 @@ def test_a_secret_never_lies_on_our_disk(host: LocalBackendHost, tmp_path: Path,
     secret = tmp_path / "secret"
     secret.write_text("s3cr3t-canary\n")
     references = {"DB_KEY": f"file:{secret}"}
-    test = '[ ${#DB_KEY} = 13 ] && touch'
+    test = "[ ${#DB_KEY} = 13 ] && touch"
     web = process("web", f"{test} got; exec sleep 300", secrets=["DB_KEY"], ready={"file": "got"}, timeout=20)
     run(host, repo, web, secrets=references)
     run(host, repo, sh("use", f"{test} used", secrets=["DB_KEY"], outputs=["used"]), secrets=references)
