@@ -41,8 +41,8 @@ def uptime(seconds: float) -> str:
 
 
 def _process(place: Place, report: Report | None) -> tuple[StepState, str, float]:
-    if report is None:
-        return _failed(place, "it does not run, nor does its supervisor")
+    if report is None:  # a reboot, or both were killed: unlike a process given up, it is worth another start
+        return StepState.STOPPED, "it does not run, nor does its supervisor", 0.0
     recent = [began for began in report.began if began > time.time() - _LOOP_SECONDS]
     looping = len(recent) >= _LOOP_STARTS and report.seconds < _STEADY_SECONDS
     if report.state == "BACKOFF" or looping:

@@ -174,8 +174,7 @@ def test_up_repairs_when_all_processes_were_killed(staged: Staged, brought_up: i
     assert brought_up
     product = staged.product
     product.stop_worker()
-    for pidfile in product.state.glob("backend/*/supervisord.pid"):
-        os.kill(int(pidfile.read_text()), signal.SIGKILL)
+    _kill_supervisor(staged)
     for pid in (*_running(staged, "function"), *_running(staged, "process")):
         os.kill(pid, signal.SIGKILL)
     staged.docker("kill", *staged.containers())
@@ -184,6 +183,11 @@ def test_up_repairs_when_all_processes_were_killed(staged: Staged, brought_up: i
     assert (len(_running(staged, "function")), len(_running(staged, "process"))) == (1, 1)
     assert _health(staged) == ["healthy"]
     assert staged.count("command.began") == 1
+
+
+def _kill_supervisor(staged: Staged) -> None:
+    pidfile = staged.product.state / "backend" / staged.name / "supervisord.pid"
+    os.kill(int(pidfile.read_text()), signal.SIGKILL)
 
 
 def test_a_death_is_noticed_and_cured(staged: Staged, brought_up: int) -> None:
@@ -197,6 +201,20 @@ def test_a_death_is_noticed_and_cured(staged: Staged, brought_up: int) -> None:
         what="the function is called again",
     )
     until(lambda: _row(staged, "function")["state"] == "running", seconds=PATIENCE, what="the status says so")
+
+
+def test_a_supervisor_that_died_with_its_process_comes_back(staged: Staged, brought_up: int) -> None:
+    """As after a reboot of the backend's host: nobody has to ask for it."""
+    assert brought_up
+    (dead,) = _running(staged, "process")
+    _kill_supervisor(staged)
+    os.kill(dead, signal.SIGKILL)
+    until(
+        lambda: [pid for pid in _running(staged, "process") if pid != dead] and _accepts(PROCESS_PORT),
+        seconds=PATIENCE,
+        what="the process runs again",
+    )
+    assert len(_running(staged, "process")) == 1
 
 
 def _left_over(staged: Staged) -> list[str]:
