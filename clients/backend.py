@@ -180,7 +180,8 @@ class LocalBackendHost:
 
     def _job(self, folder: Path, request: StepRequest) -> Job:
         variables = self._variables(folder, request.repo, request.variables, request.declared)
-        env = request.functions.env if request.functions and request.step.function else {}
+        calls = request.step.function or (request.step.stop and request.step.stop.function)
+        env = request.functions.env if request.functions and calls else {}
         step = expanded(request.step.model_copy(update={"env": {**env, **request.step.env}}), variables)
         directory = _directory(request.repo, step.dir, step.name)
         secrets = resolved(step.secrets, request.secrets, self._environ)
