@@ -33,7 +33,12 @@ services:
     command: ["serve", "0.0.0.0:7000", "/gates/compose.pids"]
     ports: ["127.0.0.1:%d:7000"]
     volumes: ["./gates:/gates"]
-    healthcheck: {test: ["CMD", "/actor", "check", "/gates/compose.go"], interval: 500ms, retries: 1000}
+    healthcheck: &gate {test: ["CMD", "/actor", "check", "/gates/compose.go"], interval: 500ms, retries: 1000}
+  peer:
+    image: %s
+    command: ["serve", "0.0.0.0:7000", "/gates/peer.pids"]
+    volumes: ["./gates:/gates"]
+    healthcheck: *gate
 """
 _PROFILE = """\
 version: 1
@@ -82,10 +87,10 @@ class Staged:
         self.repo = product.repo
         self.gates = product.repo / "gates"
         self.name = product.name
-        self.image = f"{product.name}-actor:latest"
+        self.images = [f"{product.name}-{service}:latest" for service in ("server", "peer")]
 
     def make(self) -> None:
-        """Program, image, submodule and profile."""
+        """Program, images, submodule and profile."""
         self._make_home()
         (self.repo / "bin").mkdir(parents=True)
         self.gates.mkdir()
@@ -94,10 +99,10 @@ class Staged:
         source = REPOSITORY / "tests" / "e2e" / "actor"
         subprocess.run(build, cwd=source, check=True, env={**os.environ, "CGO_ENABLED": "0"})
         shutil.copy(actor, self.repo / "bin" / "process")
-        self._make_image(actor)
+        self._make_images(actor)
         for name, text in {
             "functions.sh": _FUNCTIONS % FUNCTION_PORT,
-            "compose.yaml": _COMPOSE % (self.image, COMPOSE_PORT),
+            "compose.yaml": _COMPOSE % (self.images[0], COMPOSE_PORT, self.images[1]),
             "settings.template": "greeting=${GREETING} service=${SERVICE_NAME} kept=$HOME\n",
             "input.txt": "one\n",
             "proverctl.yaml": _PROFILE
@@ -118,12 +123,14 @@ class Staged:
         (plugins / "docker-compose").symlink_to(program)
         self.product.env["HOME"] = str(home)
 
-    def _make_image(self, actor: Path) -> None:
+    def _make_images(self, actor: Path) -> None:
         place = self.repo.parent / "image"
         place.mkdir()
         shutil.copy(actor, place / "actor")
-        (place / "Dockerfile").write_text('FROM scratch\nCOPY actor /actor\nENTRYPOINT ["/actor"]\n')
-        self.docker("build", "--quiet", "--tag", self.image, str(place))
+        for image in self.images:
+            label = f'FROM scratch\nLABEL name="{image}"\nCOPY actor /actor\nENTRYPOINT ["/actor"]\n'
+            (place / "Dockerfile").write_text(label)
+            self.docker("build", "--quiet", "--tag", image, str(place))
 
     def _make_submodule(self) -> None:
         """Its checkout goes through a gate, too, by a hook."""

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from temporalio.service import RPCError
 
 from domain import names
 from domain.steps import StepRequest
+from sandbox.settings import REPOSITORY
 from tests.e2e.backend import COMPOSE_PORT, FUNCTION_PORT, KINDS, PROCESS_PORT, Staged
 from tests.e2e.product import Product, until
 
@@ -153,7 +156,7 @@ def test_everything_happened_once(staged: Staged, brought_up: int) -> None:
         assert (kind, staged.count(f"{kind}.began"), staged.count(f"{kind}.ended")) == (kind, 1, 1)
     for program in ("function", "process"):
         assert (program, staged.count(f"{program}.pids"), len(_running(staged, program))) == (program, 1, 1)
-    assert (staged.count("compose.pids"), len(staged.containers())) == (1, 1)
+    assert (staged.count("compose.pids"), staged.count("peer.pids"), len(staged.containers())) == (1, 1, 2)
     assert (staged.repo / "library" / "code").read_text() == "library\n"
     assert (staged.repo / "settings.conf").read_text() == "greeting=hello service=served-42 kept=$HOME\n"
     assert all(_accepts(port) for port in (FUNCTION_PORT, COMPOSE_PORT, PROCESS_PORT))
@@ -181,7 +184,7 @@ def test_up_repairs_when_all_processes_were_killed(staged: Staged, brought_up: i
     product.start_worker()
     product.cli("backend", "up")
     assert (len(_running(staged, "function")), len(_running(staged, "process"))) == (1, 1)
-    assert _health(staged) == ["healthy"]
+    assert _health(staged) == ["healthy", "healthy"]
     assert staged.count("command.began") == 1
 
 
@@ -215,6 +218,20 @@ def test_a_supervisor_that_died_with_its_process_comes_back(staged: Staged, brou
         what="the process runs again",
     )
     assert len(_running(staged, "process")) == 1
+
+
+def test_a_restarted_docker_is_survived(staged: Staged, brought_up: int) -> None:
+    """Its containers end with it, and are brought up again; nothing else is done anew."""
+    assert brought_up
+    before, function = staged.count("compose.pids"), staged.count("function.began")
+    subprocess.run([sys.executable, "-m", "sandbox", "restart", "dockerd"], cwd=REPOSITORY, check=True)
+    until(
+        lambda: staged.count("compose.pids") > before and _health(staged) == ["healthy", "healthy"],
+        seconds=PATIENCE,
+        what="both services are up again",
+    )
+    until(lambda: _row(staged, "compose")["state"] == "running", seconds=PATIENCE, what="the status says so")
+    assert (staged.count("function.began"), len(staged.containers())) == (function, 2)
 
 
 def _left_over(staged: Staged) -> list[str]:
