@@ -1,8 +1,10 @@
 """The installation by compose: its file is clean, and the worker image runs against a real Temporal server."""
 
+import re
 import shutil
 import subprocess
 import time
+import tomllib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +94,15 @@ def test_compose_names_a_missing_password(compose: Path, tmp_path: Path) -> None
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert ended.returncode != 0
     assert "set POSTGRES_PASSWORD in .env" in ended.stderr
+
+
+def test_worker_image_takes_every_room() -> None:
+    """A room of the wheel that the Dockerfile forgets would be missed only where it is first imported."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    rooms = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    copied = re.findall(r"^COPY (\w+) \1$", (REPOSITORY / "worker" / "Dockerfile").read_text(), re.MULTILINE)
+    allowed = re.findall(r"^!(\w+)$", (REPOSITORY / ".dockerignore").read_text(), re.MULTILINE)
+    assert (sorted(copied), sorted(allowed)) == (sorted(rooms), sorted(rooms))
 
 
 def test_worker_image_does_not_run_as_root(engine: Any, worker_image: str) -> None:
