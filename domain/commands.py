@@ -4,9 +4,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from domain.diagnosis import Diagnosis
+from domain.diagnosis import Choice, Diagnosis
 from domain.model import Message
-from domain.spec import ClusterSpec
+from domain.spec import ClusterSpec, Shortage
 
 MAX_REPLICAS = 5000
 
@@ -16,6 +16,8 @@ class Scale(Message):
 
     replicas: int = Field(ge=0, le=MAX_REPLICAS)
     by: str = ""  # who asks: user@host of the CLI
+    shortage: Shortage = Shortage.REFUSE
+    wait_for_nodes: int = 0  # seconds; with Shortage.WAIT
 
 
 class ResetEndpoint(Message):
@@ -39,6 +41,14 @@ class TearDown(Message):
     now: bool = True
     stop_backend: bool = False
     purge: bool = False  # with stop_backend only
+    by: str = ""
+
+
+class Answer(Message):
+    """The answer to the question at hand; an empty `question` means whichever is asked now."""
+
+    choice: Choice
+    question: str = ""  # id
     by: str = ""
 
 

@@ -16,10 +16,19 @@ class Severity(StrEnum):
     FATAL = "fatal"  # the operator: retrying cannot help
 
 
-class Diagnosis(Message):
-    """One finding: `CODE: what on object. Evidence. Because. Do.`
+class Choice(StrEnum):
+    """What a person can answer when a rollout needs one."""
 
-    `code` is one of the stable words of docs/operations.md; `evidence` is verbatim text of the system that
+    RETRY = "retry"  # try again, with fresh patience
+    FEWER = "fewer"  # go on with as many clients as fit now
+    ROLLBACK = "rollback"  # back to the last good release
+    ABORT = "abort"  # give the command up and leave things as they are
+
+
+class Diagnosis(Message):
+    """One finding: `CODE: what on object (n of m pods, since t). Evidence. Because. Do. Still serving: x/y.`
+
+    `code` is one of the stable words of docs/diagnoses.md; `evidence` is verbatim text of the system that
     complained, already scrubbed.
     """
 
@@ -30,10 +39,14 @@ class Diagnosis(Message):
     evidence: str = ""
     do: str = ""
     severity: Severity = Severity.FATAL
+    since: str = ""  # ISO 8601 UTC: when the evidence first said so; empty when unknown
+    grace: int = 0  # seconds that the state may last before it counts; 0: at once
+    serving: str = ""  # `x/y`: clients of any release that still serve; empty when that says nothing
 
     def __str__(self) -> str:
         """The finding as operators read it, on one line."""
         head = f"{self.code}: {self.what}" + (f" on {self.on}" if self.on else "")
+        head += f", since {self.since}" if self.since else ""
         parts = [head]
         if self.evidence:
             parts.append(f"Evidence: {self.evidence}")
@@ -41,4 +54,6 @@ class Diagnosis(Message):
             parts.append(f"Because: {self.because}")
         if self.do:
             parts.append(f"Do: {self.do}")
+        if self.serving:
+            parts.append(f"Still serving: {self.serving}")
         return ". ".join(part.rstrip(". ") for part in parts) + "."

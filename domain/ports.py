@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from domain.profile import StepStatus
 from domain.rights import Right
+from domain.snapshot import Snapshot
 from domain.spec import Backend, SecretRef
 from domain.status import Observation
 from domain.steps import (
@@ -93,6 +94,19 @@ class Cluster(Protocol):
         Also yields at least every few seconds, so that the caller can heartbeat. Lists again after a 410 or a lost
         connection.
         """
+        ...
+
+    def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterable[Snapshot | None]:
+        """The watched parts of a snapshot, from one list a kind and watches; never by polling.
+
+        Yields as soon as every kind was listed, at once after each change (a burst counts as one), and at least every
+        few seconds, so that the caller can heartbeat. None while the API server is away or nothing was listed yet.
+        Raises Forbidden or CredentialsRejected when the API server says no for good.
+        """
+        ...
+
+    def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:
+        """The tail of what the client in a pod said, scrubbed; empty where there is none, or no right to read it."""
         ...
 
     def events(self, namespace: str) -> list[Manifest]:

@@ -8,6 +8,7 @@ from domain import names
 from domain.model import Message
 
 DEFAULT_COORDINATOR_PORT = 50055
+DEFAULT_ANSWER_WITHIN = 1800  # seconds; PROVER_ANSWER_WITHIN
 DEFAULT_RETRY_FOR = 600  # seconds; PROVER_RETRY_FOR
 
 
@@ -88,6 +89,15 @@ class OnFailure(StrEnum):
     FAIL = "fail"  # close the workflow as failed, leave objects
 
 
+class Shortage(StrEnum):
+    """What to do when fewer clients fit than are wanted."""
+
+    REFUSE = "refuse"  # with the numbers, changing nothing
+    WAIT = "wait"  # durably, up to `wait_for_nodes` seconds
+    FIT = "fit"  # as many as fit
+    AUTOSCALE = "autoscale"  # apply, so that Pending pods make an autoscaler add nodes, and wait for it
+
+
 class ClusterSpec(Message):
     """One prover cluster as the user wants it; see docs/operations.md for each setting."""
 
@@ -105,6 +115,9 @@ class ClusterSpec(Message):
     node_taint: KeyValue = KeyValue(key="dedicated", value="computation")
     client_cpu: str = ""  # Kubernetes quantity; empty: no request
     client_memory: str = ""  # request = limit; empty: none
+    client_resources: dict[str, str] = {}  # extended resources such as nvidia.com/gpu → quantity; request = limit
+    node_min_cpu: str = ""  # least allocatable cores of a node, a Kubernetes quantity; empty: any
+    node_min_memory: str = ""  # the same for memory
     client_grace: int = 5  # seconds a pod may take to end
     max_unavailable: str = "1"  # N or N%
     min_ready: float = Field(default=1.0, ge=0, le=1)  # share of replicas below which it is degraded
@@ -114,6 +127,9 @@ class ClusterSpec(Message):
     allow_dirty: bool = False
     on_failure: OnFailure = OnFailure.HOLD
     retry_for: int = DEFAULT_RETRY_FOR  # seconds that transient failures are retried before parking
+    shortage: Shortage = Shortage.REFUSE
+    wait_for_nodes: int = 0  # seconds; with Shortage.WAIT
+    answer_within: int = DEFAULT_ANSWER_WITHIN  # seconds that a question waits for a person before its default
 
     @property
     def deployment_id(self) -> str:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from domain.commands import Outcome
-from domain.diagnosis import Diagnosis
+from domain.diagnosis import Choice, Diagnosis
 from domain.model import Message
 
 
@@ -77,6 +77,17 @@ class Retry(Message):
     diagnosis: Diagnosis
 
 
+class Question(Message):
+    """What a person must decide before a command goes on; without an answer the default is taken at the deadline."""
+
+    id: str
+    command_id: str  # of the command that waits
+    diagnosis: Diagnosis
+    choices: list[Choice]
+    default: Choice
+    deadline: str  # ISO 8601 UTC
+
+
 class Status(Message):
     """Everything `proverctl status` shows."""
 
@@ -94,6 +105,7 @@ class Status(Message):
     observed: Observation = Observation()
     retry: Retry | None = None
     diagnosis: Diagnosis | None = None
+    question: Question | None = None
     warnings: list[str] = []
     pending: list[str] = []  # titles of the commands waiting
     outcomes: list[Outcome] = []  # newest last, at most 50

@@ -1,5 +1,7 @@
 """Requests and results of the activities: data only, small (digests, never manifests or logs)."""
 
+from enum import StrEnum
+
 from domain.diagnosis import Diagnosis
 from domain.model import Message
 from domain.profile import Functions, Profile, Step, StepStatus
@@ -76,16 +78,118 @@ class NodeVerdict(Message):
     usable: bool
     reasons: list[str] = []  # e.g. "label fluidexnode=computation missing", "cordoned", "NotReady since …"
     booked_by: str = ""  # namespace/pod of a prover of another namespace on it
+    fix: str = ""  # the kubectl line that makes it usable; empty when there is none
+    warnings: list[str] = []  # usable, and yet, e.g. labelled but untainted
+    unknown: list[str] = []  # what we may not read and so could not judge
+    ours: str = ""  # the client of this very deployment that runs on it
 
 
 class NodesReport(Message):
     """Verdict per node and in sum."""
 
     wanted: int
-    usable: int
+    usable: int  # nodes that can hold a client of this deployment, those that hold one now included
+    total: int = 0  # all nodes, listed or not
+    possible: int = 0  # clients that can run at once: usable nodes, less what a quota forbids
     nodes: list[NodeVerdict] = []
     diagnosis: Diagnosis | None = None  # set when usable < wanted
     warnings: list[str] = []
+
+
+class CheckVerdict(StrEnum):
+    """How one check of the preflight ended."""
+
+    OK = "ok"
+    WARNING = "warning"  # works, and yet
+    UNKNOWN = "unknown"  # we may not look, or nobody could
+    FAILED = "failed"
+
+
+class Check(Message):
+    """One check of the preflight: what was looked at, what was found, and the remedy."""
+
+    name: str  # e.g. "registry push"
+    verdict: CheckVerdict
+    detail: str = ""
+    do: str = ""
+
+
+class PreflightRequest(Message):
+    """What is about to be deployed; the host's and the cluster's checks are two activities."""
+
+    spec: ClusterSpec
+    deployment_id: str
+    probe: bool = False  # also a short-lived pod on a computation node that connects to the coordinator
+    probe_image: str = ""
+
+
+class PreflightReport(Message):
+    """Every check, in the order in which a deploy would meet them."""
+
+    checks: list[Check] = []
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing would stop a deploy."""
+        return all(check.verdict is not CheckVerdict.FAILED for check in self.checks)
+
+
+class Action(StrEnum):
+    """What a plan says of one object."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    SAME = "same"
+    REMOVE = "remove"
+    REPLACE = "replace"  # an immutable field changes: deleted and made anew
+    REFUSED = "refused"  # the API server or another field manager says no
+
+
+class ObjectChange(Message):
+    """One object of a plan: `lines` is the difference, `-` as it is and `+` as it would be, secrets masked."""
+
+    kind: str
+    name: str
+    action: Action
+    lines: list[str] = []
+    note: str = ""  # conflict (manager, field), immutable field, admission's words
+
+
+class PlanRequest(Message):
+    """Compare the rendering of this release with what is live, by server-side dry-run."""
+
+    spec: ClusterSpec
+    release: Release
+    deployment_id: str
+
+
+class PlanReport(Message):
+    """What a deploy would change and what that costs."""
+
+    changes: list[ObjectChange] = []
+    replaced: int = 0  # pods that a rollout would replace
+    pulls: int = 0  # nodes that would pull an image they do not have
+    cost: str = ""  # the two in one sentence
+    nodes: NodesReport | None = None
+    warnings: list[str] = []
+
+
+class DiagnoseRequest(Message):
+    """Look at what is deployed; empty stage and image: whatever the Deployment wants."""
+
+    spec: ClusterSpec
+    stage: str = ""
+    image: str = ""
+    bundle: bool = False  # also keep the evidence in a file on the worker
+
+
+class DiagnoseReport(Message):
+    """Why it is stuck, or that it is not."""
+
+    observed: Observation = Observation()
+    findings: list[Diagnosis] = []  # the one that matters most first
+    bundle: str = ""  # path on `host`
+    host: str = ""
 
 
 class InspectInput(Message):
@@ -93,7 +197,19 @@ class InspectInput(Message):
 
     spec: ClusterSpec
     replicas: int
-    what: str = "nodes"
+    what: str = "nodes"  # nodes, preflight, plan, diagnose
+    probe: bool = False
+    probe_image: str = ""
+    bundle: bool = False
+
+
+class Inspection(Message):
+    """The answer of InspectWorkflow, by what was asked; at most 256 KiB."""
+
+    nodes: NodesReport | None = None
+    preflight: PreflightReport | None = None
+    plan: PlanReport | None = None
+    diagnose: DiagnoseReport | None = None
 
 
 class ApplyRequest(Message):

@@ -122,6 +122,6 @@ def _environment(spec: ClusterSpec) -> list[dict[str, Any]]:
 
 
 def _resources(spec: ClusterSpec) -> dict[str, Any]:
-    memory = {"memory": spec.client_memory} if spec.client_memory else {}
-    requests = ({"cpu": spec.client_cpu} if spec.client_cpu else {}) | memory
-    return ({"requests": requests} if requests else {}) | ({"limits": memory} if memory else {})
+    fixed = ({"memory": spec.client_memory} if spec.client_memory else {}) | spec.client_resources
+    requests = ({"cpu": spec.client_cpu} if spec.client_cpu else {}) | fixed
+    return ({"requests": requests} if requests else {}) | ({"limits": fixed} if fixed else {})

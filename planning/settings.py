@@ -16,6 +16,7 @@ from domain.spec import (
     KeyValue,
     OnFailure,
     SecretRef,
+    Shortage,
 )
 from planning import endpoint, settings_syntax
 from planning.settings_table import BACKEND, BY_NAME, SETTINGS, Setting
@@ -24,6 +25,7 @@ DOCKER_HUB = "docker.io"
 SHOWN = 80  # characters of a value in a message
 AUTH_PAIR = "env:IMAGE_AUTH"
 
+SHORTAGE = ("PROVER_WAIT_FOR_NODES", "PROVER_AS_MANY_AS_FIT", "PROVER_EXPECT_AUTOSCALER")
 BARE = (
     "CLUSTER",
     "CLUSTER_NS",
@@ -32,6 +34,9 @@ BARE = (
     "NODE_TAINT",
     "CLIENT_CPU",
     "CLIENT_MEMORY",
+    "CLIENT_RESOURCES",
+    "NODE_MIN_CPU",
+    "NODE_MIN_MEMORY",
     "BACKEND_REPO",
     "BACKEND_PROFILE",
     "BACKEND_HOST",
@@ -63,6 +68,9 @@ def cluster_spec(values: Values, *, mode: BackendMode = BackendMode.NONE, seen_o
         node_taint=_key_value(get("NODE_TAINT")),
         client_cpu=get("CLIENT_CPU"),
         client_memory=get("CLIENT_MEMORY"),
+        client_resources=settings_syntax.resources(get("CLIENT_RESOURCES")),
+        node_min_cpu=get("NODE_MIN_CPU"),
+        node_min_memory=get("NODE_MIN_MEMORY"),
         client_grace=settings_syntax.seconds(get("CLIENT_GRACE")),
         max_unavailable=get("PROVER_MAX_UNAVAILABLE"),
         min_ready=float(get("PROVER_MIN_READY")),
@@ -71,7 +79,19 @@ def cluster_spec(values: Values, *, mode: BackendMode = BackendMode.NONE, seen_o
         allow_dirty=get("PROVER_ALLOW_DIRTY").lower() in settings_syntax.TRUE,
         on_failure=OnFailure(get("PROVER_ON_FAILURE")),
         retry_for=settings_syntax.seconds(get("PROVER_RETRY_FOR")),
+        shortage=_shortage(get),
+        wait_for_nodes=settings_syntax.seconds(get("PROVER_WAIT_FOR_NODES") or "0"),
+        answer_within=settings_syntax.seconds(get("PROVER_ANSWER_WITHIN")),
     )
+
+
+def shortage(values: Values) -> tuple[Shortage, int]:
+    """What to do with too few nodes, and for how many seconds to wait for them; SettingsInvalid."""
+    get = _Reader(values)
+    wrong = problems(values, SHORTAGE) + _contradiction(get)
+    if wrong:
+        raise SettingsInvalid(wrong)
+    return _shortage(get), settings_syntax.seconds(get("PROVER_WAIT_FOR_NODES") or "0")
 
 
 def problems(values: Values, names: Iterable[str] | None = None) -> list[str]:
@@ -80,7 +100,7 @@ def problems(values: Values, names: Iterable[str] | None = None) -> list[str]:
     get = _Reader(values)
     found = [problem for setting in chosen if (problem := _problem(setting, get(setting.name)))]
     if names is None:
-        found += _missing(get) + _endpoint_problems(get, found) + _half_pair(get)
+        found += _missing(get) + _endpoint_problems(get, found) + _half_pair(get) + _contradiction(get)
     return found
 
 
@@ -109,6 +129,9 @@ def bare_spec(values: Values) -> ClusterSpec:
         node_taint=_key_value(get("NODE_TAINT")),
         client_cpu=get("CLIENT_CPU"),
         client_memory=get("CLIENT_MEMORY"),
+        client_resources=settings_syntax.resources(get("CLIENT_RESOURCES")),
+        node_min_cpu=get("NODE_MIN_CPU"),
+        node_min_memory=get("NODE_MIN_MEMORY"),
         backend=_backend(get),
     )
 
@@ -251,6 +274,21 @@ def _half_pair(get: _Reader) -> list[str]:
         return []
     present, absent = ("USER", "PASSWORD") if user else ("PASSWORD", "USER")
     return [f"IMAGE_AUTH_{present} is set but IMAGE_AUTH_{absent} is not: set both, or neither to be anonymous."]
+
+
+def _shortage(get: _Reader) -> Shortage:
+    if settings_syntax.seconds(get("PROVER_WAIT_FOR_NODES") or "0"):
+        return Shortage.WAIT
+    if get("PROVER_AS_MANY_AS_FIT").lower() in settings_syntax.TRUE:
+        return Shortage.FIT
+    return Shortage.AUTOSCALE if get("PROVER_EXPECT_AUTOSCALER").lower() in settings_syntax.TRUE else Shortage.REFUSE
+
+
+def _contradiction(get: _Reader) -> list[str]:
+    """Two answers to one question: what to do with too few nodes."""
+    off = settings_syntax.FALSE | {"", "0"}
+    given = [name for name in SHORTAGE if get(name).lower() not in off]
+    return [f"{' and '.join(given)} exclude each other: give one of them."] if len(given) > 1 else []
 
 
 def _image_target(get: _Reader, seen_on: str) -> ImageTarget:

@@ -251,6 +251,26 @@ def memory(value: str) -> str:
     return "is not an amount of memory: give a Kubernetes quantity such as 256Gi (a small 'm' means thousandths)"
 
 
+def extended_resources(value: str) -> str:
+    """`name=quantity` pairs; plain resources have settings of their own, and extended ones are whole numbers."""
+    for part in value.split(","):
+        name, equals, number = part.strip().partition("=")
+        domain, slash, rest = name.partition("/")
+        named = slash and _SUBDOMAIN.fullmatch(domain) and not label_value(rest) and "kubernetes.io" not in domain
+        if not (equals and named and (_integer(number) or 0) > 0):
+            return (
+                f"holds {part.strip()!r}, which is no extended resource: give name=number with a domain, such as "
+                "nvidia.com/gpu=1 (cores and memory are CLIENT_CPU and CLIENT_MEMORY)"
+            )
+    return ""
+
+
+def resources(value: str) -> dict[str, str]:
+    """The pairs of a value that passed its check."""
+    pairs = (part.strip().partition("=") for part in value.split(",") if part.strip())
+    return {name: number for name, _, number in pairs}
+
+
 def upstream(value: str) -> str:
     """A URL that clients can be given; credentials would end up in the pod's environment."""
     try:

@@ -1,0 +1,25 @@
+"""What a diagnosis is made from: the live objects of one deployment at one moment, as JSON, so that it can be kept."""
+
+from typing import Any
+
+from domain.model import Message
+
+
+class Snapshot(Message):
+    """Objects as the API server sends them; None means that they were not read, or may not be.
+
+    The first five are what a watch keeps; the others are read only when something is not as wanted.
+    """
+
+    now: float | None = None  # Unix time in seconds
+    deployment: dict[str, Any] | None = None
+    replica_sets: list[dict[str, Any]] = []
+    pods: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []  # oldest first
+    nodes: list[dict[str, Any]] | None = None  # those that are labelled for clients or hold one, slimmed
+    neighbours: list[dict[str, Any]] | None = None  # pods of others on those nodes
+    quotas: list[dict[str, Any]] | None = None  # ResourceQuotas of the namespace
+    pull_hosts: list[str] | None = None  # keys of `auths` in img-cred, never more of a Secret; None: not read or absent
+    slices: list[dict[str, Any]] | None = None  # EndpointSlices of Service cluster-coordinator
+    logs: dict[str, str] = {}  # pod → tail of what its client said, scrubbed
+    coordinator: str = ""  # how a connection from the worker to the coordinator ended: `ok`, `refused`, `timeout`, …
