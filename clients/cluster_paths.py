@@ -34,6 +34,7 @@ PLACES = {
     "Secret": Place("v1", "secrets"),
     "ServiceAccount": Place("v1", "serviceaccounts"),
     "ResourceQuota": Place("v1", "resourcequotas"),
+    "LimitRange": Place("v1", "limitranges"),
     "Event": Place("v1", "events"),
     "Deployment": Place("apps/v1", "deployments"),
     "ReplicaSet": Place("apps/v1", "replicasets"),

@@ -44,8 +44,14 @@ _REQUIRED = [
     Grant("PodDisruptionBudget", "poddisruptionbudgets", ["get", *_WRITE], "policy", (names.DISRUPTION_BUDGET,)),
     Grant("Secret", "secrets", ["get", *_WRITE], "", (names.PULL_SECRET,)),
 ]
-_NODES = [Grant("Node", "nodes", ["get", "list"])]
+_NODES = [Grant("Node", "nodes", _READ)]
 # Missing ones turn an answer into "unknown" with a warning.
+_HELPFUL = [  # in the namespace
+    Grant("Log", "pods/log", ["get"]),
+    Grant("ResourceQuota", "resourcequotas", ["list"]),
+    Grant("LimitRange", "limitranges", ["list"]),
+    Grant("Probe", "pods", ["create", "delete"]),
+]
 _OPTIONAL = [
     Grant("Pod", "pods", ["list"]),
     Grant("Namespace", "namespaces", ["get", "create", "patch"]),
@@ -55,6 +61,11 @@ _OPTIONAL = [
 def role(namespace: str) -> Manifest:
     """The Role in the deployment's namespace: required, all of it."""
     return _rights("Role", NAME, _REQUIRED, namespace)
+
+
+def optional_role(namespace: str) -> Manifest:
+    """Rights in the namespace that only make the worker know more: logs, quotas, and a probe's short-lived pod."""
+    return _rights("Role", OPTIONAL_NAME, _HELPFUL, namespace)
 
 
 def role_binding(namespace: str, *, service_account: str, service_account_namespace: str) -> Manifest:
@@ -101,15 +112,16 @@ def documents(
     if not optional:
         return required
     bound = _binding("ClusterRoleBinding", f"{OPTIONAL_NAME}:{suffix}", ("ClusterRole", OPTIONAL_NAME), account)
-    return [*required, optional_cluster_role(), bound]
+    helpful = _binding("RoleBinding", OPTIONAL_NAME, ("Role", OPTIONAL_NAME), account, namespace)
+    return [*required, optional_role(namespace), helpful, optional_cluster_role(), bound]
 
 
 def snippet(kind: str, verb: str) -> str:
     """The rule to add when this verb on this kind was forbidden, on one line; empty for what we never do."""
-    for grant in [*_REQUIRED, *_NODES, *_OPTIONAL]:
+    for grant in [*_REQUIRED, *_HELPFUL, *_NODES, *_OPTIONAL]:
         if grant.kind == kind and verb in grant.verbs:
             rule = yaml.safe_dump(grant.rule(), default_flow_style=True, sort_keys=False, width=1000).strip()
-            where = "Role" if grant in _REQUIRED else "ClusterRole"
+            where = "Role" if grant in [*_REQUIRED, *_HELPFUL] else "ClusterRole"
             return f"{where} rule: {rule}"
     return ""
 
