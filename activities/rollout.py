@@ -9,6 +9,7 @@ from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import TransientError
 from domain.ports import Beat, Cluster
+from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec
 from domain.status import Observation
 from domain.steps import RolloutRequest
@@ -33,11 +34,12 @@ def look(cluster: Cluster, spec: ClusterSpec, stage: str, image: str, now: float
     deployment = cluster.get("Deployment", names.DEPLOYMENT, namespace)
     sets = cluster.find("ReplicaSet", namespace, selector=selector)
     pods = cluster.find("Pod", namespace, selector=selector)
-    seen = rollout.observe(deployment, sets, pods, [], app=spec.deploy_name, stage=stage, image=image, now=now)
+    snapshot = Snapshot(now=now, deployment=deployment, replica_sets=sets, pods=pods)
+    seen = rollout.observe(snapshot, app=spec.deploy_name, stage=stage, image=image)
     if seen.complete or deployment is None:
         return seen
-    events = cluster.events(namespace)
-    return rollout.observe(deployment, sets, pods, events, app=spec.deploy_name, stage=stage, image=image, now=now)
+    explained = snapshot.model_copy(update={"events": cluster.events(namespace)})
+    return rollout.observe(explained, app=spec.deploy_name, stage=stage, image=image)
 
 
 class Rollout:

@@ -9,6 +9,7 @@ from clients.cluster import KubernetesCluster
 from clients.watch_cache import WatchCache
 from domain.errors import ProverError
 from domain.ports import Manifest
+from domain.snapshot import Snapshot
 from domain.status import Observation
 from planning import rollout
 
@@ -65,16 +66,14 @@ class SharedWatches:
         deployment = deployments[0] if deployments else None
 
         def observe(events: list[Manifest]) -> Observation:
-            return rollout.observe(
-                deployment,
-                _named(sets, deploy_name),
-                _named(pods, deploy_name),
-                events,
-                app=deploy_name,
-                stage=stage,
-                image="",
+            snapshot = Snapshot(
                 now=time.time(),
+                deployment=deployment,
+                replica_sets=_named(sets, deploy_name),
+                pods=_named(pods, deploy_name),
+                events=events,
             )
+            return rollout.observe(snapshot, app=deploy_name, stage=stage, image="")
 
         seen = observe([])
         if seen.complete or deployment is None:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from domain.ports import Manifest
+from domain.snapshot import Snapshot
 from domain.status import Observation, Pod
 from planning import diagnosis, live
 
@@ -21,27 +22,18 @@ class Wanted(NamedTuple):
         )
 
 
-def observe(
-    deployment: Manifest | None,
-    replica_sets: list[Manifest],
-    pods: list[Manifest],
-    events: list[Manifest],
-    *,
-    app: str,
-    stage: str,
-    image: str,
-    now: float | None = None,
-) -> Observation:
+def observe(snapshot: Snapshot, *, app: str, stage: str, image: str) -> Observation:
     """What runs of the release with this stage and image (an empty image or stage: whatever the Deployment wants).
 
-    `now` is Unix time in seconds; None means ages are unknown, and a finding that needs an age is then transient.
-    Lists may hold objects of others: only those of our Deployment, or with our `app` label, count.
+    Without `snapshot.now` ages are unknown, and a finding that needs an age is then transient. Lists may hold objects
+    of others: only those of our Deployment, or with our `app` label, count.
     """
-    ours = sorted(_ours(deployment, replica_sets, pods, app), key=live.name)
+    deployment = snapshot.deployment
+    ours = sorted(_ours(deployment, snapshot.replica_sets, snapshot.pods, app), key=live.name)
     if deployment is None:
         return Observation(exists=False, pods=[_pod(pod) for pod in ours])
     wanted = Wanted(stage, image)
-    newest = _newest(deployment, replica_sets, wanted)
+    newest = _newest(deployment, snapshot.replica_sets, wanted)
     current, older = _split(ours, newest, wanted)
     running = [pod for pod in current if not live.terminating(pod) and not live.finished(pod)]
     seen = Observation(
@@ -54,7 +46,7 @@ def observe(
     )
     leaving = [pod for pod in current if live.terminating(pod)]
     complete = _complete(deployment, seen, wanted) and newest is not None and not older and not leaving
-    evidence = diagnosis.Evidence(deployment, newest, running, older + leaving, events, now)
+    evidence = diagnosis.Evidence(deployment, newest, running, older + leaving, snapshot.events, snapshot.now)
     return seen.model_copy(
         update={"complete": complete, "diagnosis": None if complete else diagnosis.diagnose(evidence)}
     )

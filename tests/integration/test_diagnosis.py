@@ -12,6 +12,7 @@ import yaml
 
 from domain.diagnosis import Severity
 from domain.ports import Manifest
+from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.status import Observation, Release
 from planning import render, rollout
@@ -74,9 +75,8 @@ class Fleet:
         """The present observation."""
         deployment = next(iter(self.items("deployments")), None)
         sets, pods, events = (self.items(kind) for kind in ("replicasets", "pods", "events"))
-        return rollout.observe(
-            deployment, sets, pods, events, app="client", stage="abc", image=self.image, now=time.time()
-        )
+        snapshot = Snapshot(now=time.time(), deployment=deployment, replica_sets=sets, pods=pods, events=events)
+        return rollout.observe(snapshot, app="client", stage="abc", image=self.image)
 
     def until(self, holds: Callable[[Observation], bool], seconds: float = 60) -> Observation:
         """The first observation that holds; fails with the last one."""

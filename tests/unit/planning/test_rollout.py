@@ -7,6 +7,7 @@ import pytest
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
+from domain.snapshot import Snapshot
 from domain.status import Observation, Pod
 from planning import rollout
 from tests.unit.planning import objects
@@ -18,7 +19,8 @@ def observe(
     """Observe the release `abc` with both ReplicaSets there."""
     found = [objects.replica_set(), objects.old_replica_set()] if sets is None else sets
     names = {"app": "client", "stage": "abc", "image": objects.IMAGE} | wanted
-    return rollout.observe(deployment, found, pods, [], **names, now=objects.NOW)
+    snapshot = Snapshot(now=objects.NOW, deployment=deployment, replica_sets=found, pods=pods)
+    return rollout.observe(snapshot, **names)
 
 
 TWO = [objects.pod("p1"), objects.pod("p2")]
@@ -148,10 +150,10 @@ def test_large_fleets_are_observed_quickly() -> None:
     """The watch does this at every change: thousands of pods and events take well below a second."""
     pods = [objects.waiting(f"p{n:04}", "ErrImagePull", "not found") for n in range(2000)]
     events = [objects.event(pod, "Failed", "Failed to pull image: not found", 2) for pod in pods]
+    owner, newest = objects.deployment(2000), objects.replica_set()
+    snapshot = Snapshot(deployment=owner, replica_sets=[newest], pods=pods, events=events)
     started = time.process_time()
-    seen = rollout.observe(
-        objects.deployment(2000), [objects.replica_set()], pods, events, app="client", stage="abc", image=objects.IMAGE
-    )
+    seen = rollout.observe(snapshot, app="client", stage="abc", image=objects.IMAGE)
     assert time.process_time() - started < 1
     assert seen.diagnosis is not None
     assert seen.diagnosis.on == "pod fleet/p0000 (2000 of 2000 pods)"
