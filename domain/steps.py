@@ -121,12 +121,16 @@ class PreflightRequest(Message):
     deployment_id: str
     probe: bool = False  # also a short-lived pod on a computation node that connects to the coordinator
     probe_image: str = ""
+    stage: str = ""  # for the cluster's checks, as the host's found it; empty: not known
+    image_user: str | None = None  # the same: USER of the base image; None: not known
 
 
 class PreflightReport(Message):
     """Every check, in the order in which a deploy would meet them."""
 
     checks: list[Check] = []
+    stage: str = ""  # found by the host's checks, for those of the cluster
+    image_user: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -143,6 +147,7 @@ class Action(StrEnum):
     REMOVE = "remove"
     REPLACE = "replace"  # an immutable field changes: deleted and made anew
     REFUSED = "refused"  # the API server or another field manager says no
+    UNKNOWN = "unknown"  # we may not look
 
 
 class ObjectChange(Message):
