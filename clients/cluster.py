@@ -1,5 +1,6 @@
 """One Kubernetes cluster by its JSON objects: read, apply as ourselves, delete with preconditions, hear of changes."""
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -7,12 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 from clients.cluster_connection import Connection, configuration
 from clients.cluster_errors import Absent, Call
-from clients.cluster_paths import ACCESS_REVIEW, collection, item, item_of, label
+from clients.cluster_feed import Feed, last_seen
+from clients.cluster_paths import ACCESS_REVIEW, collection, item, item_of, label, log_of
 from clients.cluster_stream import Stream
 from domain.errors import Forbidden, ProverError
-from domain.names import FIELD_MANAGER
+from domain.names import CONTAINER, FIELD_MANAGER
 from domain.ports import Manifest
 from domain.rights import Right
+from domain.snapshot import Snapshot
+from planning.text import scrub
 
 __all__ = ["KubernetesCluster", "connect"]
 
@@ -20,6 +24,7 @@ WATCHED = ("Deployment", "ReplicaSet", "Pod", "Event")
 TICK = 2.0  # seconds between yields of `changes` when nothing happens, so that callers beat
 SETTLE = 0.05  # seconds to let a burst of changes become one
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
+LOG_BYTES = 16 * 1024  # of one tail
 
 
 def connect(cluster: str, contexts: Mapping[str, str], kubeconfig: str | None) -> "KubernetesCluster":
@@ -89,7 +94,7 @@ class KubernetesCluster:
             found = self.find("Event", namespace)
         except Forbidden:
             return []
-        return sorted(found, key=_last_seen)
+        return sorted(found, key=last_seen)
 
     def missing(self, namespace: str, rights: list[Right]) -> list[Right]:
         """Those of the rights that this worker lacks in the namespace (empty: cluster-wide)."""
@@ -113,6 +118,19 @@ class KubernetesCluster:
                 stream.close(wait=False)
             for stream in streams:
                 stream.close()
+
+    def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
+        """The watched parts of a snapshot, at once after each change; see `Feed`."""
+        return Feed(self.connection, namespace, deploy_name).snapshots(stop)
+
+    def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:
+        """The tail of what the client in a pod said, scrubbed; empty where there is none, or no right to read it."""
+        query = {"container": CONTAINER, "tailLines": str(lines), "limitBytes": str(LOG_BYTES)}
+        query |= {"previous": "true"} if previous else {}
+        with contextlib.suppress(ProverError):  # it only explains: without it the rest is still true
+            call = Call("read the log of", label("Pod", pod, namespace), "Pod", namespace)
+            return scrub(self.connection.text(call, log_of(pod, namespace), query))
+        return ""
 
     def close(self) -> None:
         """Close idle connections."""
@@ -159,9 +177,3 @@ class _Signal:
 
     def refused(self, error: ProverError) -> None:
         """Nothing to do: the caller reads the same objects and meets the same refusal."""
-
-
-def _last_seen(event: Manifest) -> str:
-    series = event.get("series") or {}
-    seen = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-    return str(seen or event["metadata"].get("creationTimestamp") or "")

@@ -97,17 +97,15 @@ class Connection:
         content_type: str = "application/json",
     ) -> Any:
         """The JSON of a success; any other answer, and none, as a domain error."""
-        response = self._open(call, method, path, query, body, content_type, READ_TIMEOUT)
-        try:
-            content = response.read()
-        except (HTTPError, OSError) as error:
-            raise failure(call, error, self.host) from None
-        finally:
-            response.release_conn()
+        content = self._read(call, self._open(call, method, path, query, body, content_type, READ_TIMEOUT))
         try:
             return json.loads(content)
         except ValueError:
             raise nonsense(call, self.host, content) from None
+
+    def text(self, call: Call, path: str, query: Mapping[str, str]) -> str:
+        """The text of a GET; the same errors."""
+        return self._read(call, self._open(call, "GET", path, query, None, "", READ_TIMEOUT)).decode(errors="replace")
 
     def stream(
         self, call: Call, path: str, query: Mapping[str, str], *, read_timeout: float
@@ -148,6 +146,14 @@ class Connection:
                 response.release_conn()
             raise refusal(call, answer)
         return response
+
+    def _read(self, call: Call, response: urllib3.BaseHTTPResponse) -> bytes:
+        try:
+            return response.read()
+        except (HTTPError, OSError) as error:
+            raise failure(call, error, self.host) from None
+        finally:
+            response.release_conn()
 
     def _send(
         self,

@@ -67,6 +67,11 @@ def item_of(manifest: Manifest) -> str:
     return item(manifest["kind"], metadata["name"], metadata.get("namespace", ""))
 
 
+def log_of(pod: str, namespace: str) -> str:
+    """The path of what a pod's containers said."""
+    return f"{item('Pod', pod, namespace)}/log"
+
+
 def label(kind: str, name: str, namespace: str = "") -> str:
     """The object as messages name it: `Deployment prover-cli-t in namespace provers`."""
     named = f"{kind} {name}".strip()

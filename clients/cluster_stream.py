@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import urllib3
@@ -24,6 +24,9 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.2, 5.0  # seconds between attempts that fail
 FORBIDDEN_BACKOFF = 30.0  # seconds; rights may be granted while we wait
 STEADY = 1.0  # seconds that a watch must last for its end to be no failure
 JOIN = 5.0  # seconds to wait for the thread at the end
+PAGE = 1000  # objects a page of a list: a page of nodes is some MB
+
+Slim = Callable[[Manifest], Manifest]
 
 
 class Sink(Protocol):
@@ -42,8 +45,18 @@ class Sink(Protocol):
         ...
 
 
+def slim(found: Manifest) -> Manifest:
+    """Without the field managers, which are most of an object and say nothing about its state."""
+    metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
+    return {**found, "metadata": metadata}
+
+
 class Stream:
-    """One thread that follows one collection (a path, perhaps with a selector) until closed."""
+    """One thread that follows one collection (a path, perhaps with a selector) until closed.
+
+    `away` is set while the API server does not answer, and `refusal` when it said no at first contact, or again and
+    again since: one refusal in a long watch may be a token at the moment of its renewal.
+    """
 
     def __init__(
         self,
@@ -54,13 +67,19 @@ class Stream:
         selectors: dict[str, str] | None = None,
         server_timeout: int = SERVER_TIMEOUT,
         silence: float = SILENCE,
+        slim: Slim = slim,
     ) -> None:
+        self.away: ProverError | None = None
+        self.refusal: ProverError | None = None
         self._connection = connection
         self._path = path
         self._sink = sink
         self._selectors = selectors or {}
         self._server_timeout = server_timeout
         self._silence = silence
+        self._slim = slim
+        self._refusals = 0
+        self._listed = False
         self._call = Call("watch", path)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -100,20 +119,36 @@ class Stream:
                 version, pause = "", backoff
             except PermanentError as error:
                 version, pause = "", FORBIDDEN_BACKOFF
-                self._sink.refused(error)
-            except (ProverError, HTTPError, OSError, ValueError):
+                self._refuse(error)
+            except ProverError as error:
+                self.away, pause = error, backoff
+            except (HTTPError, OSError, ValueError):  # the watch broke off: no more than a reason to open it again
                 pause = backoff
             if time.monotonic() - began < STEADY:
                 pause = max(pause, backoff)
             if pause and not self._stopping.wait(pause):
                 backoff = min(backoff * 2, LAST_BACKOFF)
 
+    def _refuse(self, error: ProverError) -> None:
+        self._refusals += 1
+        if self._refusals > 1 or not self._listed:
+            self.refusal = error
+        self._sink.refused(error)
+
     def _list(self) -> str:
-        found = self._connection.call(self._call, "GET", self._path, query=self._selectors)
-        kind = str(found.get("kind", "")).removesuffix("List")
-        # items of a list carry neither kind nor version
-        self._sink.replaced([{"kind": kind, **entry} for entry in found.get("items") or []])
-        return str(found["metadata"]["resourceVersion"])
+        query = {**self._selectors, "limit": str(PAGE)}
+        objects: list[Manifest] = []
+        while True:
+            page = self._connection.call(self._call, "GET", self._path, query=query)
+            kind = str(page.get("kind", "")).removesuffix("List")
+            # items of a list carry neither kind nor version
+            objects += [self._slim({"kind": kind, **entry}) for entry in page.get("items") or []]
+            query["continue"] = str(page["metadata"].get("continue") or "")
+            if not query["continue"]:
+                break
+        self._listed, self.away = True, None
+        self._sink.replaced(objects)
+        return str(page["metadata"]["resourceVersion"])
 
     def _watch(self, version: str) -> Iterator[str]:
         query = {
@@ -124,6 +159,7 @@ class Stream:
             "timeoutSeconds": str(self._server_timeout),
         }
         response = self._connection.stream(self._call, self._path, query, read_timeout=self._silence)
+        self._refusals, self.refusal, self.away = 0, None, None
         with self._lock:
             self._response = response
         try:
@@ -144,5 +180,5 @@ class Stream:
             # an expired version comes as an event inside a 200; other errors (timeouts) also call for a fresh list
             raise Gone(str(found.get("message", "the watch failed")), on=self._path)
         if change != "BOOKMARK":
-            self._sink.changed(change, found)
+            self._sink.changed(change, self._slim(found))
         return str(found["metadata"]["resourceVersion"])

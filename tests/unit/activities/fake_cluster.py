@@ -1,18 +1,21 @@
 """A cluster in a dictionary: enough of server-side apply, preconditions and rights to test activities."""
 
 import copy
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 
+from domain import names
 from domain.errors import Forbidden, ObjectRejected
 from domain.ports import Manifest
 from domain.rights import Right
+from domain.snapshot import Snapshot
 
 METADATA = ("annotations", "labels", "generation", "ownerReferences", "deletionTimestamp")
 
 
 class FakeCluster:
-    """Fulfils `domain.ports.Cluster`; `steps` happen between the yields of `changes`."""
+    """Fulfils `domain.ports.Cluster`; `steps` happen between the yields of `changes` and of `follow`."""
 
     def __init__(self, *, fence: str = "uid-1@ca-1") -> None:
         self.fence = fence
@@ -21,7 +24,8 @@ class FakeCluster:
         self.forbidden: set[tuple[str, str]] = set()  # verb, kind
         self.lacking: list[Right] = []
         self.steps: list[Callable[[], None]] = []
-        self.failing: list[Exception] = []  # raised by the next reads of a Deployment
+        self.failing: list[Exception] = []  # raised by the next reads of a Deployment; `follow` is away meanwhile
+        self.said: dict[str, str] = {}  # pod → log
         self._numbers = count(1)
 
     def put(self, kind: str, name: str, namespace: str = "", **content: object) -> Manifest:
@@ -103,6 +107,27 @@ class FakeCluster:
         while self.steps and not stop():
             self.steps.pop(0)()
             yield
+
+    def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
+        """The same with what is there, whatever its labels."""
+        for _ in self.changes(namespace, stop):
+            yield self._snapshot(namespace, deploy_name)
+
+    def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:  # noqa: ARG002 - one log
+        """What was put into `said`."""
+        return self.said.get(pod, "")
+
+    def _snapshot(self, namespace: str, deploy_name: str) -> Snapshot | None:  # noqa: ARG002 - all match
+        if self.failing:
+            self.failing.pop(0)
+            return None
+        return Snapshot(
+            now=time.time(),
+            deployment=self.get("Deployment", names.DEPLOYMENT, namespace),
+            replica_sets=self.find("ReplicaSet", namespace),
+            pods=self.find("Pod", namespace),
+            events=self.find("Event", namespace),
+        )
 
     def _check(self, verb: str, kind: str) -> None:
         if (verb, kind) in self.forbidden:
