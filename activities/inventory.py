@@ -58,20 +58,39 @@ def read_namespace(cluster: Cluster, namespace: str) -> tuple[Manifest | None, b
         return None, False
 
 
+class Lacking(NamedTuple):
+    """Rights that the worker has not got, of those that `proverctl rbac` prints."""
+
+    required: list[Right]
+    on_nodes: list[Right]  # required as well, in the whole cluster
+    optional: list[Right]
+    optional_in_cluster: list[Right]
+
+
+def review_rights(cluster: Cluster, spec: ClusterSpec, *, optional: bool = False) -> Lacking:
+    """Every verb on every kind, by SelfSubjectAccessReview; Forbidden where not even that is allowed."""
+    required = rbac.required_rights(pull_secret=spec.image.pull_auth is not None)
+    return Lacking(
+        cluster.missing(spec.namespace, required),
+        cluster.missing("", rbac.node_rights()),
+        cluster.missing(spec.namespace, rbac.optional_rights()) if optional else [],
+        cluster.missing("", rbac.optional_cluster_rights()) if optional else [],
+    )
+
+
 def check_rights(cluster: Cluster, spec: ClusterSpec) -> list[str]:
-    """Refused without a namespace or the right to create it; Forbidden naming every right of the Role that lacks.
+    """Refused without a namespace or the right to create it; Forbidden naming every required right that lacks.
 
     Returns a warning when the rights cannot be reviewed.
     """
-    found, readable = read_namespace(cluster, spec.namespace)
-    rights = [right for right in role_rights(spec.namespace) if spec.image.pull_auth or right.resource != "secrets"]
-    creating = [Right(verb=verb, resource="namespaces") for verb in ("create", "patch")]
+    readable = read_namespace(cluster, spec.namespace)[1]
     try:
-        if readable and found is None and cluster.missing("", creating):
-            raise namespace_missing(spec.namespace)
-        missing = cluster.missing(spec.namespace, rights)
+        if readable:
+            check_namespace(cluster, spec)
+        lacking = review_rights(cluster, spec)
     except Forbidden as error:
         return [f"The worker's rights could not be reviewed beforehand: {error}"]
+    missing = [*lacking.required, *lacking.on_nodes]
     if missing:
         raise Forbidden(
             "the worker lacks rights: " + ", ".join(str(right) for right in missing),
@@ -80,20 +99,22 @@ def check_rights(cluster: Cluster, spec: ClusterSpec) -> list[str]:
             do=f"let an administrator apply the output of: proverctl rbac -n {spec.namespace}",
         )
     if not readable:
-        _check_exists(cluster, spec)
+        check_namespace(cluster, spec)  # only now, for it takes rights to find out
     return []
 
 
-def role_rights(namespace: str) -> list[Right]:
-    """Every right of the Role that `proverctl rbac` prints."""
-    return [
-        Right(verb=verb, resource=resource, group=group, name=name)
-        for rule in rbac.role(namespace)["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-        for name in rule.get("resourceNames") or [""]
-    ]
+def check_namespace(cluster: Cluster, spec: ClusterSpec) -> bool:
+    """Whether the namespace is there; Refused when it is not and may not be created.
+
+    A Namespace that we may not read shows its absence only when something is written into it, here on trial.
+    """
+    found, readable = read_namespace(cluster, spec.namespace)
+    creating = [Right(verb=verb, resource="namespaces") for verb in ("create", "patch")]
+    if readable and found is None and cluster.missing("", creating):
+        raise namespace_missing(spec.namespace)
+    if not readable:
+        _check_exists(cluster, spec)
+    return not readable or found is not None
 
 
 def namespace_missing(namespace: str) -> Refused:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from domain.profile import StepStatus
 from domain.rights import Right
 from domain.snapshot import Snapshot
-from domain.spec import Backend, SecretRef
+from domain.spec import Backend, ImageTarget, SecretRef
 from domain.status import Observation
 from domain.steps import (
     Image,
@@ -111,6 +111,41 @@ class Cluster(Protocol):
 
     def events(self, namespace: str) -> list[Manifest]:
         """Events of the namespace, newest last; empty with no right to read them."""
+        ...
+
+
+class Trials(Protocol):
+    """Pods that are tried on one Kubernetes cluster; apart from Cluster, for only the preflight makes pods."""
+
+    def create(self, pod: Manifest, *, dry_run: bool) -> list[str]:
+        """Create a pod, or have the API server judge one; its warnings; ObjectRejected, Forbidden."""
+        ...
+
+
+class Groundwork(Protocol):
+    """What building, pushing and pulling an image stands on; looked at from the backend host, leaving nothing.
+
+    Each answer is a clause for people; each method raises what the build would raise.
+    """
+
+    def engine(self) -> str:
+        """The Docker Engine answers; Unavailable."""
+        ...
+
+    def base_image(self, name: str) -> str:
+        """Its USER; ImageInputMissing, Unavailable."""
+        ...
+
+    def circuit(self, repo: str, circuit_dir: str) -> str:
+        """The files that the image would take; ImageInputMissing."""
+        ...
+
+    def push(self, target: ImageTarget) -> str:
+        """The registry lets us begin an upload, which is ended at once; CredentialsRejected, Unavailable."""
+        ...
+
+    def pull(self, target: ImageTarget, stage: str) -> str:
+        """The registry answers a look for the image of that stage; CredentialsRejected, Unavailable."""
         ...
 
 

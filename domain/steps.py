@@ -243,6 +243,7 @@ class RolloutRequest(Message):
     release: Release
     generation: int
     replicas: int
+    patient: bool = False  # only completion or a fatal finding ends the wait: a person has been asked already
 
 
 class WatchRequest(Message):

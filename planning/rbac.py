@@ -6,6 +6,7 @@ import yaml
 
 from domain import names
 from domain.ports import Manifest
+from domain.rights import Right
 
 NAME = "proverctl-worker"
 OPTIONAL_NAME = "proverctl-worker-optional"
@@ -27,6 +28,11 @@ class Grant(NamedTuple):
         """As a rule of a Role."""
         found: dict[str, Any] = {"apiGroups": [self.group], "resources": [self.resource]}
         return found | ({"resourceNames": list(self.named)} if self.named else {}) | {"verbs": self.verbs}
+
+    def rights(self) -> list[Right]:
+        """One by one, as the API server reviews them."""
+        named = self.named or ("",)
+        return [Right(verb=v, resource=self.resource, group=self.group, name=n) for n in named for v in self.verbs]
 
 
 # `create` with a name is checked too, for server-side apply names the object in its URL. A list cannot be limited to a
@@ -56,6 +62,8 @@ _OPTIONAL = [
     Grant("Pod", "pods", ["list"]),
     Grant("Namespace", "namespaces", ["get", "create", "patch"]),
 ]
+_IN_NAMESPACE = [*_REQUIRED, *_HELPFUL]
+_ALL = [*_IN_NAMESPACE, *_NODES, *_OPTIONAL]
 
 
 def role(namespace: str) -> Manifest:
@@ -116,14 +124,41 @@ def documents(
     return [*required, optional_role(namespace), helpful, optional_cluster_role(), bound]
 
 
+def required_rights(*, pull_secret: bool) -> list[Right]:
+    """Every right in the namespace without which no deploy ends well; those on Secrets only with a pull secret."""
+    return [right for grant in _REQUIRED for right in grant.rights() if pull_secret or right.resource != "secrets"]
+
+
+def node_rights() -> list[Right]:
+    """Every right in the whole cluster without which no deploy ends well."""
+    return [right for grant in _NODES for right in grant.rights()]
+
+
+def optional_rights() -> list[Right]:
+    """Every right in the namespace whose lack only makes an answer "unknown"."""
+    return [right for grant in _HELPFUL for right in grant.rights()]
+
+
+def optional_cluster_rights() -> list[Right]:
+    """The same for the whole cluster."""
+    return [right for grant in _OPTIONAL for right in grant.rights()]
+
+
 def snippet(kind: str, verb: str) -> str:
     """The rule to add when this verb on this kind was forbidden, on one line; empty for what we never do."""
-    for grant in [*_REQUIRED, *_HELPFUL, *_NODES, *_OPTIONAL]:
-        if grant.kind == kind and verb in grant.verbs:
-            rule = yaml.safe_dump(grant.rule(), default_flow_style=True, sort_keys=False, width=1000).strip()
-            where = "Role" if grant in [*_REQUIRED, *_HELPFUL] else "ClusterRole"
-            return f"{where} rule: {rule}"
-    return ""
+    found = (grant for grant in _ALL if grant.kind == kind and verb in grant.verbs)
+    return next((_shown(grant) for grant in found), "")
+
+
+def snippets(missing: list[Right], *, in_cluster: bool) -> list[str]:
+    """The rules that hold these rights, of the namespace or of the whole cluster, each once."""
+    grants = [*_NODES, *_OPTIONAL] if in_cluster else _IN_NAMESPACE
+    return [_shown(grant) for grant in grants if any(right in missing for right in grant.rights())]
+
+
+def _shown(grant: Grant) -> str:
+    rule = yaml.safe_dump(grant.rule(), default_flow_style=True, sort_keys=False, width=1000).strip()
+    return f"{'Role' if grant in _IN_NAMESPACE else 'ClusterRole'} rule: {rule}"
 
 
 def _rights(kind: str, name: str, grants: list[Grant], namespace: str = "") -> Manifest:
