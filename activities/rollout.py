@@ -1,4 +1,4 @@
-"""Looks at a rollout until it is complete or cannot complete; reads by list after each hint of the watch."""
+"""Follows a rollout until it is complete or cannot complete: judged at each change, never by polling."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ HOPELESS = (Severity.FATAL, Severity.NEEDS_HUMAN, Severity.REFUSED, Severity.INV
 
 
 class Clock(Protocol):
-    """Unix time in seconds."""
+    """A time in seconds that only moves forward."""
 
     def __call__(self) -> float:
         """Now."""
@@ -45,42 +45,50 @@ def look(cluster: Cluster, spec: ClusterSpec, stage: str, image: str, now: float
 class Rollout:
     """The wait for one release."""
 
-    def __init__(self, cluster: Cluster, request: RolloutRequest, beat: Beat, clock: Clock = time.time) -> None:
+    def __init__(self, cluster: Cluster, request: RolloutRequest, beat: Beat, clock: Clock = time.monotonic) -> None:
         self._cluster = cluster
         self._request = request
         self._beat = beat
         self._clock = clock
         self._lost_at: float | None = None
+        self._hopeless = (Severity.FATAL,) if request.patient else HOPELESS
 
     def run(self, stopping: Callable[[], bool]) -> Observation:
         """The observation that ends the wait: complete, or with a diagnosis that waiting cannot mend."""
-        for _ in self._cluster.changes(self._request.spec.namespace, stopping):
-            seen = self._look()
-            if seen is None:
+        spec = self._request.spec
+        for snapshot in self._cluster.follow(spec.namespace, spec.deploy_name, stopping):
+            if snapshot is None:
+                self._ask_why()
                 continue
+            self._lost_at = None
+            seen = self._judge(snapshot)
             self._beat(progress(seen))
-            if not seen.exists:
-                return seen.model_copy(update={"diagnosis": _deleted(self._request)})
-            if seen.complete and seen.wanted != self._request.replicas:
-                drifted = _drifted(self._request, seen)
-                return seen.model_copy(update={"complete": False, "diagnosis": drifted})
-            if seen.complete or (seen.diagnosis is not None and seen.diagnosis.severity in HOPELESS):
+            if seen.complete or (seen.diagnosis is not None and seen.diagnosis.severity in self._hopeless):
                 return seen
         raise worker_stopping("waiting for a rollout")
 
-    def _look(self) -> Observation | None:
-        """None while the API server is away: the rollout goes on without it, so the wait does too."""
+    def _judge(self, snapshot: Snapshot) -> Observation:
+        """What is there; complete for somebody else is not complete for us."""
         release = self._request.release
+        seen = rollout.observe(snapshot, app=self._request.spec.deploy_name, stage=release.stage, image=release.image)
+        if not seen.exists:
+            return seen.model_copy(update={"diagnosis": _deleted(self._request)})
+        if seen.complete and seen.wanted != self._request.replicas:
+            return seen.model_copy(update={"complete": False, "diagnosis": _drifted(self._request, seen)})
+        return seen
+
+    def _ask_why(self) -> None:
+        """While the API server is away the rollout goes on without it, so the wait does too, though not for ever."""
         try:
-            found = look(self._cluster, self._request.spec, release.stage, release.image, self._clock())
+            self._cluster.get("Deployment", names.DEPLOYMENT, self._request.spec.namespace)
         except TransientError as error:
-            self._lost_at = self._lost_at or self._clock()
-            if self._clock() - self._lost_at > OUTAGE:
+            now = self._clock()
+            self._lost_at = now if self._lost_at is None else self._lost_at
+            if now - self._lost_at > OUTAGE:
                 raise
             self._beat(f"waiting for the Kubernetes API: {error.diagnosis.because or error.diagnosis.what}")
-            return None
-        self._lost_at = None
-        return found
+        else:
+            self._beat("waiting for the Kubernetes API to say what is there")
 
 
 def progress(seen: Observation) -> str:

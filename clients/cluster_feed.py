@@ -14,6 +14,7 @@ from domain.snapshot import Snapshot
 
 TICK = 2.0  # seconds between yields when nothing happens, so that callers beat
 BURST = 0.02  # seconds between yields when much happens; the first change of a burst does not wait
+LONGEST_PAUSE = 0.2  # seconds; a caller that takes long to judge many pods is given time to do other things, too
 # A watch of a rollout is short, so that a connection that silently leads nowhere is found out within seconds: the
 # server ends it after WATCH, and shortly before that it sends a bookmark.
 WATCH, SILENCE = 20, 23.0
@@ -51,8 +52,9 @@ class Feed:
             while not stop():
                 self._news.wait(TICK)
                 self._news.clear()
+                began = time.monotonic()
                 yield self._snapshot()
-                time.sleep(BURST)
+                time.sleep(min(max(BURST, time.monotonic() - began), LONGEST_PAUSE))
         finally:
             for stream in self._streams.values():
                 stream.close(wait=False)

@@ -105,7 +105,7 @@ class _Feed:
     def refusal(self, namespace: str) -> ProverError | None:
         with self._lock:
             scope = self._scopes.get(namespace if self._divided else "")
-        return scope.refusal if scope else None
+        return scope.stream.refusal if scope else None
 
     def close(self) -> None:
         with self._lock:
@@ -148,8 +148,6 @@ class _Scope:
         self._forbidden = forbidden
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, Manifest]] | None = None
-        self._refusals = 0
-        self.refusal: ProverError | None = None
         self.stream = Stream(connection, collection(kind, namespace), self, selectors=KINDS[kind])
 
     def objects(self, namespace: str) -> list[Manifest] | None:
@@ -159,10 +157,9 @@ class _Scope:
     def replaced(self, objects: list[Manifest]) -> None:
         fresh: dict[str, dict[str, Manifest]] = {}
         for found in objects:
-            fresh.setdefault(found["metadata"]["namespace"], {})[found["metadata"]["name"]] = _slim(found)
+            fresh.setdefault(found["metadata"]["namespace"], {})[found["metadata"]["name"]] = found
         with self._lock:
             before, self._known = self._known, fresh
-            self._refusals, self.refusal = 0, None
         # a namespace without any object hears its first list too
         self._tell(None if before is None else {*before, *fresh})
 
@@ -174,21 +171,12 @@ class _Scope:
             if change == "DELETED":
                 of_namespace.pop(name, None)
             else:
-                of_namespace[name] = _slim(found)
+                of_namespace[name] = found
         self._tell({namespace})
 
     def refused(self, error: ProverError) -> None:
         if self._forbidden and isinstance(error, Forbidden):
             self._forbidden()
             return
-        self._refusals += 1
-        # one refusal in a long watch may be a token at the moment of its renewal
-        if self._known is None or self._refusals > 1:
-            self.refusal = error
+        if self.stream.refusal:
             self._tell(None)
-
-
-def _slim(found: Manifest) -> Manifest:
-    """Without the field managers, which are most of an object and say nothing about a rollout."""
-    metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
-    return {**found, "metadata": metadata}

@@ -71,9 +71,9 @@ class Room:
         request = TargetRequest(spec=spec or make_spec(), deployment_id=ID, cluster_uid="uid-1@ca-1")
         return self.run(self.activities.remove_release, request)
 
-    def await_rollout(self, replicas: int = 0) -> Any:
+    def await_rollout(self, replicas: int = 0, *, patient: bool = False) -> Any:
         """await_rollout of a release with this many clients."""
         release = Release(stage="abc", image=IMAGE)
-        request = RolloutRequest(spec=make_spec(), release=release, generation=1, replicas=replicas)
+        request = RolloutRequest(spec=make_spec(), release=release, generation=1, replicas=replicas, patient=patient)
         self.beats.clear()
         return self.run(self.activities.await_rollout, request)

@@ -4,13 +4,14 @@ from functools import partial
 
 import pytest
 
+from activities.rollout import Rollout
 from domain import names
 from domain.diagnosis import Severity
-from domain.errors import (
-    Unavailable,
-)
+from domain.errors import Unavailable
 from domain.ports import Manifest
-from tests.unit.activities.kube_room import NS, Room, make_spec, with_login
+from domain.status import Release
+from domain.steps import RolloutRequest
+from tests.unit.activities.kube_room import IMAGE, NS, Room, make_spec, with_login
 
 
 @pytest.fixture
@@ -112,11 +113,33 @@ def test_another_number_of_clients_than_applied_is_drift(room: Room) -> None:
 def test_an_api_outage_does_not_fail_the_wait(room: Room) -> None:
     """CONTROL_PLANE_DOWN: the rollout goes on without us, so the wait does too."""
     room.apply(make_spec(replicas=0))
-    room.cluster.failing = [Unavailable("down", because="the connection broke")]
+    room.cluster.failing = [Unavailable("down", because="the connection broke")] * 2  # the watch, and asked why
     room.cluster.steps = [partial(room.cluster.drop, "Deployment", names.DEPLOYMENT, NS)]
     seen = room.await_rollout()
     assert room.beats[0] == "waiting for the Kubernetes API: the connection broke"
     assert seen.exists is False
+
+
+def test_an_api_server_that_stays_away_ends_the_wait() -> None:
+    """With its own reason, so that the history says it; the retry policy goes on from there."""
+    room = Room()
+    room.cluster.failing = [Unavailable("down", because="the connection broke")] * 5
+    room.cluster.steps = [lambda: None] * 5
+    request = RolloutRequest(spec=make_spec(), release=Release(stage="abc", image=IMAGE), generation=1, replicas=0)
+    minutes = iter(range(0, 3600, 40))
+    waiting = Rollout(room.cluster, request, room.beats.append, clock=lambda: next(minutes))
+    with pytest.raises(Unavailable, match="the connection broke"):
+        waiting.run(lambda: False)
+
+
+def test_while_a_person_is_asked_only_the_end_ends_the_wait(room: Room) -> None:
+    """What a person has to mend may mend itself: a patient wait sees it complete."""
+    deployment = _controlled(room)
+    room.cluster.drop("Deployment", names.DEPLOYMENT, NS)
+    put_back = partial(room.cluster.objects.__setitem__, ("Deployment", NS, names.DEPLOYMENT), deployment)
+    room.cluster.steps = [lambda: None, put_back, lambda: _finish(deployment)]
+    seen = room.await_rollout(patient=True)
+    assert (seen.complete, room.cluster.steps) == (True, [])
 
 
 def test_a_deployment_that_somebody_deleted_ends_the_wait(room: Room) -> None:
