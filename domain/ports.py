@@ -149,6 +149,14 @@ class Groundwork(Protocol):
         ...
 
 
+class Evidence(Protocol):
+    """Keeps evidence bundles on this host, outside Temporal's history."""
+
+    def keep(self, name: str, content: Mapping[str, Any]) -> str:
+        """The path of the new bundle, named after `name`; Unavailable when the disk does not take it."""
+        ...
+
+
 class Watches(Protocol):
     """Long, cheap observation of many namespaces of one cluster (shared informers)."""
 

@@ -195,6 +195,7 @@ class DiagnoseReport(Message):
     findings: list[Diagnosis] = []  # the one that matters most first
     bundle: str = ""  # path on `host`
     host: str = ""
+    warnings: list[str] = []  # what could not be seen
 
 
 class InspectInput(Message):

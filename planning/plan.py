@@ -7,7 +7,7 @@ the end of it.
 from typing import NamedTuple
 
 from domain.diagnosis import Diagnosis
-from domain.errors import OwnedByAnother
+from domain.errors import OwnedByAnother, Unavailable
 from domain.ports import Manifest
 from domain.spec import ClusterSpec
 from domain.status import Release
@@ -166,10 +166,13 @@ def _foreign(found: Manifest | None, spec: ClusterSpec, owner: str) -> str:
     """Why the live object is not ours to write to."""
     if found is None or not owner:
         return ""
+    is_namespace = found["kind"] == "Namespace"
     try:
-        ownership.judge_target(None, [found], spec, owner)
+        ownership.judge_target(found if is_namespace else None, [] if is_namespace else [found], spec, owner)
     except OwnedByAnother as error:
-        return f"{error.diagnosis.code}: {error.diagnosis.what}, {error.diagnosis.because.partition(',')[0]}."
+        return f"{error.diagnosis.code}: {error.diagnosis.what}; {error.diagnosis.because.partition(', and')[0]}."
+    except Unavailable as error:
+        return _sentence(error.diagnosis)
     return ""
 
 

@@ -1,0 +1,83 @@
+"""Looks at one deployment once, says everything that is wrong with it, and gathers the evidence."""
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from domain import names
+from domain.diagnosis import Diagnosis
+from domain.errors import Forbidden
+from domain.ports import Beat, Cluster, Manifest
+from domain.snapshot import Snapshot
+from domain.status import Observation
+from domain.steps import DiagnoseReport, DiagnoseRequest
+from planning import bundle, rbac, rollout
+
+LOG_LINES = 200
+
+
+class Look(NamedTuple):
+    """What was seen, what is wrong with it, and what could not be seen."""
+
+    snapshot: Snapshot
+    observed: Observation
+    findings: list[Diagnosis]
+    warnings: list[str]
+
+    def report(self) -> DiagnoseReport:
+        """Without the evidence, which is too large for Temporal."""
+        return DiagnoseReport(observed=self.observed, findings=self.findings, warnings=self.warnings)
+
+
+def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat) -> Look:
+    """One look at the deployment and what it stands on; Forbidden when not even the Deployment may be read."""
+    warnings: list[str] = []
+    snapshot = _snapshot(cluster, request, beat, warnings)
+    app = request.spec.deploy_name
+    observed = rollout.observe(snapshot, app=app, stage=request.stage, image=request.image)
+    findings = [observed.diagnosis] if observed.diagnosis else []
+    return Look(snapshot, observed, findings, warnings)
+
+
+def evidence(cluster: Cluster, request: DiagnoseRequest, seen: Look, beat: Beat) -> dict[str, Any]:
+    """The bundle, with the logs of those pods that tell something."""
+    logs: dict[str, str] = {}
+    for pod, restarted in bundle.worth_reading(seen.snapshot.pods):
+        beat(f"reading the log of {pod}")
+        for previous in (False, True) if restarted else (False,):
+            text = cluster.logs(pod, request.spec.namespace, previous=previous, lines=LOG_LINES)
+            if text:
+                logs[f"{pod} (previous)" if previous else pod] = text
+    return bundle.compose(request.spec, seen.snapshot, seen.observed, seen.findings, logs)
+
+
+def bundle_name(request: DiagnoseRequest, now: float) -> str:
+    """The namespace and the time, so that a directory of bundles reads as a history."""
+    return f"{request.spec.cluster}-{request.spec.namespace}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
+
+
+def host_name() -> str:
+    """Where a bundle is."""
+    return socket.gethostname()
+
+
+def _snapshot(cluster: Cluster, request: DiagnoseRequest, beat: Beat, warnings: list[str]) -> Snapshot:
+    namespace = request.spec.namespace
+    selector = f"app={request.spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
+    beat("looking at the clients")
+
+    def listed(kind: str, read: Callable[[], list[Manifest]]) -> list[Manifest]:
+        try:
+            return read()
+        except Forbidden as error:
+            warnings.append(f"{kind} objects are unknown: {error.diagnosis.what}. {rbac.snippet(kind, 'list')}")
+            return []
+
+    return Snapshot(
+        now=time.time(),
+        deployment=cluster.get("Deployment", names.DEPLOYMENT, namespace),
+        replica_sets=listed("ReplicaSet", lambda: cluster.find("ReplicaSet", namespace, selector=selector)),
+        pods=listed("Pod", lambda: cluster.find("Pod", namespace, selector=selector)),
+        events=cluster.events(namespace),
+    )

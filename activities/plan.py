@@ -1,0 +1,162 @@
+"""Asks the API server what a deploy would make of each object, on trial (dry-run), and changes nothing."""
+
+from typing import NamedTuple
+
+from activities.fence import owner_of
+from domain import names
+from domain.errors import (
+    ApplyConflict,
+    CredentialsMissing,
+    Forbidden,
+    ObjectRejected,
+    ProverError,
+    Unavailable,
+)
+from domain.ports import Beat, Cluster, Login, Manifest, Secrets
+from domain.spec import ClusterSpec
+from domain.steps import Action, NodesReport, ObjectChange, PlanReport, PlanRequest
+from planning import live, nodes, plan, rbac, render
+from planning.plan import Trial
+
+SAID_NO = {"ADMISSION_DOWN", "NAMESPACE_TERMINATING", "CONFLICT"}  # passing, and yet about this one object
+NO_NAMESPACE = "not tried on the API server, for the namespace does not exist yet"
+UNTRIED = "compared without the API server, for you may not have it tried: "
+
+
+class Found(NamedTuple):
+    """One live object; `unread` says that it may not be read."""
+
+    manifest: Manifest | None
+    unread: str = ""
+
+
+class Planner:
+    """One plan of one release."""
+
+    def __init__(self, cluster: Cluster, request: PlanRequest, owner: str, beat: Beat, *, looking: bool) -> None:
+        """`looking`: with somebody's own rights, which say nothing of what the worker may write."""
+        self._cluster = cluster
+        self._request = request
+        self._spec: ClusterSpec = request.spec
+        self._owner = owner
+        self._beat = beat
+        self._looking = looking
+        self._exists = True
+        self._warnings: list[str] = []
+
+    def run(self, secrets: Secrets) -> PlanReport:
+        """The plan; raises only when the cluster as a whole cannot be asked."""
+        namespace = self._read("Namespace", self._spec.namespace)
+        self._exists = bool(namespace.manifest or namespace.unread)
+        deployment = self._read("Deployment", names.DEPLOYMENT)
+        release = plan.reused(self._request.release, deployment.manifest)
+        changes = [self._mark(namespace, release.stage)]
+        pull_secret, secret = self._secret(secrets)
+        changes += secret
+        trials = [
+            self._trial(manifest)
+            for manifest in render.render(
+                self._spec, release, owner=self._owner, image_user=release.image_user, pull_secret=pull_secret
+            )
+        ]
+        changes += [plan.change(trial, self._spec, self._owner) for trial in trials]
+        changes += self._removals(keep_secret=pull_secret)
+        found, judged = self._nodes()
+        return plan.report(changes, trials[-1], self._pods(), found, judged, self._warnings)
+
+    def _mark(self, namespace: Found, stage: str) -> ObjectChange:
+        """The Namespace: made when missing; its marks are written where that is allowed, and not needed."""
+        manifest = render.namespace_marks(self._spec, stage, self._owner)
+        trial = Trial(manifest, note=namespace.unread, unread=bool(namespace.unread))
+        if not namespace.unread:
+            trial = self._tried(manifest, namespace)
+        if trial.refusal and namespace.manifest:
+            trial = Trial(manifest, note=f"it would not be marked with its stage: {trial.refusal.what}", unread=True)
+        return plan.change(trial, self._spec, self._owner)
+
+    def _secret(self, secrets: Secrets) -> tuple[bool, list[ObjectChange]]:
+        """Whether pods pull with a Secret, and what becomes of it."""
+        target = self._spec.image
+        try:
+            login: Login | None = secrets.login(target.pull_auth, target.pull_host)
+        except CredentialsMissing as error:
+            action = Action.UNKNOWN if self._looking else Action.REFUSED
+            note = str(error.diagnosis)
+            return True, [ObjectChange(kind="Secret", name=names.PULL_SECRET, action=action, note=note)]
+        if login is None:
+            return False, []
+        manifest = render.pull_secret(self._spec, login.user, login.reveal(), self._owner)
+        return True, [plan.change(self._trial(manifest), self._spec, self._owner)]
+
+    def _trial(self, manifest: Manifest) -> Trial:
+        found = self._read(manifest["kind"], live.name(manifest))
+        if not self._exists:
+            return Trial(manifest, note=NO_NAMESPACE)
+        if found.manifest and plan.family(found.manifest) != plan.family(manifest) and plan.family(manifest):
+            return Trial(manifest, found.manifest)
+        return self._tried(manifest, found)
+
+    def _tried(self, manifest: Manifest, found: Found) -> Trial:
+        kind = manifest["kind"]
+        self._beat(f"trying {kind} {live.name(manifest)}")
+        trial = Trial(manifest, found.manifest, note=found.unread, unread=bool(found.unread))
+        try:
+            return trial._replace(result=self._cluster.apply(manifest, dry_run=True))
+        except Forbidden as error:
+            if not self._looking:
+                return trial._replace(refusal=error.diagnosis)
+            note = f"{UNTRIED}{error.diagnosis.what}. {rbac.snippet(kind, 'patch')}"
+            return trial._replace(note=found.unread or note)
+        except (ObjectRejected, ApplyConflict) as error:
+            if error.diagnosis.code == "NOT_FOUND":
+                return trial._replace(note=NO_NAMESPACE)
+            return trial._replace(refusal=error.diagnosis)
+        except Unavailable as error:
+            if error.diagnosis.code not in SAID_NO:
+                raise
+            return trial._replace(refusal=error.diagnosis)
+
+    def _removals(self, *, keep_secret: bool) -> list[ObjectChange]:
+        """As the deploy does: what this release has not, and the v1 Endpoints that would route beside our slice."""
+        gone = []
+        if self._spec.coordinator_serv:
+            gone.append(("EndpointSlice", names.COORDINATOR_SERVICE, "COORDINATOR_SERV takes its place"))
+        if not keep_secret:
+            gone.append(("Secret", names.PULL_SECRET, "the image is pulled without credentials"))
+        found = [(self._read(kind, name).manifest, why) for kind, name, why in gone]
+        changes = [plan.removal(old, why) for old, why in found if old and owner_of(old) == self._owner]
+        service, endpoints = (self._read(kind, names.COORDINATOR_SERVICE) for kind in ("Service", "Endpoints"))
+        if endpoints.manifest and service.manifest and owner_of(service.manifest) == self._owner:
+            changes.append(plan.removal(endpoints.manifest, "the EndpointSlice takes its place"))
+        return changes
+
+    def _nodes(self) -> tuple[list[Manifest] | None, NodesReport | None]:
+        self._beat("looking at the nodes")
+        try:
+            found = self._cluster.find("Node")
+        except Forbidden as error:
+            self._warnings.append(_unknown(error, "What the nodes hold", "Node", "list"))
+            return None, None
+        try:
+            pods = self._cluster.find("Pod")
+        except Forbidden:
+            pods = None
+        return found, nodes.judge(found, pods, self._spec, self._spec.replicas, self._spec.namespace)
+
+    def _pods(self) -> list[Manifest]:
+        selector = f"app={self._spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
+        try:
+            return self._cluster.find("Pod", self._spec.namespace, selector=selector)
+        except Forbidden as error:
+            self._warnings.append(_unknown(error, "How many pods run", "Pod", "list"))
+            return []
+
+    def _read(self, kind: str, name: str) -> Found:
+        try:
+            return Found(self._cluster.get(kind, name, "" if kind == "Namespace" else self._spec.namespace))
+        except Forbidden as error:
+            return Found(None, _unknown(error, "What it is now", kind, "get"))
+
+
+def _unknown(error: ProverError, what: str, kind: str, verb: str) -> str:
+    return f"{what} is unknown: {error.diagnosis.what}. {rbac.snippet(kind, verb)}".strip()
