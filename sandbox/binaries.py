@@ -30,6 +30,7 @@ class Module:
     estimate: str
     linker_flags: str = "-s -w"
     program: str = ""  # name of the only binary, where the package's own name says too little
+    niceness: int = 0  # of the build
 
     @property
     def directory(self) -> Path:
@@ -74,7 +75,9 @@ MODULES = (
         ),
     ),
     Module("coredns", "v1.14.7", ("github.com/coredns/coredns",), "about 3 min on 2 cores"),
+    Module("kwok", "v0.8.0", ("sigs.k8s.io/kwok/cmd/kwok",), "about 4 min on 2 cores"),
     Module("pause", "1", (".",), "seconds"),
+    Module("probe", "1", (".",), "seconds"),
 )
 
 # Not part of the world: whoever checks docker-compose.yml asks for it.
@@ -118,7 +121,7 @@ def ensure_built(settings: Settings, module: Module) -> Path:
 
 
 def _build(settings: Settings, module: Module, target: Path) -> None:
-    command = [go_command(settings), "build", "-v", "-trimpath", "-buildvcs=false"]
+    command = ["nice", f"-n{module.niceness}", go_command(settings), "build", "-v", "-trimpath", "-buildvcs=false"]
     command += ["-ldflags", module.linker_flags, "-o", f"{target}/{module.program}", *module.packages]
     environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
     log = target.with_suffix(".log")

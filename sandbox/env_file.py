@@ -3,7 +3,7 @@
 import os
 
 from sandbox.engine import engine_socket
-from sandbox.registry import credentials
+from sandbox.registry import PROBE_IMAGE, credentials
 from sandbox.settings import Settings
 
 
@@ -20,6 +20,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "IMAGE_HOST_ALIAS": f"{settings.host}:{ports.registry}",
         "IMAGE_AUTH_USER": user,
         "IMAGE_AUTH_PASSWORD": password,
+        "PROBE_IMAGE": f"{settings.host}:{ports.anonymous_registry}/{PROBE_IMAGE}",
         "COORDINATOR_EP": settings.host,
         "COORDINATOR_PORT": str(ports.coordinator),
         "PROVER_STATE_DIR": f"{settings.state}/prover",

@@ -1,4 +1,4 @@
-"""Two image registries: one that wants credentials, one that wants none and holds the pause image."""
+"""Two image registries: one that wants credentials, one that wants none and holds what the world itself needs."""
 
 import os
 import secrets
@@ -10,6 +10,9 @@ import yaml
 from sandbox.program import Program
 from sandbox.readiness import http_answers
 from sandbox.settings import Settings
+
+PROBE_IMAGE = "probe:1"
+"""In the anonymous registry: tells from a node whether an address can be reached."""
 
 _USER = "prover"
 

@@ -71,6 +71,11 @@ class Ports:
         return 9153 + self.offset
 
     @property
+    def kwok(self) -> int:
+        """Health of kwok."""
+        return 10247 + self.offset
+
+    @property
     def coordinator(self) -> int:
         """Where the product's coordinator listens on the host."""
         return 20055 + self.offset

@@ -19,10 +19,11 @@ from sandbox.engine import engine, require_engine
 from sandbox.env_file import environment, write_env_file
 from sandbox.errors import WorldError
 from sandbox.go import go_command
+from sandbox.image import ensure_images
+from sandbox.kwok import kwok
 from sandbox.mounts import share_root
 from sandbox.network import ensure_network
 from sandbox.node import node_programs, write_node_configuration
-from sandbox.pause import ensure_pause_image
 from sandbox.ports import refuse_taken_ports
 from sandbox.program import Program
 from sandbox.registry import registries, write_registry_configuration
@@ -55,6 +56,7 @@ def programs(settings: Settings) -> list[Program]:
         *engine(settings),
         *control_plane(settings),
         *nodes,
+        kwok(settings),
         _worker(settings),
     ]
 
@@ -140,7 +142,7 @@ def _start_wave(supervisor: Supervisor, members: list[Program]) -> None:
 
 def _after_wave(settings: Settings, wave: int) -> None:
     if wave == 1:
-        ensure_pause_image(settings)
+        ensure_images(settings)
     if wave == 2:  # noqa: PLR2004 - the wave of kube-apiserver
         grant_rights(settings)
 

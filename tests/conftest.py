@@ -1,10 +1,14 @@
 """The running world for every room of tests; whoever's cluster KUBECONFIG names is never touched."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
+
+from sandbox.fleet import Fleet
+from sandbox.settings import Settings
 
 _FOREIGN = ("KUBECONFIG", "DOCKER_HOST", "DOCKER_CONTEXT")
 
@@ -24,3 +28,11 @@ def world() -> dict[str, str]:
     if not file.exists():
         pytest.fail(f"{file} does not exist: run `make up` as root first")
     return {key: value for key, value in dotenv_values(file).items() if value is not None}
+
+
+@pytest.fixture
+def fleet(world: dict[str, str]) -> Iterator[Fleet]:
+    """An empty fleet of fake nodes in that world, for this test alone; its nodes are gone afterwards."""
+    assert Settings.from_environment().name == world["WORLD_NAME"]
+    with Fleet(Settings.from_environment(), "test") as fleet:
+        yield fleet

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import binaries
-from sandbox.binaries import MODULES, Module, ensure_binaries, ensure_built
+from sandbox.binaries import COMPOSE, MODULES, Module, ensure_binaries, ensure_built
 from sandbox.errors import WorldError
+from sandbox.peers import PEERS
 from sandbox.settings import Settings
 
 _MODULE = Module("tool", "v1", ("example.org/cmd/tool",), "no time")
@@ -84,9 +85,9 @@ def test_links_follow_the_cache(settings: Settings, tmp_path: Path, monkeypatch:
 
 
 def test_pinned_modules_are_complete() -> None:
-    """Each module that the world needs has its sums committed beside it."""
+    """Each module that the world or a benchmark needs has its sums committed beside it."""
     programs = [program for module in MODULES for program in module.programs]
 
-    assert {"kube-apiserver", "kubelet", "kubectl", "coredns", "pause"} <= set(programs)
-    for module in MODULES:
+    assert {"kube-apiserver", "kubelet", "kubectl", "coredns", "kwok", "pause", "probe"} <= set(programs)
+    for module in (*MODULES, COMPOSE, *PEERS):
         assert (Path(binaries.__file__).parent / "modules" / module.name / "go.sum").exists()

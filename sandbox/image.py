@@ -1,4 +1,4 @@
-"""Makes an image of the static pause binary and puts it into the anonymous registry, with plain HTTP and no Docker."""
+"""Makes images of our static binaries and puts them into the anonymous registry, with plain HTTP and no Docker."""
 
 import hashlib
 import http.client
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sandbox.errors import WorldError
 from sandbox.node import PAUSE_IMAGE
+from sandbox.registry import PROBE_IMAGE
 from sandbox.settings import Settings
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -16,15 +17,21 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
-def ensure_pause_image(settings: Settings) -> None:
-    """Push the image unless the registry has exactly this one."""
-    name, _, tag = PAUSE_IMAGE.partition(":")
-    layer = _layer(settings.bin / "pause")
+def ensure_images(settings: Settings) -> None:
+    """Push what every pod and every probe needs, unless the registry has exactly this."""
+    _ensure_image(settings, PAUSE_IMAGE, user="65535:65535")
+    _ensure_image(settings, PROBE_IMAGE, user="65532:65532")
+
+
+def _ensure_image(settings: Settings, image: str, *, user: str) -> None:
+    """`NAME:TAG` is of the binary NAME, which is its entrypoint."""
+    name, _, tag = image.partition(":")
+    layer = _layer(settings.bin / name)
     config = json.dumps(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
+            "config": {"Entrypoint": [f"/{name}"], "User": user},
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
         }
     ).encode()
@@ -91,7 +98,7 @@ def _layer(binary: Path) -> bytes:
     content = binary.read_bytes()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo("pause")  # no times, no owners: the same binary makes the same image
+        entry = tarfile.TarInfo(binary.name)  # no times, no owners: the same binary makes the same image
         entry.size, entry.mode = len(content), 0o755
         archive.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()

@@ -1,0 +1,3 @@
+module prover-world/probe
+
+go 1.24
