@@ -43,26 +43,11 @@ def nodes_command(wanted: str | None, **params: Any) -> None:
 
 
 async def _report(asked: "Invocation", spec: "ClusterSpec") -> "NodesReport":
-    from temporalio.client import WorkflowFailureError
+    from domain.steps import InspectInput, NodesReport
+    from starter.inspecting import inspect
 
-    from domain import names
-    from domain.steps import InspectInput
-    from starter import session, verdict
-    from starter.asking import new_id
-    from workflows.inspect import InspectWorkflow
-
-    needed = [queue for queue in session.queues(spec.cluster) if queue.name != names.watch_queue(spec.cluster)]
-    async with session.session(asked, needed) as client:
-        try:
-            return await client.execute_workflow(
-                InspectWorkflow.run,
-                InspectInput(spec=spec, replicas=spec.replicas),
-                id=new_id("prover-inspect/nodes"),
-                task_queue=names.DEPLOY_QUEUE,
-                static_summary=f"nodes of cluster {spec.cluster}, asked by {session.identity()}",
-            )
-        except WorkflowFailureError as error:
-            raise verdict.failed_workflow(error) from error
+    answer = await inspect(asked, InspectInput(spec=spec, replicas=spec.replicas))
+    return answer.nodes or NodesReport(wanted=spec.replicas, usable=0)
 
 
 def _present(asked: "Invocation", report: "NodesReport") -> None:

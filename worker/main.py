@@ -13,11 +13,13 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.host import HostActivities
+from activities.inspection import InspectionActivities
 from activities.kube import KubeActivities
 from activities.watch import WatchActivities
 from clients import cluster as kubernetes
 from clients.backend import LocalBackendHost
 from clients.credentials import WorkerSecrets
+from clients.evidence import EvidenceFiles
 from clients.image import PushedImages
 from clients.source import GitSources
 from clients.watch import SharedWatches
@@ -74,13 +76,15 @@ async def _workers(
         clusters = {
             name: kubernetes.connect(name, settings.contexts, settings.kubeconfig) for name in settings.clusters
         }
-        steps = KubeActivities(dict(clusters), secrets, await owner_prefix(client))
+        prefix = await owner_prefix(client)
+        steps = KubeActivities(dict(clusters), secrets, prefix)
+        inspection = InspectionActivities(dict(clusters), secrets, prefix, EvidenceFiles(settings.state_dir))
         shared = {name: SharedWatches(cluster) for name, cluster in clusters.items()}
         for one in shared.values():
             stack.push_async_callback(asyncio.to_thread, one.close)  # it joins threads
         watches = WatchActivities(dict(shared))
         for name in clusters:
-            workers += [queues.kube(client, name, steps), queues.watch(client, name, watches)]
+            workers += [queues.kube(client, name, steps, inspection), queues.watch(client, name, watches)]
     if "host" in settings.roles:
         images = PushedImages(settings.docker_host, secrets, settings.state_dir)
         backends = LocalBackendHost(settings.state_dir, environ)

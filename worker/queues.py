@@ -10,6 +10,7 @@ from temporalio.worker import Worker
 
 from activities.backend import BackendActivities
 from activities.host import HostActivities
+from activities.inspection import InspectionActivities
 from activities.interceptor import ErrorTranslation
 from activities.kube import KubeActivities
 from activities.watch import WatchActivities
@@ -57,7 +58,7 @@ def deploy(client: Client) -> Worker:
     )
 
 
-def kube(client: Client, cluster: str, steps: KubeActivities) -> Worker:
+def kube(client: Client, cluster: str, steps: KubeActivities, inspection: InspectionActivities) -> Worker:
     """Short steps against one cluster."""
     methods: list[Callable[..., Any]] = [
         steps.inspect_target,
@@ -66,6 +67,9 @@ def kube(client: Client, cluster: str, steps: KubeActivities) -> Worker:
         steps.await_rollout,
         steps.observe,
         steps.remove_release,
+        inspection.plan,
+        inspection.diagnose,
+        inspection.capture_evidence,
     ]
     return _in_threads(client, names.kube_queue(cluster), methods, KUBE_SLOTS, SteadyBeats(ANY))
 

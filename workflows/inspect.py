@@ -3,15 +3,25 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.status import Retry
-    from domain.steps import InspectInput, NodesReport, NodesRequest
+    from domain.status import Release, Retry
+    from domain.steps import (
+        DiagnoseRequest,
+        InspectInput,
+        Inspection,
+        NodesRequest,
+        PlanReport,
+        PlanRequest,
+        Source,
+        SourceRequest,
+    )
+    from planning import render
     from workflows import messages, timeouts
     from workflows.attempt import Attempts, Stopped
 
 
 @workflow.defn
 class InspectWorkflow:
-    """One question, one activity, one answer."""
+    """One question, one look, one answer."""
 
     @workflow.init
     def __init__(self, request: InspectInput) -> None:
@@ -19,11 +29,10 @@ class InspectWorkflow:
         self._attempts = Attempts(request.spec.retry_for, self._changed)
 
     @workflow.run
-    async def run(self, request: InspectInput) -> NodesReport:
-        """The verdict for each node; ApplicationError with the diagnosis in its details."""
-        asked = NodesRequest(spec=request.spec, replicas=request.replicas)
+    async def run(self, request: InspectInput) -> Inspection:
+        """The answer, by what was asked; ApplicationError with the diagnosis in its details."""
         try:
-            return await self._attempts.run(timeouts.CHECK_NODES, asked, request.spec)
+            return await self._answer(request)
         except Stopped as stop:
             raise messages.rejection(stop.diagnosis) from None
 
@@ -31,6 +40,38 @@ class InspectWorkflow:
     def retry(self) -> Retry | None:
         """Why there is no answer yet."""
         return self._attempts.retry
+
+    async def _answer(self, request: InspectInput) -> Inspection:
+        spec, attempts = request.spec, self._attempts
+        if request.what == "nodes":
+            nodes = NodesRequest(spec=spec, replicas=request.replicas)
+            return Inspection(nodes=await attempts.run(timeouts.CHECK_NODES, nodes, spec))
+        if request.what == "plan":
+            return Inspection(plan=await self._plan(request))
+        if request.what == "diagnose":
+            asked = DiagnoseRequest(spec=spec, bundle=request.bundle)
+            return Inspection(diagnose=await attempts.run(timeouts.DIAGNOSE, asked, spec))
+        raise Stopped(messages.invalid(f"an inspection of {request.what!r}", "ask for nodes, plan or diagnose"))
+
+    async def _plan(self, request: InspectInput) -> PlanReport:
+        """Of the release that a deploy would make now; the image is not built, so its digest may not be known yet."""
+        spec = request.spec
+        source = Source(commit="", stage=spec.stage) if spec.stage else await self._read_source(request)
+        release = Release(
+            stage=source.stage,
+            commit=source.commit,
+            dirty=source.dirty,
+            image=render.image_reference(spec, source.stage),
+            endpoint=str(spec.coordinator),
+            replicas=spec.replicas,
+        )
+        asked = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
+        return await self._attempts.run(timeouts.PLAN, asked, spec)
+
+    async def _read_source(self, request: InspectInput) -> Source:
+        spec = request.spec
+        asked = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+        return await self._attempts.run(timeouts.RESOLVE_SOURCE, asked, spec)
 
     def _changed(self) -> None:
         retry = self._attempts.retry

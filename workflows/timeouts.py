@@ -1,7 +1,7 @@
 """One table of what workflows may ask of workers: where it is done, how long it may take, and how it is called."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +10,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.backend import BackendActivities
     from activities.host import HostActivities
+    from activities.inspection import InspectionActivities
     from activities.kube import KubeActivities
     from activities.watch import WatchActivities
     from domain import names
@@ -22,6 +23,8 @@ with workflow.unsafe.imports_passed_through():
         BackendInput,
         BackendReport,
         BackendWatch,
+        DiagnoseReport,
+        DiagnoseRequest,
         Image,
         ImageRequest,
         LoadedProfile,
@@ -29,6 +32,8 @@ with workflow.unsafe.imports_passed_through():
         LogRequest,
         NodesReport,
         NodesRequest,
+        PlanReport,
+        PlanRequest,
         ProfileRequest,
         PurgeRequest,
         Removed,
@@ -48,6 +53,7 @@ HEARTBEAT = timedelta(seconds=10)  # activities beat every few seconds; a dead w
 WATCH_HEARTBEAT = timedelta(seconds=30)  # a lost watch costs freshness only, and there may be hundreds
 MINUTE = timedelta(minutes=1)
 HOURS = timedelta(hours=24)  # circuit set-up and pushes of tens of GB
+MONTH = timedelta(days=31)  # longer than any wait that can be asked for; the workflow ends it earlier
 WATCH = timedelta(days=7)  # afterwards the watch is simply started again
 ROLLOUT_SLACK = timedelta(minutes=2)  # beyond progressDeadlineSeconds, so that Kubernetes speaks first
 STEP_SLACK = timedelta(minutes=5)  # beyond a step's own timeout, so that the host speaks first; hashing takes time, too
@@ -92,11 +98,23 @@ CHECK_TARGET: Work[TargetRequest, Target] = Work(
 CHECK_NODES: Work[NodesRequest, NodesReport] = Work(
     KubeActivities.check_nodes, "check the nodes", _cluster_queue, "kube", MINUTE
 )
+PLAN: Work[PlanRequest, PlanReport] = Work(
+    InspectionActivities.plan, "compare with what is live", _cluster_queue, "kube", MINUTE
+)
+DIAGNOSE: Work[DiagnoseRequest, DiagnoseReport] = Work(
+    InspectionActivities.diagnose, "look at the clients", _cluster_queue, "kube", 2 * MINUTE
+)
+CAPTURE_EVIDENCE: Work[DiagnoseRequest, DiagnoseReport] = Work(
+    InspectionActivities.capture_evidence, "keep the evidence", _cluster_queue, "kube", MINUTE / 2
+)
 APPLY: Work[ApplyRequest, Applied] = Work(
     KubeActivities.apply_release, "apply the objects", _cluster_queue, "kube", 5 * MINUTE
 )
 AWAIT_ROLLOUT: Work[RolloutRequest, Observation] = Work(
     KubeActivities.await_rollout, "wait for the rollout", _cluster_queue, "kube", HOURS
+)
+AWAIT_CLEARING: Work[RolloutRequest, Observation] = replace(
+    AWAIT_ROLLOUT, title="see whether the trouble clears", lasts=MONTH, wait_for_cancel=False
 )
 REMOVE: Work[TargetRequest, Removed] = Work(
     KubeActivities.remove_release, "remove the objects", _cluster_queue, "kube", timedelta(hours=2)

@@ -112,13 +112,14 @@ async def test_a_stop_does_not_wait_for_a_set_up_of_hours(stage: "Stage", world:
 
 async def test_nodes_are_inspected_through_the_worker(stage: "Stage") -> None:
     """One answer, nothing changed."""
-    report = await stage.client.execute_workflow(
+    answer = await stage.client.execute_workflow(
         InspectWorkflow.run,
         InspectInput(spec=stage.spec(), replicas=3),
         id=f"prover-inspect/{stage.namespace}",
         task_queue=names.DEPLOY_QUEUE,
     )
-    assert (report.wanted, report.usable) == (3, 2)
+    assert answer.nodes is not None
+    assert (answer.nodes.wanted, answer.nodes.usable) == (3, 2)
 
 
 async def test_an_inspection_that_may_not_says_so(stage: "Stage", world: "World") -> None:
