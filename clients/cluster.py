@@ -13,7 +13,7 @@ from clients.cluster_paths import ACCESS_REVIEW, collection, item, item_of, labe
 from clients.cluster_stream import Stream
 from domain.errors import Forbidden, ProverError
 from domain.names import CONTAINER, FIELD_MANAGER
-from domain.ports import Manifest
+from domain.ports import Manifest, Slim
 from domain.rights import Right
 from domain.snapshot import Snapshot
 from planning.text import scrub
@@ -52,15 +52,20 @@ class KubernetesCluster:
         call = Call("get", label(kind, name, namespace), kind, name if kind == "Namespace" else namespace)
         return self._unless_absent(call, "GET", item(kind, name, namespace))
 
-    def find(self, kind: str, namespace: str = "", *, selector: str = "", fields: str = "") -> list[Manifest]:
-        """The objects of a namespace, or of all; `selector` by labels, `fields` by fields."""
+    def find(
+        self, kind: str, namespace: str = "", *, selector: str = "", fields: str = "", slim: Slim | None = None
+    ) -> list[Manifest]:
+        """The objects of a namespace, or of all; `selector` by labels, `fields` by fields; `slim` saves memory."""
         call = Call("list", label(kind, "objects", namespace), kind, namespace)
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": "500"}
         objects: list[Manifest] = []
         while True:
             page = self.connection.call(call, "GET", collection(kind, namespace), query=query)
             version = str(page.get("apiVersion", ""))
-            objects += [{"apiVersion": version, "kind": kind, **entry} for entry in page.get("items") or []]
+            for entry in page.get("items") or []:
+                found = {"apiVersion": version, "kind": kind, **entry}
+                kept = slim(found) if slim else found
+                objects += [] if kept is None else [kept]
             more = page["metadata"].get("continue")
             if not more:
                 return objects

@@ -25,6 +25,8 @@ from domain.steps import (
 
 Beat = Callable[[str], None]
 Manifest = dict[str, Any]  # one Kubernetes object as JSON
+Slim = Callable[[Manifest], Manifest | None]  # what is worth keeping of an object; None: nothing
+Reach = Callable[[str, int], str]  # how a TCP connection to host and port ends: ok, refused, timeout, no-route, …
 
 
 class Sources(Protocol):
@@ -72,8 +74,13 @@ class Cluster(Protocol):
         """The object or None; kinds: Namespace, Deployment, ConfigMap, Service, EndpointSlice, …"""
         ...
 
-    def find(self, kind: str, namespace: str = "", *, selector: str = "") -> list[Manifest]:
-        """The objects; an empty namespace means all of them (Forbidden when rights lack)."""
+    def find(
+        self, kind: str, namespace: str = "", *, selector: str = "", fields: str = "", slim: Slim | None = None
+    ) -> list[Manifest]:
+        """The objects; an empty namespace means all of them (Forbidden when rights lack).
+
+        `selector` is by labels, `fields` by fields. They come page by page, and `slim` takes each one's place.
+        """
         ...
 
     def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
@@ -125,7 +132,7 @@ class Trials(Protocol):
 class Groundwork(Protocol):
     """What building, pushing and pulling an image stands on; looked at from the backend host, leaving nothing.
 
-    Each answer is a clause for people; each method raises what the build would raise.
+    Each method raises what the build would raise; each answer but the base image's is a clause for people.
     """
 
     def engine(self) -> str:
@@ -133,7 +140,7 @@ class Groundwork(Protocol):
         ...
 
     def base_image(self, name: str) -> str:
-        """Its USER; ImageInputMissing, Unavailable."""
+        """USER of the base image, possibly empty; ImageInputMissing, Unavailable."""
         ...
 
     def circuit(self, repo: str, circuit_dir: str) -> str:
@@ -162,6 +169,10 @@ class Watches(Protocol):
 
     def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncGenerator[Observation, None]:
         """The current observation and then each one that differs."""
+        ...
+
+    def capacity(self) -> AsyncGenerator[None, None]:
+        """Yields at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
         ...
 
 

@@ -7,7 +7,7 @@ from itertools import count
 
 from domain import names
 from domain.errors import Forbidden, ObjectRejected
-from domain.ports import Manifest
+from domain.ports import Manifest, Slim
 from domain.rights import Right
 from domain.snapshot import Snapshot
 
@@ -55,11 +55,22 @@ class FakeCluster:
             raise self.failing.pop(0)
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    def find(self, kind: str, namespace: str = "", *, selector: str = "") -> list[Manifest]:  # noqa: ARG002 - all match
-        """All of the kind, whatever the selector."""
+    def find(
+        self,
+        kind: str,
+        namespace: str = "",
+        *,
+        selector: str = "",  # noqa: ARG002 - all match
+        fields: str = "",  # noqa: ARG002 - all match
+        slim: Slim | None = None,
+    ) -> list[Manifest]:
+        """All of the kind, whatever the selectors."""
         self._check("list", kind)
+        if not namespace:
+            self._check("list everywhere", kind)
         found = [entry for (of, where, _), entry in self.objects.items() if of == kind and namespace in ("", where)]
-        return copy.deepcopy(found)
+        kept = [slim(entry) if slim else entry for entry in copy.deepcopy(found)]
+        return [entry for entry in kept if entry is not None]
 
     def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """The whole object becomes the manifest; equal content keeps its version."""
