@@ -45,6 +45,8 @@ from domain.steps import (
     BackendInput,
     BackendReport,
     BackendWatch,
+    DiagnoseReport,
+    DiagnoseRequest,
     Image,
     ImageRequest,
     LoadedProfile,
@@ -52,6 +54,8 @@ from domain.steps import (
     LogRequest,
     NodesReport,
     NodesRequest,
+    PlanReport,
+    PlanRequest,
     ProfileRequest,
     PurgeRequest,
     Removed,
@@ -113,8 +117,8 @@ class World:
         )
 
     def names(self) -> list[str]:
-        """The activities called so far, the watches excepted."""
-        return [name for name, _ in self.calls if name not in {"watch_release", "watch_backend"}]
+        """The activities called so far, the watches and the keeping of evidence excepted."""
+        return [name for name, _ in self.calls if name not in {"watch_release", "watch_backend", "capture_evidence"}]
 
     def steps(self, name: str = "run_step") -> list[str]:
         """The steps that this activity was called with."""
@@ -163,6 +167,25 @@ class KubeFakes:
         )
         short = usable < request.replicas
         return NodesReport(wanted=request.replicas, usable=usable, diagnosis=lacking if short else None)
+
+    @activity.defn
+    async def plan(self, request: PlanRequest) -> PlanReport:
+        """Nothing would change."""
+        await self.world.called(request)
+        return PlanReport(cost=f"stage {request.release.stage}")
+
+    @activity.defn
+    async def diagnose(self, request: DiagnoseRequest) -> DiagnoseReport:
+        """What the watch would see."""
+        await self.world.called(request)
+        seen = self.world.live or Observation()
+        return DiagnoseReport(observed=seen, findings=[seen.diagnosis] if seen.diagnosis else [])
+
+    @activity.defn
+    async def capture_evidence(self, request: DiagnoseRequest) -> DiagnoseReport:
+        """A file on the worker."""
+        await self.world.called(request)
+        return DiagnoseReport(bundle="/state/evidence/one.json.gz", host="worker-1")
 
     @activity.defn
     async def apply_release(self, request: ApplyRequest) -> Applied:
@@ -507,6 +530,9 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
                 kube.apply_release,
                 kube.await_rollout,
                 kube.remove_release,
+                kube.plan,
+                kube.diagnose,
+                kube.capture_evidence,
             ],
             interceptors=[ErrorTranslation()],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
