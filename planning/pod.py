@@ -46,6 +46,13 @@ def image_warnings(image_user: str) -> list[str]:
     return [f"{what}: {effect}. Set a numeric USER other than 0 in the base image (PROVER_BASE_IMAGE)."]
 
 
+def resources(spec: ClusterSpec) -> dict[str, Any]:
+    """What a client's container requests and is limited to."""
+    fixed = ({"memory": spec.client_memory} if spec.client_memory else {}) | spec.client_resources
+    requests = ({"cpu": spec.client_cpu} if spec.client_cpu else {}) | fixed
+    return ({"requests": requests} if requests else {}) | ({"limits": fixed} if fixed else {})
+
+
 def _pod(spec: ClusterSpec, release: Release, *, image_user: str, pull_secret: bool) -> dict[str, Any]:
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -103,8 +110,8 @@ def _container(spec: ClusterSpec, release: Release) -> dict[str, Any]:
         # The client writes the reason of its end on stdout; this keeps it in the pod's status, where diagnosis reads.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    resources = _resources(spec)
-    return container | ({"resources": resources} if resources else {})
+    asked = resources(spec)
+    return container | ({"resources": asked} if asked else {})
 
 
 def _environment(spec: ClusterSpec) -> list[dict[str, Any]]:
@@ -119,9 +126,3 @@ def _environment(spec: ClusterSpec) -> list[dict[str, Any]]:
     if spec.coordinator_serv:
         environment.append({"name": "CLIENT_UPSTREAM", "value": spec.coordinator_serv})
     return environment
-
-
-def _resources(spec: ClusterSpec) -> dict[str, Any]:
-    fixed = ({"memory": spec.client_memory} if spec.client_memory else {}) | spec.client_resources
-    requests = ({"cpu": spec.client_cpu} if spec.client_cpu else {}) | fixed
-    return ({"requests": requests} if requests else {}) | ({"limits": fixed} if fixed else {})
