@@ -1,45 +1,107 @@
-"""The long watch while serving: async, one await per deployment, on a queue of its own (prover-watch.<cluster>)."""
+"""The long watches: async, one await per deployment, on a queue of their own (prover-watch.<cluster>)."""
 
 import asyncio
-from contextlib import aclosing
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 
 from temporalio import activity
 
-from domain.errors import SettingsInvalid
-from domain.ports import Watches
+from domain.errors import Forbidden, SettingsInvalid, TransientError
+from domain.ports import Cluster, Watches
 from domain.status import Observation
-from domain.steps import WatchRequest
-from planning import rollout
+from domain.steps import NodesReport, NodesRequest, WatchRequest
+from planning import nodes, rollout
 
 BEAT_EVERY = 5.0  # seconds
+PACE = 1.0  # seconds between two looks at the nodes
+SHARE = 2.0  # and as many times as long as the last look took, for thousands of nodes take seconds
+NAMED = 3  # nodes in a line of progress
+
+Say = Callable[[str], None]
 
 
 class WatchActivities:
-    """Needs the shared informers of each cluster by name."""
+    """Needs the clusters, and the shared informers of each, by CLUSTER name."""
 
-    def __init__(self, watches: dict[str, Watches]) -> None:
-        """`watches` by CLUSTER name."""
+    def __init__(self, watches: Mapping[str, Watches], clusters: Mapping[str, Cluster]) -> None:
+        """Both by CLUSTER name."""
         self._watches = watches
+        self._clusters = clusters
 
     @activity.defn
     async def watch_release(self, request: WatchRequest) -> Observation:
         """Return the first observation that differs from `request.known` in something that matters."""
         spec = request.spec
-        if spec.cluster not in self._watches:
-            raise SettingsInvalid([f"CLUSTER={spec.cluster} is not watched by this worker: add it to KUBE_CONTEXTS."])
-        watches = self._watches[spec.cluster]
-        beating = asyncio.create_task(_beat())
-        try:
-            async with aclosing(watches.observations(spec.namespace, spec.deploy_name, request.release.stage)) as seen:
-                async for observation in seen:
-                    if rollout.significant(request.known, observation):
-                        return observation
-        finally:
-            beating.cancel()
+        watches = self._watching(spec.cluster)
+        async with (
+            _beating(),
+            aclosing(watches.observations(spec.namespace, spec.deploy_name, request.release.stage)) as seen,
+        ):
+            async for observation in seen:
+                if rollout.significant(request.known, observation):
+                    return observation
         raise AssertionError("observations never end by themselves")
 
+    @activity.defn
+    async def await_nodes(self, request: NodesRequest) -> NodesReport:
+        """Return as soon as so many clients fit; for days, holding a thread only while the nodes are judged."""
+        watches, cluster = self._watching(request.spec.cluster), self._clusters[request.spec.cluster]
+        async with _beating() as say, aclosing(watches.capacity()) as changes:
+            async for _ in changes:
+                began = time.monotonic()
+                try:
+                    report = await asyncio.to_thread(judge, cluster, request)
+                except TransientError as error:  # nodes come and go without the API server, so the wait goes on
+                    say(f"waiting for the Kubernetes API: {error.diagnosis.because or error.diagnosis.what}")
+                else:
+                    if report.diagnosis is None:
+                        return report
+                    say(progress(report))
+                await asyncio.sleep(max(PACE, SHARE * (time.monotonic() - began)))
+        raise AssertionError("the watch of nodes never ends by itself")
 
-async def _beat() -> None:
-    while True:
-        activity.heartbeat()
-        await asyncio.sleep(BEAT_EVERY)
+    def _watching(self, cluster: str) -> Watches:
+        if cluster not in self._watches:
+            raise SettingsInvalid([f"CLUSTER={cluster} is not watched by this worker: add it to KUBE_CONTEXTS."])
+        return self._watches[cluster]
+
+
+def judge(cluster: Cluster, request: NodesRequest) -> NodesReport:
+    """A verdict for each node, as of now."""
+    found = cluster.find("Node")
+    try:
+        pods = cluster.find("Pod")
+    except Forbidden:
+        pods = None
+    return nodes.judge(found, pods, request.spec, request.replicas, request.spec.namespace)
+
+
+def progress(report: NodesReport) -> str:
+    """One line for the heartbeat, e.g. `48 of 50 nodes usable; node-9: cordoned`."""
+    text = f"{report.usable} of {report.wanted} nodes usable"
+    unusable = [node for node in report.nodes if not node.usable]
+    named = [f"{node.name}: {', '.join(node.reasons) or node.booked_by}" for node in unusable[:NAMED]]
+    more = len(unusable) - len(named)
+    return "; ".join([text, *named, *([f"and {more} more"] if more else [])])
+
+
+@asynccontextmanager
+async def _beating() -> AsyncIterator[Say]:
+    """Heartbeats with what was said last."""
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said[:] = [text]
+        activity.heartbeat(text)
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat(*said)
+            await asyncio.sleep(BEAT_EVERY)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield say
+    finally:
+        beating.cancel()

@@ -82,7 +82,7 @@ async def _workers(
         shared = {name: SharedWatches(cluster) for name, cluster in clusters.items()}
         for one in shared.values():
             stack.push_async_callback(asyncio.to_thread, one.close)  # it joins threads
-        watches = WatchActivities(dict(shared))
+        watches = WatchActivities(shared, clusters)
         for name in clusters:
             workers += [queues.kube(client, name, steps, inspection), queues.watch(client, name, watches)]
     if "host" in settings.roles:

@@ -91,19 +91,19 @@ def host(client: Client, backend_host: str, steps: HostActivities) -> Worker:
 
 def watch(client: Client, cluster: str, steps: WatchActivities) -> Worker:
     """Long watches of one cluster, all in one event loop."""
-    return _in_loop(client, names.watch_queue(cluster), steps.watch_release, WATCH_SLOTS)
+    return _in_loop(client, names.watch_queue(cluster), [steps.watch_release, steps.await_nodes], WATCH_SLOTS)
 
 
 def host_watch(client: Client, backend_host: str, steps: HostActivities) -> Worker:
     """Long watches of the backends of one host, all in one event loop."""
-    return _in_loop(client, names.host_watch_queue(backend_host), steps.watch_backend, HOST_WATCH_SLOTS)
+    return _in_loop(client, names.host_watch_queue(backend_host), [steps.watch_backend], HOST_WATCH_SLOTS)
 
 
-def _in_loop(client: Client, queue: str, method: Callable[..., Any], slots: int) -> Worker:
+def _in_loop(client: Client, queue: str, methods: Sequence[Callable[..., Any]], slots: int) -> Worker:
     return Worker(
         client,
         task_queue=queue,
-        activities=[method],
+        activities=methods,
         max_concurrent_activities=slots,
         max_heartbeat_throttle_interval=WATCH_BEAT,
         graceful_shutdown_timeout=BEAT,

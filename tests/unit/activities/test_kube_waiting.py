@@ -123,7 +123,7 @@ def test_an_api_outage_does_not_fail_the_wait(room: Room) -> None:
 def test_an_api_server_that_stays_away_ends_the_wait() -> None:
     """With its own reason, so that the history says it; the retry policy goes on from there."""
     room = Room()
-    room.cluster.failing = [Unavailable("down", because="the connection broke")] * 5
+    room.cluster.failing = [Unavailable("down", because="the connection broke")] * 6
     room.cluster.steps = [lambda: None] * 5
     request = RolloutRequest(spec=make_spec(), release=Release(stage="abc", image=IMAGE), generation=1, replicas=0)
     minutes = iter(range(0, 3600, 40))

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities import watch
 from activities.watch import WatchActivities
-from domain.errors import SettingsInvalid
+from domain.errors import SettingsInvalid, Unavailable
+from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Pod, Release
-from domain.steps import WatchRequest
+from domain.steps import NodesReport, NodesRequest, NodeVerdict, WatchRequest
+from tests.unit.activities.fake_cluster import FakeCluster
 
 KNOWN = Observation(
     exists=True, wanted=1, updated=1, ready=1, available=1, complete=True, pods=[Pod(name="a", ready=True)]
@@ -18,7 +23,10 @@ KNOWN = Observation(
 
 
 class FakeWatches:
-    """Observes what it was given, then nothing for ever; remembers that it was closed."""
+    """Observes what it was given, then nothing for ever; remembers that it was closed.
+
+    There is news of nodes as often as anybody asks.
+    """
 
     def __init__(self, *seen: Observation) -> None:
         self.seen = seen
@@ -32,6 +40,15 @@ class FakeWatches:
         try:
             for observation in self.seen:
                 yield observation
+        finally:
+            self.closed = True
+
+    async def capacity(self) -> AsyncGenerator[None, None]:
+        """Always."""
+        try:
+            while True:
+                await asyncio.sleep(0)
+                yield
         finally:
             self.closed = True
 
@@ -52,11 +69,64 @@ async def test_the_first_observation_that_matters_is_returned() -> None:
     beats: list[object] = []
     environment = ActivityEnvironment()
     environment.on_heartbeat = lambda *details: beats.append(details)
-    assert await environment.run(WatchActivities({"default": watches}).watch_release, request()) == lost
+    assert await environment.run(WatchActivities({"default": watches}, {}).watch_release, request()) == lost
     assert (watches.asked, watches.closed, len(beats) > 0) == (("ns", "client", "abc"), True, True)
 
 
 async def test_an_unknown_cluster_is_named() -> None:
     """Instead of a KeyError."""
     with pytest.raises(SettingsInvalid, match="CLUSTER=other"):
-        await ActivityEnvironment().run(WatchActivities({}).watch_release, request("other"))
+        await ActivityEnvironment().run(WatchActivities({}, {}).watch_release, request("other"))
+
+
+def node(cluster: FakeCluster, name: str, **spec: object) -> None:
+    """A node for clients that is Ready."""
+    cluster.put(
+        "Node",
+        name,
+        labels={"fluidexnode": "computation"},
+        spec={"taints": [{"key": "dedicated", "value": "computation", "effect": "NoSchedule"}], **spec},
+        status={"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"cpu": "4", "memory": "8Gi"}},
+    )
+
+
+class GrowingCluster(FakeCluster):
+    """Something happens before each look at its nodes."""
+
+    def find(self, kind: str, namespace: str = "", **chosen: Any) -> list[Manifest]:
+        """As any other."""
+        if kind == "Node" and self.steps:
+            self.steps.pop(0)()
+        return super().find(kind, namespace, **chosen)
+
+
+async def test_nodes_are_awaited_until_every_client_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The heartbeat says which are missing; an API server that is away is waited for, too."""
+    monkeypatch.setattr(watch, "PACE", 0.01)
+    cluster, watches = GrowingCluster(), FakeWatches()
+    node(cluster, "node-1")
+    node(cluster, "node-2", unschedulable=True)
+
+    def away() -> None:
+        raise Unavailable("down", because="the connection broke")
+
+    cluster.steps = [lambda: None, away, partial(node, cluster, "node-2")]
+    beats: list[str] = []
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *details: beats.append(str(details))
+    activities = WatchActivities({"default": watches}, {"default": cluster})
+    report = await environment.run(activities.await_nodes, NodesRequest(spec=request().spec, replicas=2))
+    assert (report.usable, report.diagnosis, watches.closed, cluster.steps) == (2, None, True, [])
+    said = [beat for beat in beats if beat != "()"]
+    assert said == [
+        "('1 of 2 nodes usable; node-2: cordoned',)",
+        "('waiting for the Kubernetes API: the connection broke',)",
+    ]
+
+
+def test_progress_names_three_nodes_and_counts_the_rest() -> None:
+    """One line, however many nodes there are."""
+    nodes = [NodeVerdict(name=f"n{number}", usable=False, reasons=["cordoned"]) for number in range(5)]
+    assert watch.progress(NodesReport(wanted=2, usable=0, nodes=nodes)) == (
+        "0 of 2 nodes usable; n0: cordoned; n1: cordoned; n2: cordoned; and 2 more"
+    )

@@ -1,0 +1,116 @@
+"""Says when the room for clients may have changed: nodes come and change, provers of any namespace come and go."""
+
+import threading
+from collections.abc import Callable
+
+from clients.cluster_connection import Connection
+from clients.cluster_paths import collection
+from clients.cluster_stream import Slim, Stream
+from domain import names
+from domain.errors import ProverError
+from domain.ports import Manifest
+
+REVIEW = 10.0  # seconds; quotas and the pods of others are not watched
+BLIND_REVIEW = 5.0  # seconds, where nodes may not be watched
+
+Notify = Callable[[], None]
+
+
+class NodeWatch:
+    """Two watches for any number of callers, and none while nobody waits; thread-safe.
+
+    A worker waits for days here, and clusters have thousands of nodes: of each only what decides is kept.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._listeners: set[Notify] = set()
+        self._streams: list[Stream] = []
+
+    @property
+    def review(self) -> float:
+        """Seconds after which a caller should look again, though nothing was heard."""
+        with self._lock:
+            return BLIND_REVIEW if any(stream.refusal for stream in self._streams) else REVIEW
+
+    def subscribe(self, notify: Notify) -> None:
+        """Call `notify` (on any thread) whenever there may be more or less room."""
+        with self._lock:
+            self._listeners.add(notify)
+            if self._streams:
+                return
+            provers = {"labelSelector": f"{names.ROLE_LABEL}={names.ROLE_VALUE}"}
+            self._streams = [self._open("Node", _node, {}), self._open("Pod", _pod, provers)]
+            for stream in self._streams:
+                stream.start()
+
+    def unsubscribe(self, notify: Notify) -> None:
+        """Forget the listener and, after the last one, the watches."""
+        with self._lock:
+            self._listeners.discard(notify)
+            ended, self._streams = ([], self._streams) if self._listeners else (self._streams, [])
+        for stream in ended:
+            stream.close(wait=False)
+
+    def close(self) -> None:
+        """End the watches and their threads."""
+        with self._lock:
+            ended, self._streams = self._streams, []
+        for stream in ended:
+            stream.close()
+
+    def _open(self, kind: str, slim: Slim, selectors: dict[str, str]) -> Stream:
+        return Stream(self._connection, collection(kind), _Marks(self._tell), selectors=selectors, slim=slim)
+
+    def _tell(self) -> None:
+        with self._lock:
+            told = list(self._listeners)
+        for notify in told:
+            notify()
+
+
+class _Marks:
+    """What was seen of each object; a heartbeat or an image pulled is no news."""
+
+    def __init__(self, tell: Notify) -> None:
+        self._tell = tell
+        self._known: dict[tuple[str, str], Manifest] | None = None
+
+    def replaced(self, objects: list[Manifest]) -> None:
+        fresh = {_key(found): found for found in objects}
+        before, self._known = self._known, fresh
+        if before != fresh:
+            self._tell()
+
+    def changed(self, change: str, found: Manifest) -> None:
+        known = self._known = self._known or {}
+        before = known.pop(_key(found), None)
+        if change != "DELETED":
+            known[_key(found)] = found
+        if change == "DELETED" or before != found:
+            self._tell()
+
+    def refused(self, error: ProverError) -> None:
+        """Callers look again by themselves, after `review` seconds."""
+
+
+def _key(found: Manifest) -> tuple[str, str]:
+    return str(found["metadata"].get("namespace") or ""), str(found["metadata"]["name"])
+
+
+def _node(found: Manifest) -> Manifest:
+    status, spec = found.get("status") or {}, found.get("spec") or {}
+    conditions = [(entry.get("type"), entry.get("status")) for entry in status.get("conditions") or []]
+    kept = {key: found["metadata"].get(key) for key in ("name", "labels", "deletionTimestamp")}
+    return {
+        "metadata": kept,
+        "spec": {key: spec.get(key) for key in ("taints", "unschedulable")},
+        "status": {"allocatable": status.get("allocatable"), "conditions": conditions},
+    }
+
+
+def _pod(found: Manifest) -> Manifest:
+    status, spec = found.get("status") or {}, found.get("spec") or {}
+    kept = {key: found["metadata"].get(key) for key in ("namespace", "name", "labels", "deletionTimestamp")}
+    return {"metadata": kept, "spec": {"nodeName": spec.get("nodeName")}, "status": {"phase": status.get("phase")}}
