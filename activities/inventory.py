@@ -8,7 +8,8 @@ from domain.errors import Forbidden, ObjectRejected, Refused
 from domain.ports import Cluster, Manifest
 from domain.rights import Right
 from domain.spec import ClusterSpec
-from planning import rbac
+from domain.steps import Target
+from planning import ownership, rbac
 
 # in the order of removal: the clients first, then what they stand on
 OURS = (
@@ -50,6 +51,14 @@ def take(cluster: Cluster, namespace: str) -> Inventory:
     return Inventory(found, [entry for entry in objects if entry], readable)
 
 
+def judge_ownership(cluster: Cluster, spec: ClusterSpec, owner: str, *, cluster_uid: str = "") -> Target:
+    """What is there already; OwnedByAnother, or Unavailable while the namespace is being deleted."""
+    live = take(cluster, spec.namespace)
+    return ownership.judge_target(
+        live.namespace, live.judged(owner), spec, owner, cluster_uid=cluster_uid, readable=live.readable
+    )
+
+
 def read_namespace(cluster: Cluster, namespace: str) -> tuple[Manifest | None, bool]:
     """The Namespace, and whether we may read it at all."""
     try:
@@ -59,23 +68,22 @@ def read_namespace(cluster: Cluster, namespace: str) -> tuple[Manifest | None, b
 
 
 class Lacking(NamedTuple):
-    """Rights that the worker has not got, of those that `proverctl rbac` prints."""
+    """Required rights that the worker has not got, in the namespace and on nodes."""
 
     required: list[Right]
-    on_nodes: list[Right]  # required as well, in the whole cluster
-    optional: list[Right]
-    optional_in_cluster: list[Right]
+    on_nodes: list[Right]
 
 
-def review_rights(cluster: Cluster, spec: ClusterSpec, *, optional: bool = False) -> Lacking:
-    """Every verb on every kind, by SelfSubjectAccessReview; Forbidden where not even that is allowed."""
+def review_rights(cluster: Cluster, spec: ClusterSpec) -> Lacking:
+    """Every required verb on every kind, by SelfSubjectAccessReview; Forbidden where not even that is allowed."""
     required = rbac.required_rights(pull_secret=spec.image.pull_auth is not None)
-    return Lacking(
-        cluster.missing(spec.namespace, required),
-        cluster.missing("", rbac.node_rights()),
-        cluster.missing(spec.namespace, rbac.optional_rights()) if optional else [],
-        cluster.missing("", rbac.optional_cluster_rights()) if optional else [],
-    )
+    return Lacking(cluster.missing(spec.namespace, required), cluster.missing("", rbac.node_rights()))
+
+
+def review_optional_rights(cluster: Cluster, spec: ClusterSpec) -> tuple[list[Right], list[Right]]:
+    """Optional rights that lack, in the namespace and in the whole cluster; Forbidden."""
+    lacking = cluster.missing(spec.namespace, rbac.optional_rights())
+    return lacking, cluster.missing("", rbac.optional_cluster_rights())
 
 
 def check_rights(cluster: Cluster, spec: ClusterSpec) -> list[str]:

@@ -6,7 +6,7 @@ from temporalio import activity
 
 from activities.application import Application
 from activities.fence import check_fence
-from activities.inventory import check_rights, take
+from activities.inventory import check_rights, judge_ownership
 from activities.removal import Removal
 from activities.rollout import Rollout, look
 from domain.errors import Forbidden, SettingsInvalid
@@ -22,7 +22,7 @@ from domain.steps import (
     Target,
     TargetRequest,
 )
-from planning import nodes, ownership
+from planning import nodes
 
 
 class KubeActivities:
@@ -40,11 +40,7 @@ class KubeActivities:
         cluster = self._cluster(request.spec.cluster)
         uid = check_fence(cluster, request.cluster_uid, request.spec.cluster)
         warnings = check_rights(cluster, request.spec)
-        live = take(cluster, request.spec.namespace)
-        owner = self._owner(request.deployment_id)
-        target = ownership.judge_target(
-            live.namespace, live.judged(owner), request.spec, owner, cluster_uid=uid, readable=live.readable
-        )
+        target = judge_ownership(cluster, request.spec, self._owner(request.deployment_id), cluster_uid=uid)
         return target.model_copy(update={"warnings": [*target.warnings, *warnings]})
 
     @activity.defn

@@ -95,9 +95,16 @@ class Connection:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        warnings: list[str] | None = None,
     ) -> Any:
-        """The JSON of a success; any other answer, and none, as a domain error."""
-        content = self._read(call, self._open(call, method, path, query, body, content_type, READ_TIMEOUT))
+        """The JSON of a success; any other answer, and none, as a domain error.
+
+        What the API server warns of is added to `warnings`, as it comes in the headers.
+        """
+        response = self._open(call, method, path, query, body, content_type, READ_TIMEOUT)
+        if warnings is not None:
+            warnings += response.headers.getlist("Warning")
+        content = self._read(call, response)
         try:
             return json.loads(content)
         except ValueError:

@@ -114,6 +114,11 @@ class Registry:
             raise
         journal.closed(began)
 
+    def try_push(self) -> bool:
+        """Begin an upload and end it: CredentialsRejected unless we may push; False when it would not be ended."""
+        began = self._call("POST", f"/v2/{self.repository}/blobs/uploads/", expected=(_ACCEPTED_STATUS,))
+        return self.cancel(self._location(began))
+
     def cancel(self, location: str) -> bool:
         """End an upload; False when the registry does not say that it is gone."""
         gone = (_NO_CONTENT, _NOT_FOUND)

@@ -1,0 +1,108 @@
+"""The backend host's part of a preflight: everything that could stop an image from being made, looked at there."""
+
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities.checks import Checks
+from domain.ports import BackendHost, Beat, Groundwork, Secrets, Sources
+from domain.spec import ClusterSpec
+from domain.steps import Check, PreflightReport, PreflightRequest, Source
+from planning import preflight
+from planning.pod import image_warnings
+from planning.variables import built_in
+
+UNKNOWN_STAGE = "preflight"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the checks of the backend host are made with."""
+
+    sources: Sources
+    groundwork: Groundwork
+    backend: BackendHost
+    secrets: Secrets
+
+
+class HostPreflightActivities:
+    """Needs git, the image's groundwork, the backend host and this worker's secrets."""
+
+    def __init__(self, host: Host) -> None:
+        """All of them work on this machine."""
+        self._host = host
+
+    @activity.defn
+    def preflight_host(self, request: PreflightRequest) -> PreflightReport:
+        """Every check of the backend host's side, and what those of the cluster need to know; heartbeats."""
+        return host_checks(self._host, request, activity.heartbeat)
+
+
+def host_checks(host: Host, request: PreflightRequest, beat: Beat) -> PreflightReport:
+    """All of them, in the order in which a deploy would meet them; needs neither Temporal nor a worker."""
+    looks, checks = _Looks(host, request), Checks(beat)
+    checks.look("source", looks.source)
+    checks.look("push credentials", looks.push_secret)
+    checks.look("pull credentials", looks.pull_secret)
+    checks.look("Docker", looks.docker)
+    if not checks.failed("Docker"):
+        checks.look("base image", looks.base_image)
+    checks.look("circuit", looks.circuit)
+    if not checks.failed("Docker"):  # it says which registries are insecure
+        if not checks.failed("push credentials"):
+            checks.look("registry push", looks.push)
+        if not checks.failed("pull credentials"):
+            checks.look("registry pull", looks.pull)
+    stage = looks.found.stage if looks.found else request.spec.stage
+    return PreflightReport(checks=checks.found, stage=stage, image_user=looks.user)
+
+
+class _Looks:
+    """One look for each check; each may raise what a deploy would."""
+
+    def __init__(self, host: Host, request: PreflightRequest) -> None:
+        self._host = host
+        self._request = request
+        self._spec: ClusterSpec = request.spec
+        self.found: Source | None = None
+        self.user: str | None = None
+
+    def source(self) -> Check:
+        spec = self._spec
+        self.found = self._host.sources.resolve(spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+        return preflight.source(self.found, spec.backend.repo)
+
+    def push_secret(self) -> Check:
+        target = self._spec.image
+        return preflight.login(
+            "push credentials", self._host.secrets.login(target.push_auth, target.push_host), target.push_host
+        )
+
+    def pull_secret(self) -> Check:
+        target = self._spec.image
+        return preflight.login(
+            "pull credentials", self._host.secrets.login(target.pull_auth, target.pull_host), target.pull_host
+        )
+
+    def docker(self) -> Check:
+        return preflight.ok("Docker", self._host.groundwork.engine())
+
+    def base_image(self) -> Check:
+        name = self._spec.backend.base_image
+        self.user = self._host.groundwork.base_image(name)
+        remarks = image_warnings(self.user)
+        if remarks:
+            return preflight.warning("base image", f"{name} is there. {' '.join(remarks)}")
+        return preflight.ok("base image", f"{name} is there, its user is {self.user}")
+
+    def circuit(self) -> Check:
+        backend = self._spec.backend
+        folder = backend.circuit_dir or self._host.backend.load(backend, built_in(self._spec, "")).profile.circuit_dir
+        return preflight.ok("circuit", f"{folder}: {self._host.groundwork.circuit(backend.repo, folder)}")
+
+    def push(self) -> Check:
+        return preflight.ok("registry push", self._host.groundwork.push(self._spec.image))
+
+    def pull(self) -> Check:
+        stage = self.found.stage if self.found else self._spec.stage or UNKNOWN_STAGE
+        return preflight.ok("registry pull", self._host.groundwork.pull(self._spec.image, stage))

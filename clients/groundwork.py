@@ -1,0 +1,72 @@
+"""Looks at what an image stands on (Docker Engine, base image, circuit files, registries) and leaves nothing behind."""
+
+from clients.engine import DEFAULT_HOST, connected
+from clients.image_base import Engine
+from clients.image_inputs import circuit_entries
+from clients.registry import Registry
+from clients.registry_connection import Breaker, insecure
+from domain.names import image_tag
+from domain.ports import Login, Secrets
+from domain.spec import ImageTarget
+
+_SECONDS = 5  # for each answer of the Engine
+_PATIENCE = 10.0  # seconds for each answer of a registry
+_GIGA, _MEGA = 1 << 30, 1 << 20
+_PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD)"
+
+
+class ImageGroundwork:
+    """Fulfils `domain.ports.Groundwork` on this machine."""
+
+    def __init__(self, docker_host: str | None, secrets: Secrets) -> None:
+        """`docker_host` as in DOCKER_HOST, None for the default socket."""
+        self._docker_host = docker_host or DEFAULT_HOST
+        self._engine = Engine(docker_host)
+        self._secrets = secrets
+
+    def engine(self) -> str:
+        """It answers a ping; Unavailable."""
+        with connected({"DOCKER_HOST": self._docker_host}, _SECONDS) as client:
+            client.ping()
+            version = client.version()["Version"]
+        return f"version {version} at {self._docker_host}"
+
+    def base_image(self, name: str) -> str:
+        """Its USER, possibly empty; ImageInputMissing, Unavailable."""
+        return str(self._engine.base_image(name).config.get("User", ""))
+
+    def circuit(self, repo: str, circuit_dir: str) -> str:
+        """Number and size of the files that the image would take; ImageInputMissing."""
+        entries = circuit_entries(repo, circuit_dir)
+        total = sum(entry.size for entry in entries)
+        size = f"{total / _GIGA:.1f} GB" if total >= _GIGA else f"{total / _MEGA:.1f} MB"
+        return f"{len(entries)} files, {size}"
+
+    def push(self, target: ImageTarget) -> str:
+        """An upload was begun and ended; CredentialsRejected, Unavailable."""
+        login = self._secrets.login(target.push_auth, target.push_host)
+        registry = self._registry(target.push_host, target.repository, login, "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD")
+        ended = registry.try_push()
+        user = f"user {login.user}" if login else "anybody"
+        rest = "" if ended else "; it keeps the empty upload of this check until it cleans up"
+        return f"{user} may push to {target.push_host}/{target.repository}{rest}"
+
+    def pull(self, target: ImageTarget, stage: str) -> str:
+        """The image of that stage was looked for; CredentialsRejected, Unavailable."""
+        login = self._secrets.login(target.pull_auth, target.pull_host)
+        registry = self._registry(target.pull_host, target.repository, login, _PULL_SETTINGS)
+        digest = registry.manifest_digest(image_tag(stage))
+        user = f"user {login.user}" if login else "anybody"
+        there = f"{image_tag(stage)} is there" if digest else f"{image_tag(stage)} is not there yet"
+        return f"{user} may pull from {target.pull_host}/{target.repository}; {there}"
+
+    def _registry(self, host: str, repository: str, login: Login | None, settings: str) -> Registry:
+        return Registry(
+            host,
+            repository,
+            login,
+            breaker=Breaker(),
+            insecure=insecure(host, self._engine.insecure_ranges()),
+            patience=_PATIENCE,
+            settings=settings,
+        )

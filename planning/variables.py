@@ -1,0 +1,17 @@
+"""The variables that every profile may use without declaring them, as far as the spec knows them."""
+
+from domain.spec import ClusterSpec
+
+
+def built_in(spec: ClusterSpec, circuit_dir: str, repo: str = "") -> dict[str, str]:
+    """Names and values; before the profile is read (no `repo` yet) what is empty is left to the host."""
+    of_profile = {"BACKEND_REPO": repo, "CIRCUIT_DIR": circuit_dir}
+    return {
+        **{name: value for name, value in of_profile.items() if value or repo},
+        "CIRCUIT": spec.circuit,
+        "CLUSTER": spec.cluster,
+        "CLUSTER_NS": spec.namespace,
+        "COORDINATOR_EP": spec.coordinator.ip,
+        "COORDINATOR_PORT": str(spec.coordinator.port),
+        "COORDINATOR_SERV": spec.coordinator_serv,
+    }
