@@ -2,17 +2,16 @@
 
 import socket
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from activities import reading
 from domain import names
 from domain.diagnosis import Diagnosis
-from domain.errors import Forbidden
-from domain.ports import Beat, Cluster, Manifest
+from domain.ports import Beat, Cluster
 from domain.snapshot import Snapshot
 from domain.status import Observation
 from domain.steps import DiagnoseReport, DiagnoseRequest
-from planning import bundle, rbac, rollout
+from planning import bundle, rollout
 
 LOG_LINES = 200
 
@@ -32,9 +31,18 @@ class Look(NamedTuple):
 
 def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat) -> Look:
     """One look at the deployment and what it stands on; Forbidden when not even the Deployment may be read."""
-    warnings: list[str] = []
-    snapshot = _snapshot(cluster, request, beat, warnings)
-    app = request.spec.deploy_name
+    spec, warnings = request.spec, list[str]()
+    beat("looking at the clients")
+    deployment = cluster.get("Deployment", names.DEPLOYMENT, spec.namespace)
+    selected = reading.labels(spec, deployment)
+    snapshot = Snapshot(
+        now=time.time(),
+        deployment=deployment,
+        replica_sets=reading.clients(cluster, spec.namespace, selected, "ReplicaSet", warnings),
+        pods=reading.clients(cluster, spec.namespace, selected, "Pod", warnings),
+        events=cluster.events(spec.namespace),
+    )
+    app = selected.get("app", spec.deploy_name)
     observed = rollout.observe(snapshot, app=app, stage=request.stage, image=request.image)
     findings = [observed.diagnosis] if observed.diagnosis else []
     return Look(snapshot, observed, findings, warnings)
@@ -60,24 +68,3 @@ def bundle_name(request: DiagnoseRequest, now: float) -> str:
 def host_name() -> str:
     """Where a bundle is."""
     return socket.gethostname()
-
-
-def _snapshot(cluster: Cluster, request: DiagnoseRequest, beat: Beat, warnings: list[str]) -> Snapshot:
-    namespace = request.spec.namespace
-    selector = f"app={request.spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
-    beat("looking at the clients")
-
-    def listed(kind: str, read: Callable[[], list[Manifest]]) -> list[Manifest]:
-        try:
-            return read()
-        except Forbidden as error:
-            warnings.append(f"{kind} objects are unknown: {error.diagnosis.what}. {rbac.snippet(kind, 'list')}")
-            return []
-
-    return Snapshot(
-        now=time.time(),
-        deployment=cluster.get("Deployment", names.DEPLOYMENT, namespace),
-        replica_sets=listed("ReplicaSet", lambda: cluster.find("ReplicaSet", namespace, selector=selector)),
-        pods=listed("Pod", lambda: cluster.find("Pod", namespace, selector=selector)),
-        events=cluster.events(namespace),
-    )

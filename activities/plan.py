@@ -1,15 +1,14 @@
 """Asks the API server what a deploy would make of each object, on trial (dry-run), and changes nothing."""
 
-from typing import NamedTuple
-
+from activities import reading
 from activities.fence import owner_of
+from activities.reading import Found
 from domain import names
 from domain.errors import (
     ApplyConflict,
     CredentialsMissing,
     Forbidden,
     ObjectRejected,
-    ProverError,
     Unavailable,
 )
 from domain.ports import Beat, Cluster, Login, Manifest, Secrets
@@ -21,13 +20,6 @@ from planning.plan import Trial
 SAID_NO = {"ADMISSION_DOWN", "NAMESPACE_TERMINATING", "CONFLICT"}  # passing, and yet about this one object
 NO_NAMESPACE = "not tried on the API server, for the namespace does not exist yet"
 UNTRIED = "compared without the API server, for you may not have it tried: "
-
-
-class Found(NamedTuple):
-    """One live object; `unread` says that it may not be read."""
-
-    manifest: Manifest | None
-    unread: str = ""
 
 
 class Planner:
@@ -62,7 +54,14 @@ class Planner:
         changes += [plan.change(trial, self._spec, self._owner) for trial in trials]
         changes += self._removals(keep_secret=pull_secret)
         found, judged = self._nodes()
-        return plan.report(changes, trials[-1], self._pods(), found, judged, self._warnings)
+        pods = reading.clients(
+            self._cluster,
+            self._spec.namespace,
+            reading.labels(self._spec, deployment.manifest),
+            "Pod",
+            self._warnings,
+        )
+        return plan.report(changes, trials[-1], pods, found, judged, self._warnings)
 
     def _mark(self, namespace: Found, stage: str) -> ObjectChange:
         """The Namespace: made when missing; its marks are written where that is allowed, and not needed."""
@@ -135,7 +134,7 @@ class Planner:
         try:
             found = self._cluster.find("Node")
         except Forbidden as error:
-            self._warnings.append(_unknown(error, "What the nodes hold", "Node", "list"))
+            self._warnings.append(reading.unknown(error, "What the nodes hold", "Node", "list"))
             return None, None
         try:
             pods = self._cluster.find("Pod")
@@ -143,20 +142,5 @@ class Planner:
             pods = None
         return found, nodes.judge(found, pods, self._spec, self._spec.replicas, self._spec.namespace)
 
-    def _pods(self) -> list[Manifest]:
-        selector = f"app={self._spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
-        try:
-            return self._cluster.find("Pod", self._spec.namespace, selector=selector)
-        except Forbidden as error:
-            self._warnings.append(_unknown(error, "How many pods run", "Pod", "list"))
-            return []
-
     def _read(self, kind: str, name: str) -> Found:
-        try:
-            return Found(self._cluster.get(kind, name, "" if kind == "Namespace" else self._spec.namespace))
-        except Forbidden as error:
-            return Found(None, _unknown(error, "What it is now", kind, "get"))
-
-
-def _unknown(error: ProverError, what: str, kind: str, verb: str) -> str:
-    return f"{what} is unknown: {error.diagnosis.what}. {rbac.snippet(kind, verb)}".strip()
+        return reading.read(self._cluster, kind, name, self._spec.namespace)

@@ -39,12 +39,11 @@ class EvidenceFiles:
 
     def _write(self, name: str, content: Mapping[str, Any]) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        text = json.dumps(content, ensure_ascii=False).encode(errors="replace")
         number, path = tempfile.mkstemp(prefix=f"{name}-", suffix=_PART, dir=self.directory)  # 0600, and never twice
         unfinished = Path(path)
         try:
             with os.fdopen(number, "wb") as file:
-                file.write(gzip.compress(text))
+                file.write(packed(content))
                 file.flush()
                 os.fsync(file.fileno())
             finished = unfinished.with_suffix(SUFFIX)
@@ -60,6 +59,11 @@ class EvidenceFiles:
         found = sorted(self.directory.iterdir(), key=_written, reverse=True)
         for path in found[KEEP:]:
             path.unlink(missing_ok=True)
+
+
+def packed(content: Mapping[str, Any]) -> bytes:
+    """The bundle as gzipped JSON."""
+    return gzip.compress(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
 
 
 def _written(path: Path) -> float:

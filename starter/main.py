@@ -24,6 +24,8 @@ COMMANDS = {
     "rbac": ("offline", "The rights the worker needs as YAML; contacts nothing."),
     "backend": ("backend", "Set up, look at, restart, stop and purge the backend."),
     "nodes": ("nodes", "Which nodes can take a client, and why others cannot."),
+    "plan": ("plan", "What a deploy would change, object by object, and what it costs."),
+    "diagnose": ("diagnose", "Everything that is wrong with the clients, or that nothing is."),
     "worker": ("work", "Run the worker that does the work."),
 }
 EPILOG = """\b

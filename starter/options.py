@@ -66,6 +66,12 @@ def parameter(name: str) -> str:
     return name.lower()
 
 
+def direct(function: Function) -> Function:
+    """The flag of every look that needs neither Temporal nor a worker."""
+    told = "Look straight at the cluster with your own kubeconfig (KUBECONFIG), without Temporal or a worker."
+    return click.option("--direct", is_flag=True, help=told)(function)
+
+
 def not_yet(flag: str) -> Decorator:
     """A flag that is promised and not there yet: it says so instead of being ignored."""
 

@@ -12,17 +12,23 @@ if TYPE_CHECKING:
 
 
 @options.command("status", "proverctl status -n provers", "proverctl status -n provers -o json")
+@options.direct
 @options.everywhere
-def status_command(**params: Any) -> None:
+def status_command(direct: bool, **params: Any) -> None:
     """One deployment: phase, release, clients, what is wrong.
 
-    Without a worker it shows what Temporal keeps and says how old that is.
+    Without a worker it shows what Temporal keeps and says how old that is; with --direct what stands in the cluster.
     """
     from planning import settings
     from starter.invocation import invocation
 
     asked = invocation(params)
     asked.validated(lambda: settings.place(asked.values))
+    if direct:
+        from starter.direct_status import show
+
+        show(asked)
+        return
     from starter import session
     from starter.standing import standing
 

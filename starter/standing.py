@@ -30,7 +30,7 @@ async def standing(asked: Invocation) -> None:
         workflow_id = names.deployment_id(asked.cluster, asked.namespace)
         run = await _run(client, asked, workflow_id)
         ui = ui_page(client, asked, workflow_id)
-        status = await _queried(client, workflow_id)
+        status = await queried(client, workflow_id)
         if status:
             value = status.model_dump(mode="json") | {"source": "worker", "ui": ui}
             output.data(value, asked.output, summary.page(status, ui))
@@ -72,11 +72,11 @@ def _nothing(asked: Invocation) -> str:
 async def backend_of(asked: Invocation) -> str:
     """The workflow id of the backend that a running deployment brought up; empty when there is none."""
     async with session(asked, queues(asked.cluster)) as client:
-        status = await _queried(client, names.deployment_id(asked.cluster, asked.namespace))
+        status = await queried(client, names.deployment_id(asked.cluster, asked.namespace))
     return status.backend if status else ""
 
 
-async def _queried(client: Client, workflow_id: str) -> Status | None:
+async def queried(client: Client, workflow_id: str) -> Status | None:
     """The worker's answer, or None within five seconds; at once when nobody polls."""
     workflows = queues("")[0]
     if not await polled(client, workflows):

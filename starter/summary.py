@@ -61,7 +61,7 @@ def page(status: Status, ui: str) -> str:
     if status.finding:
         rows += finding(status.finding)
     rows.append(("UI", ui))
-    return "\n".join([output.table(rows), *_pods(status.observed.pods)])
+    return "\n".join([output.table(rows), *clients(status.observed.pods)])
 
 
 def finding(found: Diagnosis) -> list[tuple[str, str]]:
@@ -96,7 +96,8 @@ def _place_rows(status: Status) -> list[tuple[str, str]]:
     return rows
 
 
-def _pods(pods: list[Pod]) -> list[str]:
+def clients(pods: list[Pod]) -> list[str]:
+    """A row for each pod."""
     rows = [
         (pod.name, pod.node or "-", pod.state, "ready" if pod.ready else "not ready", pod.stage, _restarts(pod))
         for pod in pods
