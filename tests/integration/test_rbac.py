@@ -78,6 +78,7 @@ def test_required_rights_suffice_to_apply_and_remove(world: dict[str, str], admi
     for kind in ("pods", "replicasets", "deployments", "events"):
         assert worker.may("watch", kind, "-n", namespace), kind
     worker.must("get", "nodes")
+    assert worker.may("watch", "nodes")
 
 
 @pytest.mark.parametrize(
@@ -102,11 +103,16 @@ def test_nothing_else_is_granted(world: dict[str, str], administrator: Kubectl, 
 
 
 def test_optional_rights_open_what_they_say(world: dict[str, str], administrator: Kubectl) -> None:
-    """Pods of all namespaces and the Namespace itself, once the administrator grants them."""
-    worker = Kubectl(world, administrator.namespace, rbac.NAME)
+    """Logs, quotas and a probe's pod, pods of all namespaces and the Namespace itself, once they are granted."""
+    worker, here = Kubectl(world, administrator.namespace, rbac.NAME), ("-n", administrator.namespace)
+    inside = [("get", "pods", "--subresource=log"), ("list", "resourcequotas"), ("list", "limitranges")]
+    inside += [("create", "pods"), ("delete", "pods")]
+    assert [right for right in inside if worker.may(*right, *here)] == []
     assert not worker.may("list", "pods", "-A")
     administrator.must(*APPLY, documents=rbac.documents(administrator.namespace))
+    assert [right for right in inside if not worker.may(*right, *here)] == []
     assert worker.may("list", "pods", "-A")
+    assert not worker.may("create", "pods", "-n", "default")
     assert worker.may("create", "namespaces")
     spec = ClusterSpec(
         namespace=administrator.namespace, coordinator=Endpoint(ip="10.0.0.1"), image=ImageTarget(repository="prover")
