@@ -23,6 +23,8 @@ class Setting(NamedTuple):
     short: str = ""  # a second, shorter flag
 
 
+PROBE = "probe"  # the group of what only the preflight takes
+
 CLUSTER_NS = Setting(
     "CLUSTER_NS",
     "--namespace",
@@ -295,6 +297,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Directory of the circuit files, relative to BACKEND_REPO (default: the profile's).",
         syntax.relative_path,
         "backend",
+    ),
+    Setting(
+        "PROBE_IMAGE",
+        "--probe-image",
+        "",
+        "Image that `preflight --probe` runs briefly on a computation node: given HOST:PORT it says ok or why not.",
+        syntax.image,
+        PROBE,
     ),
 )
 

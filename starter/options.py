@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from planning.settings_table import BACKEND, BY_NAME, CLUSTER, CLUSTER_NS, SETTINGS, Setting
+from planning.settings_table import BACKEND, BY_NAME, CLUSTER, CLUSTER_NS, PROBE, SETTINGS, Setting
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -36,9 +36,9 @@ def everywhere(function: Function) -> Function:
 
 
 def settings(*groups: str, but: Sequence[str] = ()) -> Decorator:
-    """The flags of these groups of settings (none: of all)."""
+    """The flags of these groups of settings (none: of all that a deploy takes)."""
     chosen = [one for one in SETTINGS if one.flag and one not in (CLUSTER, CLUSTER_NS) and one.name not in but]
-    return _all([setting(one) for one in chosen if not groups or one.group in groups])
+    return _all([setting(one) for one in chosen if one.group in groups or (not groups and one.group != PROBE)])
 
 
 def backend(function: Function) -> Function:
