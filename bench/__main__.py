@@ -4,11 +4,16 @@ import sys
 
 import click
 
-from bench import cli_start, deploy
+from bench import cli_start, deploy, verdict, verdict_transient
 from bench.result import Result
 from bench.world import World
 
-BENCHES = {"cli-start": cli_start.run, "deploy": deploy.run}
+BENCHES = {
+    "cli-start": cli_start.run,
+    "deploy": deploy.run,
+    "verdict": verdict.run,
+    "verdict-transient": verdict_transient.run,
+}
 
 
 @click.command()
@@ -26,10 +31,9 @@ def main(name: str, as_json: bool) -> None:
 
 def _sentence(result: Result) -> str:
     peers = ", ".join(f"{name} {figures.p50}" for name, figures in result.peers.items())
+    beside = f" beside {peers} (x{result.ratio})" if peers else ""
     verdict = "holds" if result.holds else "MISSED"
-    return (
-        f"{result.metric}: {result.ours.p50} {result.unit} beside {peers} (x{result.ratio}); {result.goal}: {verdict}"
-    )
+    return f"{result.metric}: {result.ours.p50} {result.unit}{beside}; {result.goal}: {verdict}"
 
 
 if __name__ == "__main__":
