@@ -4,12 +4,13 @@ import time
 
 from temporalio import activity
 
+from activities import capacity
 from activities.application import Application
 from activities.fence import check_fence
 from activities.inventory import check_rights, judge_ownership
 from activities.removal import Removal
 from activities.rollout import Rollout, look
-from domain.errors import Forbidden, SettingsInvalid
+from domain.errors import SettingsInvalid
 from domain.ports import Cluster, Secrets
 from domain.status import Observation
 from domain.steps import (
@@ -22,7 +23,6 @@ from domain.steps import (
     Target,
     TargetRequest,
 )
-from planning import nodes
 
 
 class KubeActivities:
@@ -46,14 +46,7 @@ class KubeActivities:
     @activity.defn
     def check_nodes(self, request: NodesRequest) -> NodesReport:
         """A verdict for each node; the caller decides."""
-        cluster = self._cluster(request.spec.cluster)
-        found = cluster.find("Node")
-        activity.heartbeat(f"{len(found)} nodes")
-        try:
-            pods = cluster.find("Pod")
-        except Forbidden:
-            pods = None
-        return nodes.judge(found, pods, request.spec, request.replicas, request.spec.namespace)
+        return capacity.look(self._cluster(request.spec.cluster), request, activity.heartbeat)
 
     @activity.defn
     def apply_release(self, request: ApplyRequest) -> Applied:

@@ -69,6 +69,7 @@ class NodesRequest(Message):
 
     spec: ClusterSpec
     replicas: int
+    keep: bool = False  # the clients that run stay where they are, as when only their number changes
 
 
 class NodeVerdict(Message):

@@ -9,7 +9,9 @@ from domain.diagnosis import Severity
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.steps import NodesReport
-from planning import nodes, quantity
+from planning import capacity, quantity
+from planning.capacity import Surroundings
+from planning.occupancy import Occupancy
 
 LABEL = {"fluidexnode": "computation"}
 TAINT = {"key": "dedicated", "value": "computation", "effect": "NoSchedule"}
@@ -24,11 +26,12 @@ def spec(**changes: Any) -> ClusterSpec:
 def node(name: str, labels: dict[str, str] | None = None, *taints: dict[str, str], **extra: Any) -> Manifest:
     """A Ready node, labelled for clients unless told otherwise."""
     conditions = [{"type": "Ready", "status": "True"}]
+    has = {"cpu": "8", "memory": "16Gi", "pods": "110"}
     return {
         "kind": "Node",
         "metadata": {"name": name, "labels": LABEL if labels is None else labels},
         "spec": {"taints": list(taints)} | extra.get("spec", {}),
-        "status": {"conditions": conditions, "allocatable": {"cpu": "8", "memory": "16Gi"}} | extra.get("status", {}),
+        "status": {"conditions": conditions, "allocatable": has | extra.get("has", {})} | extra.get("status", {}),
     }
 
 
@@ -45,7 +48,8 @@ def prover(on: str, namespace: str = "other", app: str = "client", phase: str = 
 
 def judge(found: list[Manifest], replicas: int, pods: list[Manifest] | None = None, **changes: Any) -> NodesReport:
     """Judge for the namespace `fleet`."""
-    return nodes.judge(found, [] if pods is None else pods, spec(**changes), replicas, "fleet")
+    around = Surroundings(found, Occupancy.of(pods or [], "fleet", {"app": "client"}))
+    return capacity.judge(around, spec(**changes), replicas)
 
 
 NOT_READY = {
@@ -115,10 +119,13 @@ def test_nodes_booked_by_another_fleet() -> None:
 
 def test_missing_rights_are_a_warning_only() -> None:
     """Without pods of all namespaces the verdict stands on what is known (R2)."""
-    report = nodes.judge([node("n1")], None, spec(), 1, "fleet")
+    unread = Occupancy("fleet", {"app": "client"}, everywhere=False)
+    report = capacity.judge(Surroundings([node("n1", None, TAINT)], unread, None, None), spec(), 1)
     assert (report.usable, report.diagnosis) == (1, None)
-    (warning,) = report.warnings
-    assert "proverctl rbac" in warning
+    assert report.nodes[0].unknown == ["what other namespaces run here"]
+    pods, quotas, ranges = report.warnings
+    assert "ClusterRole rule: {apiGroups: [''], resources: [pods], verbs: [list]}" in pods
+    assert ("resourcequotas" in quotas, "limitranges" in ranges) == (True, True)
 
 
 def test_the_label_command_is_ready_to_be_pasted() -> None:
@@ -165,7 +172,7 @@ def test_custom_label_and_taint() -> None:
 
 def test_large_clusters_stay_small_in_the_report() -> None:
     """All nodes are counted, those meant for clients are listed first, the rest is cut off and said."""
-    found = [node(f"web{n:04}", {}) for n in range(600)] + [node("zz")]
+    found = [node(f"web{n:04}", {}) for n in range(600)] + [node("zz", None, TAINT)]
     report = judge(found, 1)
     assert (report.usable, len(report.nodes), report.nodes[0].name) == (1, 500, "zz")
     assert report.warnings == ["101 more nodes are counted but not listed."]
