@@ -19,7 +19,8 @@ class Snapshot(Message):
     nodes: list[dict[str, Any]] | None = None  # those that are labelled for clients or hold one, slimmed
     neighbours: list[dict[str, Any]] | None = None  # pods of others on those nodes
     quotas: list[dict[str, Any]] | None = None  # ResourceQuotas of the namespace
-    pull_hosts: list[str] | None = None  # keys of `auths` in img-cred, never more of a Secret; None: not read or absent
-    slices: list[dict[str, Any]] | None = None  # EndpointSlices of Service cluster-coordinator
+    pull_hosts: list[str] | None = None  # keys of `auths` in img-cred, never more of it; empty: there is none
+    service: dict[str, Any] | None = None  # Service cluster-coordinator
+    slices: list[dict[str, Any]] | None = None  # its EndpointSlices
     logs: dict[str, str] = {}  # pod → tail of what its client said, scrubbed
     coordinator: str = ""  # how a connection from the worker to the coordinator ended: `ok`, `refused`, `timeout`, …

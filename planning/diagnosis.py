@@ -1,14 +1,14 @@
-"""Says why a rollout does not finish: one finding with counts and verbatim evidence, never a bare timeout.
+"""Says why a rollout does not finish: findings with counts and verbatim evidence, never a bare timeout.
 
-To recognise something new add a rule to `pod_findings` (a pod exists) or `creation` (no pod exists).
+To recognise something new add a rule to `pod_findings` (a pod exists), `creation` (no pod exists) or `registration`
+(clients run); what only the whole group tells, such as the nodes concerned, is added by `explanation`.
 """
-
-from collections import Counter
-from typing import NamedTuple
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
-from planning import creation, live, pod_findings, text
+from domain.snapshot import Snapshot
+from planning import creation, disruption, evidence, explanation, live, pod_findings, registration, text
+from planning.evidence import Evidence
 
 _RANK = [
     Severity.FATAL,
@@ -18,92 +18,105 @@ _RANK = [
     Severity.TRANSIENT,
     Severity.PROGRESS,
 ]
+_PASSING = (Severity.TRANSIENT, Severity.PROGRESS)
 
 
-class Evidence(NamedTuple):
-    """What is looked at: the pods of the wanted release, and those that still stand in their way."""
-
-    deployment: Manifest
-    replica_set: Manifest | None  # of the wanted release
-    pods: list[Manifest]
-    leaving: list[Manifest]  # older or terminating
-    events: list[Manifest]
-    now: float | None  # Unix time in seconds
+def findings(snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False) -> list[Diagnosis]:
+    """Everything that is wrong, the most important first; the arguments are those of `rollout.observe`."""
+    found = evidence.gather(snapshot, app=app, stage=stage, image=image, autoscale=autoscale)
+    return judge(found) if found else []
 
 
-def diagnose(evidence: Evidence) -> Diagnosis | None:
-    """The finding that matters most: by who has to act, then by how many pods it holds up; None when all is well."""
-    found = _strongest(evidence)
+def judge(evidence: Evidence) -> list[Diagnosis]:
+    """The findings by who has to act, then by how many pods each holds up; empty when nothing is known to be wrong."""
+    if not evidence.seen:
+        # What the status says is about the spec before: its deadline, its ReplicaSet and its pods are all history.
+        return _unseen(evidence)
+    found = [*creation.judge(evidence), *_of_pods(evidence), *disruption.judge(evidence), *registration.judge(evidence)]
+    found.sort(key=lambda finding: _RANK.index(finding.severity))
+    served = _serving(evidence)
+    return [finding.model_copy(update={"serving": served}) for finding in _with_deadline(found, evidence)]
+
+
+def _of_pods(evidence: Evidence) -> list[Diagnosis]:
+    """One finding a cause, the most frequent first; fifty equal pods are one."""
+    groups: dict[str, list[tuple[Manifest, Diagnosis]]] = {}
+    for pod in evidence.pods:
+        finding = pod_findings.judge(pod, evidence)
+        if finding:
+            groups.setdefault(finding.code, []).append((pod, finding))
+    for pod in evidence.leaving:
+        finding = pod_findings.judge_leaving(pod, evidence)
+        if finding:
+            groups.setdefault(finding.code, []).append((pod, finding))
+    total = len(evidence.pods) or live.replicas(evidence.deployment)
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    return [_group(group, total, evidence) for group in ordered]
+
+
+def _group(group: list[tuple[Manifest, Diagnosis]], total: int, evidence: Evidence) -> Diagnosis:
+    pod, worst = min(group, key=lambda pair: _RANK.index(pair[1].severity))
+    on = f"pod {live.namespace(pod)}/{live.name(pod)} ({len(group)} of {max(total, len(group))} pods)"
+    since = live.earliest(finding.since for _, finding in group)
+    merged = worst.model_copy(update={"on": on, "evidence": text.one_line(worst.evidence), "since": since})
+    return explanation.explain(merged, [member for member, _ in group], evidence)
+
+
+def _serving(evidence: Evidence) -> str:
+    """Clients of any release that still work, of those wanted."""
+    ready = sum(live.ready(pod) for pod in [*evidence.pods, *evidence.leaving])
+    return f"{ready}/{live.replicas(evidence.deployment)}"
+
+
+def _unseen(evidence: Evidence) -> list[Diagnosis]:
+    """A Deployment that nobody has looked at since it was made: then no pod will ever come."""
+    age = live.elapsed(live.created(evidence.deployment), evidence.now)
+    if live.status(evidence.deployment).get("observedGeneration") or age is None or age < pod_findings.IDLE_GRACE:
+        return []
+    return [
+        Diagnosis(
+            code="CONTROL_PLANE_DOWN",
+            what="nobody has made pods of the Deployment",
+            on=f"Deployment {live.name(evidence.deployment)}",
+            because="the cluster's controller manager does not run, or is far behind",
+            do="look at the control plane (kube-controller-manager); the rollout goes on by itself then",
+            severity=Severity.TRANSIENT,
+            since=live.created(evidence.deployment),
+            grace=int(pod_findings.IDLE_GRACE),
+        )
+    ]
+
+
+def _with_deadline(found: list[Diagnosis], evidence: Evidence) -> list[Diagnosis]:
+    """Never alone where anything else explains it; what has lasted until the deadline will not pass by itself."""
     expired = _deadline(evidence)
     if expired is None:
         return found
-    if found is None:
-        return expired
-    if found.severity in (Severity.TRANSIENT, Severity.PROGRESS):
-        # The deadline is longer than any key load: what has lasted until now will not pass by itself.
-        because = f"{found.because}; the progress deadline has passed".lstrip("; ")
-        return found.model_copy(update={"severity": Severity.NEEDS_HUMAN, "because": because})
-    return found
-
-
-def _strongest(evidence: Evidence) -> Diagnosis | None:
-    total = len(evidence.pods) or int(live.spec(evidence.deployment).get("replicas") or 0)
-    found: list[tuple[Manifest, Diagnosis]] = []
-    events = live.by_object(evidence.events)
-    for pod in evidence.pods:
-        finding = pod_findings.judge(
-            pod,
-            events.get(live.uid(pod), []),
-            now=evidence.now,
-            blocked_by=len(evidence.leaving),
-            surge_only=_needs_surge(evidence),
-        )
-        if finding:
-            found.append((pod, finding))
-    for pod in evidence.leaving:
-        stuck = pod_findings.judge_leaving(pod, now=evidence.now)
-        if stuck:
-            found.append((pod, stuck))
-    candidates = _aggregate(found, total)
-    refused = creation.judge(evidence.replica_set, evidence.deployment, leaving=len(evidence.leaving))
-    if refused:
-        candidates.insert(0, refused)
-    return min(candidates, key=lambda finding: _RANK.index(finding.severity), default=None)
-
-
-def _aggregate(found: list[tuple[Manifest, Diagnosis]], total: int) -> list[Diagnosis]:
-    """One line a cause, the most frequent first; fifty equal pods are one finding."""
-    counts = Counter((finding.code, finding.severity) for _, finding in found)
-    lines = []
-    for (code, severity), count in counts.most_common():
-        pod, finding = next(pair for pair in found if (pair[1].code, pair[1].severity) == (code, severity))
-        namespace = (pod.get("metadata") or {}).get("namespace", "")
-        on = f"pod {namespace}/{live.name(pod)} ({count} of {max(total, count)} pods)"
-        lines.append(finding.model_copy(update={"on": on, "evidence": text.one_line(finding.evidence)}))
-    return lines
-
-
-def _needs_surge(evidence: Evidence) -> bool:
-    """Whether the strategy removes no old pod before a new one runs: on full nodes that never ends."""
-    strategy = live.spec(evidence.deployment).get("strategy") or {}
-    unavailable = str((strategy.get("rollingUpdate") or {}).get("maxUnavailable", "1"))
-    return strategy.get("type") == "RollingUpdate" and unavailable in ("0", "0%")
+    if not found:
+        return [expired]
+    if found[0].severity not in _PASSING:
+        return found
+    because = f"{found[0].because}; the progress deadline has passed".removeprefix("; ")
+    return [found[0].model_copy(update={"severity": Severity.NEEDS_HUMAN, "because": because}), *found[1:]]
 
 
 def _deadline(evidence: Evidence) -> Diagnosis | None:
+    """The deadline of this rollout; the condition of an earlier one stays behind and names another ReplicaSet."""
     condition = live.condition(evidence.deployment, "Progressing")
+    message = str(condition.get("message") or "")
     if condition.get("reason") != "ProgressDeadlineExceeded" or evidence.replica_set is None:
         return None
-    message = str(condition.get("message") or "")
     if live.name(evidence.replica_set) not in message:
-        return None  # left over from an earlier rollout
+        return None
     ready = sum(live.ready(pod) for pod in evidence.pods)
     return Diagnosis(
         code="DEADLINE",
-        what=f"the rollout made no progress within its deadline: {ready} of {len(evidence.pods)} pods are ready",
+        what=f"the rollout made no progress within its deadline: {ready} of {live.replicas(evidence.deployment)} pods "
+        f"are ready, {len(evidence.pods)} exist",
         on=f"Deployment {live.name(evidence.deployment)}",
         evidence=text.one_line(message),
         because="no pod or event says why",
         do="look at the pods with `kubectl describe pods -l role=cluster-prover`",
         severity=Severity.FATAL,
+        since=str(condition.get("lastTransitionTime") or ""),
     )

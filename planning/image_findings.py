@@ -3,13 +3,17 @@
 import re
 from typing import Any, NamedTuple
 
+from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
-from planning import live
+from planning import live, render
+from planning.evidence import Evidence
 
 REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"}
 TRIES = 2  # failed pulls before a definite answer of the registry counts
 REGISTRY_GRACE = 600.0  # seconds that a registry may be away
+UNSEEN_GRACE = 30.0  # seconds of back-off that count as a second try when events cannot be read
+_PULLED = re.compile(r"Successfully pulled image .*? in (?P<time>[0-9.hms]+)(?:.*Image size: (?P<size>\d+))?")
 _PULL_FAILED = re.compile(r"failed to pull (?:and unpack )?image", re.IGNORECASE)
 
 
@@ -79,30 +83,79 @@ def judge(pod: Manifest, waiting: dict[str, Any], events: list[Manifest], *, now
     specific = live.message(failures[-1]) if failures else ""
     evidence = specific or str(waiting.get("message") or waiting.get("reason") or "")
     rule = classify(f"{waiting.get('reason')} {evidence}")
+    # A registry that was away first and then said no has said no once.
+    alike = [event for event in failures if classify(live.message(event)).code == rule.code]
+    since = live.earliest(live.first_seen(event) for event in alike) or live.started(pod)
     return Diagnosis(
         code=rule.code,
         what=rule.what.format(image=live.client_image(live.spec(pod))),
         evidence=evidence,
         because=rule.because,
         do=rule.do,
-        severity=_severity(rule, waiting, failures, live.age(pod, now)),
+        severity=_severity(rule, waiting, alike, since, now),
+        since=since,
+        grace=int(REGISTRY_GRACE) if rule.code == "IMAGE_REGISTRY_DOWN" else 0,
     )
 
 
 def slow(pod: Manifest, events: list[Manifest], *, now: float | None) -> Diagnosis | None:
     """A pull that goes on without an error, which is no failure however long it takes."""
-    since = live.age(pod, now)
-    pulling = any(event.get("reason") == "Pulling" for event in events)
+    pulling = [event for event in events if event.get("reason") == "Pulling"]
     ended = any(event.get("reason") in ("Pulled", "Failed", "BackOff") for event in events)
-    if not pulling or ended or since is None:
+    since = live.first_seen(pulling[-1]) or live.started(pod) if pulling else ""
+    lasted = live.elapsed(since, now)
+    if not pulling or ended or lasted is None:
         return None
     image = live.client_image(live.spec(pod))
     return Diagnosis(
         code="IMAGE_SLOW",
-        what=f"still pulling {image}, for {since:.0f} s",
+        what=f"still pulling {image}, for {lasted:.0f} s",
+        evidence=live.message(pulling[-1]),
         because="prover images hold the circuit's keys and are large",
+        do="wait; nothing has failed",
         severity=Severity.PROGRESS,
+        since=since,
     )
+
+
+def explain_slow(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    """How many nodes are done, how large it is and how long it took there."""
+    done = [pod for pod in evidence.pods if has_image(pod)]
+    pulls = [pull for pod in done for event in evidence.of(pod) if (pull := _PULLED.search(live.message(event)))]
+    what = f"{found.what}: {len(done)} of {len(done) + len(pods)} nodes have it"
+    if not pulls:
+        return found.model_copy(update={"what": what})
+    longest = max(_duration(pull["time"]) for pull in pulls)
+    size = max(int(pull["size"] or 0) for pull in pulls)
+    told = f", it took up to {longest:.0f} s there" + (f" for {size / 1e9:.1f} GB" if size else "")
+    return found.model_copy(update={"what": what + told})
+
+
+def explain_access(found: Diagnosis, image: str, pod: Manifest, pull_hosts: list[str] | None) -> Diagnosis:
+    """Whose credentials the Secret has, beside the host that the image comes from."""
+    host = image.partition("/")[0]
+    if pull_hosts is None:
+        return found
+    named = any(one.get("name") == names.PULL_SECRET for one in live.spec(pod).get("imagePullSecrets") or [])
+    if not pull_hosts:
+        because = f"there is no Secret {names.PULL_SECRET} with credentials for {host}"
+    elif not named:
+        because = f"the pods do not use the Secret {names.PULL_SECRET}, which has {', '.join(pull_hosts)}"
+    elif not any(_same_host(one, host) for one in pull_hosts):
+        because = (
+            f"the Secret {names.PULL_SECRET} has credentials for {', '.join(pull_hosts)}, the image comes from {host}"
+        )
+    else:
+        because = (
+            f"the Secret {names.PULL_SECRET} is there and has credentials for {host}: the registry does not accept "
+            "them, or they may not read this repository"
+        )
+    return found.model_copy(update={"because": because})
+
+
+def has_image(pod: Manifest) -> bool:
+    """Whether the client's image has arrived at the pod's node."""
+    return any(container.get("imageID") for container in live.container_statuses(pod))
 
 
 def classify(message: str) -> Rule:
@@ -110,12 +163,25 @@ def classify(message: str) -> Rule:
     return next((rule for rule in _RULES if rule.pattern.search(message)), _OTHER)
 
 
-def _severity(rule: Rule, waiting: dict[str, Any], failures: list[Manifest], age: float | None) -> Severity:
+def _same_host(key: str, host: str) -> bool:
+    """Keys of a Docker configuration may carry a scheme and a path; Docker Hub has a key of its own."""
+    bare = key.partition("://")[2] or key
+    return bare.partition("/")[0] == host or render.registry_key(host) == key
+
+
+def _duration(text: str) -> float:
+    """Seconds of Go's `1m2.5s`."""
+    parts = re.findall(r"([0-9.]+)(ms|h|m|s)", text)
+    return sum(float(number) * {"h": 3600, "m": 60, "s": 1, "ms": 0.001}[unit] for number, unit in parts)
+
+
+def _severity(rule: Rule, waiting: dict[str, Any], alike: list[Manifest], since: str, now: float | None) -> Severity:
+    lasted = live.elapsed(since, now)
     if rule.code == "IMAGE_REGISTRY_DOWN":
-        return Severity.NEEDS_HUMAN if age is not None and age >= REGISTRY_GRACE else Severity.TRANSIENT
+        return Severity.NEEDS_HUMAN if lasted is not None and lasted >= REGISTRY_GRACE else Severity.TRANSIENT
     if waiting.get("reason") == "InvalidImageName":
         return Severity.FATAL
-    tries = sum(live.occurrences(event) for event in failures)
+    tries = sum(live.occurrences(event) for event in alike)
     # Without events a back-off of half a minute stands for the second try: the first pause is ten seconds.
-    tried_unseen = not failures and waiting.get("reason") == "ImagePullBackOff" and age is not None and age >= 30  # noqa: PLR2004 - explained above
-    return Severity.FATAL if tries >= TRIES or tried_unseen else Severity.TRANSIENT
+    unseen = not alike and waiting.get("reason") == "ImagePullBackOff" and lasted is not None and lasted >= UNSEEN_GRACE
+    return Severity.FATAL if tries >= TRIES or unseen else Severity.TRANSIENT

@@ -17,6 +17,27 @@ def name(manifest: Manifest) -> str:
     return str(_meta(manifest).get("name") or "")
 
 
+def namespace(manifest: Manifest) -> str:
+    """Its namespace, empty for what has none."""
+    return str(_meta(manifest).get("namespace") or "")
+
+
+def created(manifest: Manifest) -> str:
+    """When it was made, as the API's timestamp."""
+    return str(_meta(manifest).get("creationTimestamp") or "")
+
+
+def node_name(pod: Manifest) -> str:
+    """The node that the pod was given; empty before."""
+    return str(spec(pod).get("nodeName") or "")
+
+
+def replicas(deployment: Manifest) -> int:
+    """How many pods it wants; without a number the API's default of one counts."""
+    found = spec(deployment).get("replicas")
+    return 1 if found is None else int(found)
+
+
 def labels(manifest: Manifest) -> dict[str, str]:
     """Its labels, possibly none."""
     return _meta(manifest).get("labels") or {}
@@ -87,16 +108,47 @@ def seconds(timestamp: str | None) -> float | None:
     return datetime.fromisoformat(timestamp).timestamp()
 
 
+def started(pod: Manifest) -> str:
+    """When kubelet accepted the pod, else when it was created, as the API's timestamp."""
+    return str(status(pod).get("startTime") or created(pod))
+
+
 def age(pod: Manifest, now: float | None) -> float | None:
     """Seconds since kubelet accepted the pod, else since it was created; None when it cannot be known."""
-    since = seconds(status(pod).get("startTime") or _meta(pod).get("creationTimestamp"))
-    return None if now is None or since is None else max(0.0, now - since)
+    return elapsed(started(pod), now)
 
 
 def elapsed(timestamp: str | None, now: float | None) -> float | None:
     """Seconds since an API timestamp; None when either is not known."""
     since = seconds(timestamp)
     return None if now is None or since is None else max(0.0, now - since)
+
+
+def first_seen(event: Manifest) -> str:
+    """When the event happened first, as the API's timestamp."""
+    return str(event.get("firstTimestamp") or event.get("eventTime") or _meta(event).get("creationTimestamp") or "")
+
+
+def last_seen(event: Manifest) -> str:
+    """When the event happened last."""
+    series = (event.get("series") or {}).get("lastObservedTime")
+    return str(series or event.get("lastTimestamp") or first_seen(event))
+
+
+def later(one: str | None, other: str | None) -> bool:
+    """Whether the first timestamp is after the second one; False when either is not known."""
+    return (seconds(one) or 0.0) > (seconds(other) or 0.0) if one and other else False
+
+
+def earliest(stamps: Iterable[str]) -> str:
+    """The earliest of some timestamps, empty ones left out."""
+    return min((stamp for stamp in stamps if stamp), key=lambda stamp: seconds(stamp) or 0.0, default="")
+
+
+def about(event: Manifest) -> tuple[str, str]:
+    """Kind and name of the object that the event is about."""
+    found = _about(event)
+    return str(found.get("kind") or ""), str(found.get("name") or "")
 
 
 def by_object(events: list[Manifest]) -> dict[str, list[Manifest]]:

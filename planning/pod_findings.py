@@ -4,148 +4,157 @@ from typing import Any
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
-from planning import image_findings, live, scheduling
+from planning import crash, disruption, image_findings, live, scheduling
+from planning.evidence import Evidence
 
-RESTARTS = 3  # a client that ended so often will end again
-OOM_RESTARTS = 2
 CONFIG_GRACE = 30.0  # seconds: the object may be on its way
 CREATING_GRACE = 120.0  # seconds: volumes and networks take time
+IDLE_GRACE = 60.0  # seconds in which somebody of the control plane should have looked at a new object
 LEAVING_GRACE = 60.0  # seconds after the pod's own grace
-STEADY = 30.0  # seconds a restarted client must run to count as recovered
 _CONFIG_REASONS = {"CreateContainerConfigError"}
-_RUN_REASONS = {"CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
-_CREATING_EVENTS = {"FailedCreatePodSandBox", "FailedMount", "FailedAttachVolume", "NetworkNotReady"}
-_CONFIG_EXIT = 101
+_RUN_REASONS = {"CreateContainerError", "RunContainerError"}
+_SETTING_UP = {
+    "FailedCreatePodSandBox",
+    "FailedMount",
+    "FailedAttachVolume",
+    "NetworkNotReady",
+    "FailedCreatePodContainer",
+}
+_SET_UP = {"Pulling", "Pulled", "Created", "Started"}
 
 
-def judge(
-    pod: Manifest, events: list[Manifest], *, now: float | None, blocked_by: int, surge_only: bool
-) -> Diagnosis | None:
+def judge(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
     """The finding for one pod of the wanted release; None when it runs or nothing is known to be wrong."""
-    if live.spec(pod).get("nodeName") is None:
-        return scheduling.judge(pod, now=now, blocked_by=blocked_by, surge_only=surge_only)
+    if not live.node_name(pod):
+        return scheduling.judge(pod, evidence)
+    lost = disruption.lost_node(pod, evidence)
+    if lost:
+        return lost
     for container in live.container_statuses(pod):
-        state = container.get("state") or {}
-        waiting = state.get("waiting") or {}
-        finding = _waiting(pod, waiting, events, now) or _crash(container, now)
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        finding = _waiting(pod, waiting, evidence) or crash.judge(container, evidence.now)
         if finding:
             return finding
-    return None if live.container_statuses(pod) else _creating(pod, events, now)
+    return None if live.container_statuses(pod) else _creating(pod, evidence)
 
 
-def judge_leaving(pod: Manifest, *, now: float | None) -> Diagnosis | None:
+def judge_leaving(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
     """A pod whose deletion has lasted longer than its grace: it may hold a node that a new client needs."""
     meta = pod.get("metadata") or {}
-    over = live.elapsed(meta.get("deletionTimestamp"), now)
+    due = str(meta.get("deletionTimestamp") or "")
+    over = live.elapsed(due, evidence.now)
     if over is None or over < LEAVING_GRACE:
         return None
-    holders = ", ".join(meta.get("finalizers") or [])
-    node = live.spec(pod).get("nodeName")
+    holders, node = ", ".join(meta.get("finalizers") or []), live.node_name(pod)
     return Diagnosis(
         code="TERMINATING_STUCK",
-        what=f"the pod does not go away, {over:.0f} s after its grace period",
-        evidence=f"finalizers: {holders}" if holders else f"node {node}",
+        what=f"the pod does not go away, {over:.0f} s after its grace period, and keeps node {node} from a new client",
+        evidence=f"deletionTimestamp {due}; " + (f"finalizers: {holders}" if holders else f"node {node}"),
         because="a finalizer holds it" if holders else "its node's kubelet does not answer, or its process cannot die",
-        do="look at who set the finalizer" if holders else f"look at node {node} with `kubectl describe node {node}`",
+        do=f"look at who set the finalizer {holders}, before you remove it"
+        if holders
+        else f"look at node {node} with `kubectl describe node {node}`; if it is gone for good, delete the Node object",
         severity=Severity.NEEDS_HUMAN,
+        since=due,
+        grace=int(LEAVING_GRACE),
     )
 
 
-def _waiting(pod: Manifest, waiting: dict[str, Any], events: list[Manifest], now: float | None) -> Diagnosis | None:
+def _waiting(pod: Manifest, waiting: dict[str, Any], evidence: Evidence) -> Diagnosis | None:
     reason = waiting.get("reason")
     if reason in image_findings.REASONS:
-        return image_findings.judge(pod, waiting, events, now=now)
+        return image_findings.judge(pod, waiting, evidence.of(pod), now=evidence.now)
     message = str(waiting.get("message") or "")
     if reason in _CONFIG_REASONS:
-        return _config(message, live.age(pod, now))
+        return _config(message, _told_since(pod, message, evidence), evidence)
     if reason in _RUN_REASONS and "exec format error" in message:
-        return _wrong_architecture(pod, message)
+        return crash.wrong_architecture(live.client_image(live.spec(pod)), message)
     if reason in ("ContainerCreating", "PodInitializing"):
-        return _creating(pod, events, now)
+        return _creating(pod, evidence)
     return None
 
 
-def _config(message: str, age: float | None) -> Diagnosis | None:
+def _told_since(pod: Manifest, message: str, evidence: Evidence) -> str:
+    """When kubelet said so first: a pod may have pulled its image for an hour before."""
+    told = (live.first_seen(event) for event in evidence.of(pod) if message and message in live.message(event))
+    return live.earliest(told) or live.started(pod)
+
+
+def _config(message: str, since: str, evidence: Evidence) -> Diagnosis | None:
     if "failed to sync" in message and "cache" in message:
         return None  # kubelet has just started to watch the object
-    as_root = "runAsNonRoot" in message
+    as_root = "runAsNonRoot" in message or "non-numeric user" in message
+    lasted = live.elapsed(since, evidence.now)
     return Diagnosis(
         code="PODSECURITY" if as_root else "CONFIG_MISSING",
-        what="the image runs as root, which its pod forbids" if as_root else "a Secret or ConfigMap is missing",
+        what="the image runs as root, which its pod forbids"
+        if as_root
+        else "a Secret, a ConfigMap or a key of one is missing",
         evidence=message,
-        do="set a numeric USER other than 0 in the base image" if as_root else "deploy again, which restores it",
-        severity=Severity.FATAL if age is not None and age >= CONFIG_GRACE else Severity.TRANSIENT,
+        because=""
+        if as_root
+        else "somebody deleted or changed it after the deploy wrote it; the image was pulled well",
+        do="set a numeric USER other than 0 in the base image (PROVER_BASE_IMAGE)"
+        if as_root
+        else "deploy again, which restores it",
+        severity=Severity.FATAL if lasted is not None and lasted >= CONFIG_GRACE else Severity.TRANSIENT,
+        since=since,
+        grace=int(CONFIG_GRACE),
     )
 
 
-def _crash(container: dict[str, Any], now: float | None) -> Diagnosis | None:
-    state = container.get("state") or {}
-    last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-    if not last or _recovered(state, now):
-        return None
-    restarts = int(container.get("restartCount") or 0)
-    log = str(last.get("message") or "").strip()
-    if "exec format error" in log:
-        return _wrong_architecture_of(str(container.get("image") or ""), log)
-    if last.get("reason") == "OOMKilled":
-        return _out_of_memory(restarts, log)
-    code = last.get("exitCode")
-    cannot_run = last.get("reason") in _RUN_REASONS
-    return Diagnosis(
-        code="CANNOT_RUN" if cannot_run else "CRASH_LOOP",
-        what=f"the client cannot be started ({restarts} tries)"
-        if cannot_run
-        else f"the client ends with exit code {code} ({restarts} restarts)",
-        evidence=log[-400:] or f"exit code {code}, reason {last.get('reason')}, and no output",
-        because="it cannot use its configuration or keys" if code == _CONFIG_EXIT else "",
-        do="read its last output with `kubectl logs --previous`, mend circuit files or settings, then deploy again",
-        severity=Severity.FATAL if restarts >= RESTARTS else Severity.TRANSIENT,
-    )
-
-
-def _recovered(state: dict[str, Any], now: float | None) -> bool:
-    """A client that runs has recovered, unless it was started a moment ago and may end as before."""
-    running = state.get("running")
-    if running is None:
-        return False
-    since = live.elapsed(running.get("startedAt"), now)
-    return since is None or since >= STEADY
-
-
-def _out_of_memory(restarts: int, log: str) -> Diagnosis:
-    return Diagnosis(
-        code="OOM",
-        what=f"the client is killed for using too much memory ({restarts} restarts)",
-        evidence=log or "OOMKilled",
-        because="its limit, or the node's memory, is smaller than what the circuit's keys need",
-        do="raise CLIENT_MEMORY, or use larger nodes",
-        severity=Severity.FATAL if restarts >= OOM_RESTARTS else Severity.TRANSIENT,
-    )
-
-
-def _wrong_architecture(pod: Manifest, message: str) -> Diagnosis:
-    return _wrong_architecture_of(live.client_image(live.spec(pod)), message)
-
-
-def _wrong_architecture_of(image: str, message: str) -> Diagnosis:
-    rule = image_findings.classify("exec format error")
-    what = rule.what.format(image=image)
-    return Diagnosis(code=rule.code, what=what, evidence=message, because=rule.because, do=rule.do)
-
-
-def _creating(pod: Manifest, events: list[Manifest], now: float | None) -> Diagnosis | None:
-    troubles = [event for event in events if event.get("reason") in _CREATING_EVENTS]
-    age = live.age(pod, now)
-    if not troubles:
-        return image_findings.slow(pod, events, now=now)
-    message = live.message(troubles[-1])
+def _creating(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
+    trouble = _trouble(pod, evidence)
+    if trouble is None:
+        return image_findings.slow(pod, evidence.of(pod), now=evidence.now) or _ignored(pod, evidence)
+    message, since = live.message(trouble), live.first_seen(trouble) or live.started(pod)
     lowered = message.lower()
     if "not found" in lowered and ("configmap" in lowered or "secret" in lowered):
-        return _config(message, age)
+        return _config(message, since, evidence)
+    if "references non-existent" in lowered and "key" in lowered:
+        return _config(message, since, evidence)
+    if "failed to sync" in lowered and "cache" in lowered:
+        return None
+    lasted = live.elapsed(since, evidence.now)
     return Diagnosis(
         code="STUCK_CREATING",
-        what="the node cannot set up the pod's network or volumes",
+        what=f"the node cannot set up the pod's {'volumes' if 'Mount' in str(trouble.get('reason')) else 'sandbox'}",
         evidence=message,
-        do=f"look at node {live.spec(pod).get('nodeName')} and its network plug-in; it is retried",
-        severity=Severity.NEEDS_HUMAN if age is not None and age >= CREATING_GRACE else Severity.TRANSIENT,
+        do=f"look at node {live.node_name(pod)} and its network plug-in; it is retried",
+        severity=Severity.NEEDS_HUMAN if lasted is not None and lasted >= CREATING_GRACE else Severity.TRANSIENT,
+        since=since,
+        grace=int(CREATING_GRACE),
+    )
+
+
+def _trouble(pod: Manifest, evidence: Evidence) -> Manifest | None:
+    """The latest trouble of setting the pod up, unless something that comes after it has succeeded since."""
+    if live.condition(pod, "PodReadyToStartContainers").get("status") == "True":
+        return None
+    events = evidence.of(pod)
+    troubles = [event for event in events if event.get("reason") in _SETTING_UP]
+    if not troubles:
+        return None
+    done = [live.last_seen(event) for event in events if event.get("reason") in _SET_UP]
+    return None if any(live.later(stamp, live.last_seen(troubles[-1])) for stamp in done) else troubles[-1]
+
+
+def _ignored(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
+    """A pod that has a node and of which the node's kubelet says nothing at all."""
+    if live.status(pod).get("startTime"):
+        return None
+    since = str(live.condition(pod, "PodScheduled").get("lastTransitionTime") or live.created(pod))
+    lasted = live.elapsed(since, evidence.now)
+    if lasted is None or lasted < IDLE_GRACE:
+        return None
+    node = live.node_name(pod)
+    return Diagnosis(
+        code="NODE_NOT_READY",
+        what=f"the kubelet of node {node} has not taken the pod for {lasted:.0f} s",
+        evidence=f"no startTime; scheduled to {node} at {since}",
+        because="its kubelet does not run or does not reach the API server",
+        do=f"look at node {node} with `kubectl describe node {node}`",
+        severity=Severity.NEEDS_HUMAN if lasted >= scheduling.NODE_GRACE else Severity.TRANSIENT,
+        since=since,
+        grace=int(scheduling.NODE_GRACE),
     )

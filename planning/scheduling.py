@@ -4,17 +4,20 @@ import re
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
-from planning import live
+from planning import live, placement
+from planning.evidence import Evidence
 
 GRACE = 60.0  # seconds: a node may be on its way
 NODE_GRACE = 300.0  # seconds: a node that is cordoned or not ready often comes back
+SCALE_UP_GRACE = 900.0  # seconds that an autoscaler by itself gives a new node
 
 _PIECE = re.compile(r"(\d+) ((?:node\(s\)|Insufficient|Too many)(?:\{[^}]*\}|[^,.{])*)")
 _TAINT = re.compile(r"untolerated taint[^{]*\{([^}]*)\}")
-_NODE_TAINTS = ("not-ready", "unreachable", "pressure", "network-unavailable", "out-of-service", "uninitialized")
+_COMING = {"TriggeredScaleUp", "Nominated", "NodePoolScaleUp"}
+_NOT_COMING = {"NotTriggerScaleUp", "FailedScaleUp", "FailedToScaleUpGroup", "ScaleUpTimedOut"}
 
 # A node is counted under the first check that it fails, so the later the check, the more it was a node for us.
-_ORDER = [
+ORDER = [
     "SCHED_ANTIAFFINITY_FULL",
     "SCHED_RESOURCES",
     "SCHED_CORDON",
@@ -41,28 +44,34 @@ _DO = {
 }
 
 
-def judge(pod: Manifest, *, now: float | None, blocked_by: int, surge_only: bool) -> Diagnosis | None:
-    """Why the scheduler finds no node; None when the pod has one or only waits for pods that are leaving.
-
-    `blocked_by` counts older or terminating pods of ours; with `surge_only` those would never leave.
-    """
+def judge(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
+    """Why the scheduler finds no node; None when the pod has one or only waits for pods that are leaving."""
     condition = live.condition(pod, "PodScheduled")
+    if not condition:
+        return _unnoticed(pod, evidence.now)
     if condition.get("status") != "False" or condition.get("reason") != "Unschedulable":
         return None
-    message = str(condition.get("message") or "")
+    message, since = str(condition.get("message") or ""), str(condition.get("lastTransitionTime") or "")
     code, count, detail = cause(message)
-    if code == "SCHED_ANTIAFFINITY_FULL" and blocked_by:
-        return _surge_deadlock(message) if surge_only else None
+    if code in ("SCHED_ANTIAFFINITY_FULL", "SCHED_RESOURCES") and any(map(live.terminating, evidence.leaving)):
+        return None  # on full nodes a new pod waits until an older one is gone: that is how a rollout works
+    code, current = _by_nodes(pod, code, evidence)
+    if code == "SCHED_ANTIAFFINITY_FULL" and current and evidence.leaving and evidence.needs_surge:
+        return _surge_deadlock(message, since)
     grace = NODE_GRACE if code in ("SCHED_CORDON", "NODE_NOT_READY") else GRACE
-    waited = live.elapsed(condition.get("lastTransitionTime"), now)
-    return Diagnosis(
+    waited = live.elapsed(since, evidence.now)
+    late = waited is not None and waited >= grace and current
+    found = Diagnosis(
         code=code,
         what=_WHAT[code].format(count=count, detail=detail),
         evidence=message,
         because="the scheduler finds no node for it",
-        do=_DO[code].format(label=_wanted_label(pod)),
-        severity=Severity.NEEDS_HUMAN if waited is not None and waited >= grace else Severity.TRANSIENT,
+        do=_DO[code].format(label="=".join(placement.wanted_label(pod)).removeprefix("=") or "KEY=VALUE"),
+        severity=Severity.NEEDS_HUMAN if late else Severity.TRANSIENT,
+        since=since,
+        grace=int(grace),
     )
+    return _scaled(pod, found, evidence)
 
 
 def cause(message: str) -> tuple[str, int, str]:
@@ -73,9 +82,73 @@ def cause(message: str) -> tuple[str, int, str]:
         code, detail = _classify(reason)
         counts[code] = counts.get(code, 0) + int(number)
         details.setdefault(code, detail)
-    found = next((code for code in _ORDER if code in counts), "SCHED_NO_LABEL")
+    found = next((code for code in ORDER if code in counts), "SCHED_NO_LABEL")
     shown = "SCHED_NO_LABEL" if found == "CONTROL_PLANE" else found
     return shown, counts.get(found, 0), details.get(found, "")
+
+
+def _by_nodes(pod: Manifest, code: str, evidence: Evidence) -> tuple[str, bool]:
+    """The cause by what the labelled nodes say themselves, and whether the scheduler's words still hold.
+
+    Its message counts nodes that were never meant for us, and is as old as its last try.
+    """
+    found = placement.places(pod, evidence.snapshot)
+    if found is None:
+        return code, True
+    if not found.labelled:
+        return ("SCHED_NO_LABEL" if placement.wanted_label(pod)[0] else code), True
+    seen = [placement.obstacle(pod, node, found.held.get(live.name(node), [])).code for node in found.labelled]
+    if "" in seen:
+        return code, code in ("SCHED_ANTIAFFINITY_FULL", "SCHED_RESOURCES") and not found.whole
+    return (code if code in seen else next(one for one in ORDER if one in seen)), True
+
+
+def _scaled(pod: Manifest, found: Diagnosis, evidence: Evidence) -> Diagnosis:
+    """With an autoscaler the question is whether a node comes."""
+    told = [event for event in evidence.of(pod) if event.get("reason") in _COMING | _NOT_COMING]
+    latest = max(told, key=lambda event: live.seconds(live.last_seen(event)) or 0.0, default=None)
+    if latest is None and not evidence.autoscale:
+        return found
+    update: dict[str, object] = {"code": "SCHED_AUTOSCALE"}
+    if latest is None:
+        update |= {"what": "waiting for an autoscaler to add a node, which has not said anything yet"}
+        update |= {"severity": Severity.TRANSIENT, "because": found.what, "grace": 0}
+        return found.model_copy(update=update)
+    since = live.first_seen(latest)
+    update |= {"evidence": f"{latest['reason']}: {live.message(latest)}", "since": since, "because": found.what}
+    lasted = live.elapsed(since, evidence.now)
+    if latest["reason"] in _COMING:
+        late = lasted is not None and lasted >= SCALE_UP_GRACE
+        update |= {
+            "what": "an autoscaler adds a node",
+            "grace": int(SCALE_UP_GRACE),
+            "do": "wait; no command is needed",
+        }
+        if late:
+            update |= {"what": "an autoscaler was to add a node, and none has come", "do": found.do}
+    else:
+        grace = NODE_GRACE if evidence.autoscale else GRACE  # who expects one knows that it takes its time
+        late = lasted is not None and lasted >= grace
+        update |= {"what": "no autoscaler will add a node that fits", "grace": int(grace)}
+        update |= {"do": f"raise the limit of the node group, or give it the clients' label and taint; else {found.do}"}
+    return found.model_copy(update=update | {"severity": Severity.NEEDS_HUMAN if late else Severity.TRANSIENT})
+
+
+def _unnoticed(pod: Manifest, now: float | None) -> Diagnosis | None:
+    """A pod that no scheduler has looked at."""
+    waited = live.elapsed(live.created(pod), now)
+    if waited is None or waited < GRACE or live.status(pod).get("conditions"):
+        return None
+    return Diagnosis(
+        code="CONTROL_PLANE_DOWN",
+        what="no scheduler has looked at the pod",
+        evidence=f"created {live.created(pod)}, no condition PodScheduled",
+        because="the cluster's scheduler does not run, or is far behind",
+        do="look at the control plane (kube-scheduler); the rollout goes on by itself then",
+        severity=Severity.TRANSIENT,
+        since=live.created(pod),
+        grace=int(GRACE),
+    )
 
 
 def _classify(reason: str) -> tuple[str, str]:
@@ -98,23 +171,10 @@ def _classify_taint(taint: str) -> tuple[str, str]:
     key = taint.partition(":")[0].strip()
     if key.startswith("node-role.kubernetes.io/"):
         return "CONTROL_PLANE", taint
-    if key == "node.kubernetes.io/unschedulable":
-        return "SCHED_CORDON", taint
-    if key.startswith(("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")) and key.endswith(_NODE_TAINTS):
-        return "NODE_NOT_READY", taint
-    return "SCHED_TAINT", taint
+    return placement.taint_code(key), taint
 
 
-def _wanted_label(pod: Manifest) -> str:
-    affinity = (live.spec(pod).get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
-    for term in required.get("nodeSelectorTerms") or []:
-        for expression in term.get("matchExpressions") or []:
-            return f"{expression.get('key')}={(expression.get('values') or [''])[0]}"
-    return "KEY=VALUE"
-
-
-def _surge_deadlock(message: str) -> Diagnosis:
+def _surge_deadlock(message: str, since: str) -> Diagnosis:
     return Diagnosis(
         code="SCHED_SURGE_DEADLOCK",
         what="the rollout can never finish: old clients hold every node and the strategy removes none first",
@@ -122,4 +182,5 @@ def _surge_deadlock(message: str) -> Diagnosis:
         because="somebody changed the Deployment's strategy to maxUnavailable 0",
         do="deploy again, which restores maxSurge 0 and maxUnavailable 1",
         severity=Severity.FATAL,
+        since=since,
     )

@@ -1,9 +1,12 @@
 """A rollout that cannot finish is explained by its cause; one that merely takes its time is not called a failure."""
 
+from typing import Any
+
 import pytest
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
+from domain.snapshot import Snapshot
 from planning import diagnosis
 from tests.unit.planning import objects
 
@@ -18,11 +21,34 @@ def diagnose(
     deployment: Manifest | None = None,
     replica_set: Manifest | None = None,
     now: float | None = objects.NOW,
+    **more: Any,
 ) -> Diagnosis | None:
-    """Diagnose these pods of the wanted release."""
-    owner = deployment or objects.deployment(availableReplicas=0)
-    newest = replica_set or objects.replica_set()
-    return diagnosis.diagnose(diagnosis.Evidence(owner, newest, list(pods), leaving or [], events or [], now))
+    """The strongest finding about these pods of the wanted release; `more` is of the snapshot."""
+    found = findings(
+        *pods, *(leaving or []), events=events, deployment=deployment, replica_set=replica_set, now=now, **more
+    )
+    return next(iter(found), None)
+
+
+def findings(
+    *pods: Manifest,
+    events: list[Manifest] | None = None,
+    deployment: Manifest | None = None,
+    replica_set: Manifest | None = None,
+    now: float | None = objects.NOW,
+    autoscale: bool = False,
+    **more: Any,
+) -> list[Diagnosis]:
+    """All of them."""
+    snapshot = Snapshot(
+        now=now,
+        deployment=deployment or objects.deployment(availableReplicas=0),
+        replica_sets=[replica_set or objects.replica_set(), objects.old_replica_set()],
+        pods=list(pods),
+        events=events or [],
+        **more,
+    )
+    return diagnosis.findings(snapshot, app="client", stage="abc", image=objects.IMAGE, autoscale=autoscale)
 
 
 def verdict(found: Diagnosis | None) -> tuple[str, Severity] | None:
@@ -180,9 +206,15 @@ REFUSALS = [
 ]
 
 
-def refused(message: str) -> Manifest:
-    """A ReplicaSet whose pods the API server refuses."""
-    condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+def refused(message: str, age: float = 60) -> Manifest:
+    """A ReplicaSet whose pods the API server has refused for so many seconds."""
+    condition = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": message,
+        "lastTransitionTime": objects.ago(age),
+    }
     return objects.replica_set() | {"status": {"conditions": [condition]}}
 
 
@@ -192,7 +224,7 @@ def test_refused_pods_are_explained_though_none_exists(message: str, code: str, 
     found = diagnose(replica_set=refused(message))
     assert found is not None
     assert verdict(found) == (code, severity)
-    assert (found.evidence, found.on) == (message, "ReplicaSet prover-cli-t-new")
+    assert (found.evidence, found.on) == (message, "ReplicaSet prover-cli-t-new (2 of 2 pods)")
 
 
 def test_a_quota_that_older_pods_fill_frees_itself() -> None:

@@ -1,0 +1,216 @@
+"""Adds what only the whole group of equal pods tells: which nodes, how many, who is there, what the client said."""
+
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+
+from domain.diagnosis import Diagnosis
+from domain.ports import Manifest
+from planning import crash, evidence, image_findings, live, placement, text
+from planning.evidence import Evidence
+from planning.placement import Places
+
+_SHOWN = 5  # names in one sentence
+_GIGA = Decimal(1024) ** 3
+Explain = Callable[[Diagnosis, list[Manifest], Evidence], Diagnosis]
+
+
+def explain(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    """The finding with what is known of its group; `pods` are those that it holds up."""
+    rule = _RULES.get(found.code)
+    return rule(found, pods, evidence) if rule else found
+
+
+def _no_label(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    label = "=".join(placement.wanted_label(pods[0]))
+    places = placement.places(pods[0], evidence.snapshot)
+    if places is None or label == "=":
+        return found
+    total = found.evidence.partition("/")[2].partition(" ")[0]
+    carry = f"{len(places.labelled) or 'none'} of {total if total.isdigit() else 'the'} nodes carry {label}"
+    names = _few([live.name(node) for node in places.labelled])
+    return found.model_copy(update={"what": carry + (f": {names}" if names else "")})
+
+
+def _by_obstacle(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    """The labelled nodes that this cause shuts out, each with its taint, or since when."""
+    places = placement.places(pods[0], evidence.snapshot)
+    if places is None:
+        return found
+    shut = [
+        f"{live.name(node)} ({seen.detail})" if seen.detail else live.name(node)
+        for node in places.labelled
+        if (seen := placement.obstacle(pods[0], node, places.held.get(live.name(node), []))).code == found.code
+    ]
+    if not shut:
+        return found
+    words = {
+        "SCHED_CORDON": "are cordoned",
+        "NODE_NOT_READY": "are not ready",
+        "SCHED_TAINT": "have a taint that clients do not tolerate",
+    }
+    what = f"{len(shut)} of {len(places.labelled)} nodes for clients {words[found.code]}: {_few(shut)}"
+    others = len(places.labelled) - len(shut)
+    because = f"{found.because}; the other {others} are taken" if others else found.because
+    return found.model_copy(update={"what": what, "because": because})
+
+
+def _full(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    places = placement.places(pods[0], evidence.snapshot)
+    if places is None:
+        return found
+    names = [live.name(node) for node in places.labelled]
+    booked = [
+        f"{placement.booking(pod)} on {node}"
+        for node in names
+        for pod in places.held.get(node, [])
+        if placement.is_prover(pod)
+    ]
+    if not booked:
+        return found
+    unknown = "" if places.whole else "; those of other namespaces we may not see"
+    return found.model_copy(
+        update={
+            "what": f"{len(booked)} prove-clients hold the {len(names)} nodes for clients; {len(pods)} more are needed",
+            "because": f"each node takes one client: {_few(booked)}{unknown}",
+        }
+    )
+
+
+def _resources(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    """What is asked for, what the best node has left, and which pods took the rest of it."""
+    places = placement.places(pods[0], evidence.snapshot)
+    asked = placement.requests(pods[0])
+    if places is None or not places.labelled:
+        return found
+    short = Counter(one for node in places.labelled for one in asked if _short(node, one, asked[one], places))
+    if not short:
+        return found
+    resource = short.most_common(1)[0][0]
+    best = max(places.labelled, key=lambda node: placement.free(node, resource, places.held.get(live.name(node), [])))
+    there = places.held.get(live.name(best), [])
+    takers = sorted(there, key=lambda pod: placement.requests(pod).get(resource, Decimal(0)), reverse=True)
+    taken = [
+        f"{live.namespace(pod)}/{live.name(pod)} ({_shown(resource, placement.requests(pod)[resource])})"
+        for pod in takers
+        if resource in placement.requests(pod)
+    ]
+    left, has = placement.free(best, resource, there), placement.free(best, resource, [])
+    what = (
+        f"a client asks for {_shown(resource, asked[resource])} {resource}; the best node {live.name(best)} has "
+        f"{_shown(resource, left)} free of {_shown(resource, has)}"
+    )
+    because = f"because of {_few(taken)}" if taken else "it is too small even when empty"
+    return found.model_copy(
+        update={"what": what, "because": because if places.whole else f"{because} (we may not see all pods)"}
+    )
+
+
+def _short(node: Manifest, resource: str, asked: Decimal, places: Places) -> bool:
+    return placement.free(node, resource, places.held.get(live.name(node), [])) < asked
+
+
+def _scale_up(found: Diagnosis, pods: list[Manifest], _: Evidence) -> Diagnosis:
+    return found.model_copy(update={"what": f"{found.what} ({len(pods)} pods wait)"}) if len(pods) > 1 else found
+
+
+def _image_access(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    image = live.client_image(live.spec(pods[0]))
+    return image_findings.explain_access(found, image, pods[0], evidence.snapshot.pull_hosts)
+
+
+def _image_from(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    """From which nodes it works, when it does from some."""
+    image = live.client_image(live.spec(pods[0]))
+    failing = {live.node_name(pod) for pod in pods}
+    well = {live.node_name(pod) for pod in evidence.pods if image_findings.has_image(pod)} - failing
+    where = f"{len(failing)} nodes cannot fetch it: {_few(sorted(failing))}"
+    where += f"; {len(well)} could: {_few(sorted(well))}" if well else ""
+    return found.model_copy(
+        update={"because": f"{found.because}; {where}", "what": found.what.replace("{image}", image)}
+    )
+
+
+def _image_slow(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    return image_findings.explain_slow(found, pods, evidence)
+
+
+def _crashed(found: Diagnosis, pods: list[Manifest], seen: Evidence) -> Diagnosis:
+    """The client's last words from its log where the status has none, its limit, and what this release changed."""
+    update: dict[str, str] = {}
+    log = next((told for pod in pods if (told := seen.snapshot.logs.get(live.name(pod)))), "")
+    because = found.because
+    if log and "no output" in found.evidence:
+        update["evidence"] = text.one_line(crash.last_words(log))
+        because = because or crash.meaning(None, log)[0]
+    if found.code == "OOM":
+        because = "; ".join(part for part in (because, _memory(pods[0], seen)) if part)
+    changed = _differs(seen)
+    if changed:
+        because = "; ".join(part for part in (because, f"differs from the release before in {changed}") if part)
+    elif evidence.previous(seen) is None and not because:
+        because = "no release ran here before"
+    return found.model_copy(update=update | {"because": because})
+
+
+def _memory(pod: Manifest, seen: Evidence) -> str:
+    containers = live.spec(pod).get("containers") or [{}]
+    limit = ((containers[0].get("resources") or {}).get("limits") or {}).get("memory")
+    node = next((one for one in seen.snapshot.nodes or [] if live.name(one) == live.node_name(pod)), None)
+    has = (live.status(node).get("allocatable") or {}).get("memory") if node else None
+    told = [f"its limit is {limit}" if limit else "it has no limit"]
+    return ", ".join([*told, f"node {live.node_name(pod)} has {has}"] if has else told)
+
+
+def _differs(seen: Evidence) -> str:
+    """What of the client changed since the release before, as names of settings; empty when nothing is known."""
+    before, after = evidence.previous(seen), seen.replica_set
+    if before is None or after is None:
+        return ""
+    old, new = ((live.spec(found).get("template") or {}) for found in (before, after))
+    was, now = _client(old), _client(new)
+    parts = [part for part in ("image", "command", "args", "env", "resources") if was.get(part) != now.get(part)]
+    return ", ".join(parts + (["configuration"] if live.annotations(old) != live.annotations(new) else []))
+
+
+def _client(template: Manifest) -> Manifest:
+    return next(iter(live.spec(template).get("containers") or []), {})
+
+
+def _stuck(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+    """One node's trouble, or that of all."""
+    bad = sorted({live.node_name(pod) for pod in pods})
+    well = {live.node_name(pod) for pod in evidence.pods if live.ready(pod)} - set(bad)
+    where = f"only on {_few(bad)}; {len(well)} other nodes run clients" if well else f"on every node tried: {_few(bad)}"
+    return found.model_copy(update={"because": "; ".join(part for part in (found.because, where) if part)})
+
+
+def _few(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shown(resource: str, amount: Decimal) -> str:
+    if resource == "memory":
+        return f"{amount / _GIGA:.1f}Gi"
+    return f"{amount.normalize():f}"
+
+
+_RULES: dict[str, Explain] = {
+    "SCHED_NO_LABEL": _no_label,
+    "SCHED_CORDON": _by_obstacle,
+    "NODE_NOT_READY": _by_obstacle,
+    "SCHED_TAINT": _by_obstacle,
+    "SCHED_ANTIAFFINITY_FULL": _full,
+    "SCHED_RESOURCES": _resources,
+    "SCHED_AUTOSCALE": _scale_up,
+    "IMAGE_AUTH": _image_access,
+    "IMAGE_NOT_FOUND": _image_from,
+    "IMAGE_REGISTRY_DOWN": _image_from,
+    "IMAGE_SLOW": _image_slow,
+    "CRASH_LOOP": _crashed,
+    "OOM": _crashed,
+    "CANNOT_RUN": _crashed,
+    "EXIT_128": _crashed,
+    "STUCK_CREATING": _stuck,
+}
