@@ -1,6 +1,6 @@
 """Asks the API server what a deploy would make of each object, on trial (dry-run), and changes nothing."""
 
-from activities import reading
+from activities import capacity, reading
 from activities.fence import owner_of
 from activities.reading import Found
 from domain import names
@@ -13,8 +13,8 @@ from domain.errors import (
 )
 from domain.ports import Beat, Cluster, Login, Manifest, Secrets
 from domain.spec import ClusterSpec
-from domain.steps import Action, NodesReport, ObjectChange, PlanReport, PlanRequest
-from planning import live, nodes, plan, rbac, render
+from domain.steps import Action, NodesReport, NodesRequest, ObjectChange, PlanReport, PlanRequest
+from planning import live, plan, rbac, render
 from planning.plan import Trial
 
 SAID_NO = {"ADMISSION_DOWN", "NAMESPACE_TERMINATING", "CONFLICT"}  # passing, and yet about this one object
@@ -136,11 +136,8 @@ class Planner:
         except Forbidden as error:
             self._warnings.append(reading.unknown(error, "What the nodes hold", "Node", "list"))
             return None, None
-        try:
-            pods = self._cluster.find("Pod")
-        except Forbidden:
-            pods = None
-        return found, nodes.judge(found, pods, self._spec, self._spec.replicas, self._spec.namespace)
+        asked = NodesRequest(spec=self._spec, replicas=self._spec.replicas)
+        return found, capacity.look(self._cluster, asked, self._beat, found)
 
     def _read(self, kind: str, name: str) -> Found:
         return reading.read(self._cluster, kind, name, self._spec.namespace)

@@ -7,11 +7,12 @@ from contextlib import aclosing, asynccontextmanager
 
 from temporalio import activity
 
-from domain.errors import Forbidden, SettingsInvalid, TransientError
+from activities import capacity
+from domain.errors import SettingsInvalid, TransientError
 from domain.ports import Cluster, Watches
 from domain.status import Observation
 from domain.steps import NodesReport, NodesRequest, WatchRequest
-from planning import nodes, rollout
+from planning import rollout
 
 BEAT_EVERY = 5.0  # seconds
 PACE = 1.0  # seconds between two looks at the nodes
@@ -51,7 +52,7 @@ class WatchActivities:
             async for _ in changes:
                 began = time.monotonic()
                 try:
-                    report = await asyncio.to_thread(judge, cluster, request)
+                    report = await asyncio.to_thread(capacity.look, cluster, request, _beaten)
                 except TransientError as error:  # nodes come and go without the API server, so the wait goes on
                     say(f"waiting for the Kubernetes API: {error.diagnosis.because or error.diagnosis.what}")
                 else:
@@ -67,16 +68,6 @@ class WatchActivities:
         return self._watches[cluster]
 
 
-def judge(cluster: Cluster, request: NodesRequest) -> NodesReport:
-    """A verdict for each node, as of now."""
-    found = cluster.find("Node")
-    try:
-        pods = cluster.find("Pod")
-    except Forbidden:
-        pods = None
-    return nodes.judge(found, pods, request.spec, request.replicas, request.spec.namespace)
-
-
 def progress(report: NodesReport) -> str:
     """One line for the heartbeat, e.g. `48 of 50 nodes usable; node-9: cordoned`."""
     text = f"{report.usable} of {report.wanted} nodes usable"
@@ -84,6 +75,10 @@ def progress(report: NodesReport) -> str:
     named = [f"{node.name}: {', '.join(node.reasons) or node.booked_by}" for node in unusable[:NAMED]]
     more = len(unusable) - len(named)
     return "; ".join([text, *named, *([f"and {more} more"] if more else [])])
+
+
+def _beaten(_text: str) -> None:
+    """The event loop beats meanwhile."""
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from activities import diagnose, reading
+from activities import capacity, diagnose, reading
 from activities.inventory import OURS
 from activities.plan import Planner
 from clients import cluster as kubernetes
@@ -20,8 +20,8 @@ from domain.errors import CredentialsRejected, Forbidden, TransientError
 from domain.ports import Cluster
 from domain.spec import ClusterSpec
 from domain.status import Release
-from domain.steps import DiagnoseReport, DiagnoseRequest, NodesReport, PlanReport, PlanRequest, Source
-from planning import found, live, nodes, render
+from domain.steps import DiagnoseReport, DiagnoseRequest, NodesReport, NodesRequest, PlanReport, PlanRequest, Source
+from planning import found, live, render
 from starter import exits
 from starter.bundle_file import write
 from starter.invocation import Invocation
@@ -44,7 +44,8 @@ class Direct:
     def nodes(self) -> NodesReport:
         """A verdict for each node."""
         with self._own_words():
-            return self._judged()
+            asked = NodesRequest(spec=self._spec, replicas=self._spec.replicas)
+            return capacity.look(self._cluster, asked, self._beat)
 
     def plan(self) -> PlanReport:
         """What a deploy would change; whose mark the objects would bear is known only where they bear it already."""
@@ -84,14 +85,6 @@ class Direct:
         unread = [one.unread for one in [home, *objects] if one.unread]
         exists = bool(home.manifest or home.unread)
         return standing.model_copy(update={"warnings": [*unread, *seen.warnings], "namespace_exists": exists})
-
-    def _judged(self) -> NodesReport:
-        spec = self._spec
-        try:
-            pods = self._cluster.find("Pod")
-        except Forbidden:
-            pods = None
-        return nodes.judge(self._cluster.find("Node"), pods, spec, spec.replicas, spec.namespace)
 
     def _owner(self) -> str:
         """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
