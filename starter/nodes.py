@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 @options.settings("nodes")
 @options.setting(options.by_name("CLIENT_CPU"))
 @options.setting(options.by_name("CLIENT_MEMORY"))
+@options.setting(options.by_name("CLIENT_RESOURCES"))
 @options.everywhere
 @options.not_yet("--direct")
 def nodes_command(wanted: str | None, **params: Any) -> None:
     """Which nodes can take a client, and why others cannot.
 
-    Label, taints, readiness, cordons, room, and clients of other namespaces. Changes nothing.
+    Label, taints, readiness, cordons, room beside what runs, clients of other namespaces, quotas. Changes nothing.
     """
     from planning import settings
     from starter.invocation import invocation
@@ -36,8 +37,8 @@ def nodes_command(wanted: str | None, **params: Any) -> None:
     from starter import session
 
     report = session.run(asked, _report(asked, spec))
-    _present(asked, report)
-    if wanted and report.usable < spec.replicas:
+    present(asked, report)
+    if wanted and (report.diagnosis or report.usable < spec.replicas):
         reason = str(report.diagnosis) if report.diagnosis else f"{report.usable} of {spec.replicas} nodes are usable"
         raise exits.Exit(exits.REFUSED, reason)
 
@@ -50,13 +51,9 @@ async def _report(asked: "Invocation", spec: "ClusterSpec") -> "NodesReport":
     return answer.nodes or NodesReport(wanted=spec.replicas, usable=0)
 
 
-def _present(asked: "Invocation", report: "NodesReport") -> None:
-    from starter import output
+def present(asked: "Invocation", report: "NodesReport") -> None:
+    """The report on stdout, its warnings beside it."""
+    from starter import node_page, output
 
-    rows = [["NODE", "VERDICT", "WHY"]]
-    for node in report.nodes:
-        reasons = node.reasons + ([f"booked by {node.booked_by}"] if node.booked_by else [])
-        rows.append([node.name, "usable" if node.usable else "no", ", ".join(reasons) or "-"])
-    text = f"{output.table(rows)}\n{report.usable} of {len(report.nodes)} nodes usable, {report.wanted} wanted"
     output.warn(report.warnings)
-    output.data(report.model_dump(mode="json"), asked.output, text)
+    output.data(report.model_dump(mode="json"), asked.output, node_page.page(report))
