@@ -6,12 +6,11 @@ from decimal import Decimal
 
 from domain.diagnosis import Diagnosis
 from domain.ports import Manifest
-from planning import crash, evidence, image_findings, live, placement, text
+from planning import crash, demand, evidence, image_findings, live, placement, quantity, text
 from planning.evidence import Evidence
 from planning.placement import Places
 
 _SHOWN = 5  # names in one sentence
-_GIGA = Decimal(1024) ** 3
 Explain = Callable[[Diagnosis, list[Manifest], Evidence], Diagnosis]
 
 
@@ -79,35 +78,35 @@ def _full(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnos
 
 def _resources(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
     """What is asked for, what the best node has left, and which pods took the rest of it."""
-    places = placement.places(pods[0], evidence.snapshot)
-    asked = placement.requests(pods[0])
-    if places is None or not places.labelled:
-        return found
-    short = Counter(one for node in places.labelled for one in asked if _short(node, one, asked[one], places))
-    if not short:
+    places, asked = placement.places(pods[0], evidence.snapshot), demand.of_pod(pods[0]).requests
+    short = Counter(
+        one for node in (places.labelled if places else []) for one in asked if _left(node, one, places) < asked[one]
+    )
+    if places is None or not short:
         return found
     resource = short.most_common(1)[0][0]
-    best = max(places.labelled, key=lambda node: placement.free(node, resource, places.held.get(live.name(node), [])))
-    there = places.held.get(live.name(best), [])
-    takers = sorted(there, key=lambda pod: placement.requests(pod).get(resource, Decimal(0)), reverse=True)
-    taken = [
-        f"{live.namespace(pod)}/{live.name(pod)} ({_shown(resource, placement.requests(pod)[resource])})"
-        for pod in takers
-        if resource in placement.requests(pod)
-    ]
-    left, has = placement.free(best, resource, there), placement.free(best, resource, [])
-    what = (
-        f"a client asks for {_shown(resource, asked[resource])} {resource}; the best node {live.name(best)} has "
-        f"{_shown(resource, left)} free of {_shown(resource, has)}"
+    best = max(places.labelled, key=lambda node: _left(node, resource, places))
+    has, left, wanted = (
+        quantity.shown(amount, resource)
+        for amount in (placement.free(best, resource, []), _left(best, resource, places), asked[resource])
     )
-    because = f"because of {_few(taken)}" if taken else "it is too small even when empty"
+    what = f"a client asks for {wanted} {resource}; the best node {live.name(best)} has {left} free of {has}"
+    because = _takers(places.held.get(live.name(best), []), resource)
     return found.model_copy(
         update={"what": what, "because": because if places.whole else f"{because} (we may not see all pods)"}
     )
 
 
-def _short(node: Manifest, resource: str, asked: Decimal, places: Places) -> bool:
-    return placement.free(node, resource, places.held.get(live.name(node), [])) < asked
+def _takers(there: list[Manifest], resource: str) -> str:
+    amounts = {placement.booking(pod): demand.of_pod(pod).requests.get(resource, Decimal(0)) for pod in there}
+    largest = sorted(((amount, pod) for pod, amount in amounts.items() if amount), reverse=True)
+    if not largest:
+        return "it is too small even when empty"
+    return f"because of {_few([f'{pod} ({quantity.shown(amount, resource)})' for amount, pod in largest])}"
+
+
+def _left(node: Manifest, resource: str, places: Places | None) -> Decimal:
+    return placement.free(node, resource, places.held.get(live.name(node), []) if places else [])
 
 
 def _scale_up(found: Diagnosis, pods: list[Manifest], _: Evidence) -> Diagnosis:
@@ -188,12 +187,6 @@ def _stuck(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagno
 def _few(names: list[str]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _shown(resource: str, amount: Decimal) -> str:
-    if resource == "memory":
-        return f"{amount / _GIGA:.1f}Gi"
-    return f"{amount.normalize():f}"
 
 
 _RULES: dict[str, Explain] = {

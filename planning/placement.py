@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from domain import names
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
-from planning import live, quantity
+from planning import demand, live, quantity
 
 REPELLING = {"NoSchedule", "NoExecute"}
 CORDON = "node.kubernetes.io/unschedulable"
@@ -62,7 +62,7 @@ def obstacle(pod: Manifest, node: Manifest, there: list[Manifest]) -> Obstacle:
     for taint in live.spec(node).get("taints") or []:
         if taint.get("effect") in REPELLING and not _tolerated(pod, taint):
             return Obstacle(taint_code(str(taint.get("key") or "")), shown(taint))
-    lacking = [one for one, asked in requests(pod).items() if free(node, one, there) < asked]
+    lacking = [one for one, asked in demand.of_pod(pod).requests.items() if free(node, one, there) < asked]
     if lacking:
         return Obstacle("SCHED_RESOURCES", ", ".join(lacking))
     booked = next((found for found in there if is_prover(found)), None)
@@ -90,21 +90,12 @@ def wanted_label(pod: Manifest) -> tuple[str, str]:
     return "", ""
 
 
-def requests(pod: Manifest) -> dict[str, Decimal]:
-    """What the pod asks for in sum, by resource."""
-    found: dict[str, Decimal] = {}
-    for container in live.spec(pod).get("containers") or []:
-        resources = container.get("resources") or {}
-        for resource, asked in ((resources.get("limits") or {}) | (resources.get("requests") or {})).items():
-            if resource in (resources.get("requests") or {}) or resource not in ("cpu", "memory"):
-                found[resource] = found.get(resource, Decimal(0)) + quantity.amount(str(asked))
-    return found
-
-
 def free(node: Manifest, resource: str, there: Iterable[Manifest]) -> Decimal:
     """What is left of a node's resource beside the pods there."""
     has = (live.status(node).get("allocatable") or {}).get(resource, "0")
-    return quantity.amount(str(has)) - sum((requests(pod).get(resource, Decimal(0)) for pod in there), Decimal(0))
+    return quantity.amount(str(has)) - sum(
+        (demand.of_pod(pod).requests.get(resource, Decimal(0)) for pod in there), Decimal(0)
+    )
 
 
 def is_prover(pod: Manifest) -> bool:
