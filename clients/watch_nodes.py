@@ -41,7 +41,7 @@ class NodeWatch:
             if self._streams:
                 return
             provers = {"labelSelector": f"{names.ROLE_LABEL}={names.ROLE_VALUE}"}
-            self._streams = [self._open("Node", _node, {}), self._open("Pod", _pod, provers)]
+            self._streams = [self._open("Node", node_mark, {}), self._open("Pod", pod_mark, provers)]
             for stream in self._streams:
                 stream.start()
 
@@ -61,7 +61,7 @@ class NodeWatch:
             stream.close()
 
     def _open(self, kind: str, slim: Slim, selectors: dict[str, str]) -> Stream:
-        return Stream(self._connection, collection(kind), _Marks(self._tell), selectors=selectors, slim=slim)
+        return Stream(self._connection, collection(kind), Marks(self._tell), selectors=selectors, slim=slim)
 
     def _tell(self) -> None:
         with self._lock:
@@ -70,20 +70,22 @@ class NodeWatch:
             notify()
 
 
-class _Marks:
-    """What was seen of each object; a heartbeat or an image pulled is no news."""
+class Marks:
+    """A sink that knows what was seen of each object: a heartbeat or an image pulled is no news."""
 
     def __init__(self, tell: Notify) -> None:
         self._tell = tell
         self._known: dict[tuple[str, str], Manifest] | None = None
 
     def replaced(self, objects: list[Manifest]) -> None:
+        """Tell when it is not what was known."""
         fresh = {_key(found): found for found in objects}
         before, self._known = self._known, fresh
         if before != fresh:
             self._tell()
 
     def changed(self, change: str, found: Manifest) -> None:
+        """Tell when it decides something."""
         known = self._known = self._known or {}
         before = known.pop(_key(found), None)
         if change != "DELETED":
@@ -91,15 +93,17 @@ class _Marks:
         if change == "DELETED" or before != found:
             self._tell()
 
-    def refused(self, error: ProverError) -> None:
-        """Callers look again by themselves, after `review` seconds."""
+    def refused(self, error: ProverError) -> None:  # noqa: ARG002 - the stream remembers it
+        """Callers have to look again by themselves, more often."""
+        self._tell()
 
 
 def _key(found: Manifest) -> tuple[str, str]:
     return str(found["metadata"].get("namespace") or ""), str(found["metadata"]["name"])
 
 
-def _node(found: Manifest) -> Manifest:
+def node_mark(found: Manifest) -> Manifest:
+    """What of a node decides whether it takes a client."""
     status, spec = found.get("status") or {}, found.get("spec") or {}
     conditions = [(entry.get("type"), entry.get("status")) for entry in status.get("conditions") or []]
     kept = {key: found["metadata"].get(key) for key in ("name", "labels", "deletionTimestamp")}
@@ -110,7 +114,8 @@ def _node(found: Manifest) -> Manifest:
     }
 
 
-def _pod(found: Manifest) -> Manifest:
+def pod_mark(found: Manifest) -> Manifest:
+    """What of a prover decides whether it holds a node."""
     status, spec = found.get("status") or {}, found.get("spec") or {}
     kept = {key: found["metadata"].get(key) for key in ("namespace", "name", "labels", "deletionTimestamp")}
     return {"metadata": kept, "spec": {"nodeName": spec.get("nodeName")}, "status": {"phase": status.get("phase")}}

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from clients import watch_nodes
 from clients.cluster import KubernetesCluster, connect
 from clients.watch import SharedWatches
 from domain import names
@@ -118,5 +119,75 @@ async def test_rights_that_are_not_there_are_named(
     watches = SharedWatches(limited)
     with pytest.raises(Forbidden, match=r"may not list (deployments|replicasets).apps in namespace"):
         await anext(watches.observations(namespaces[0], "client", "abc"))
+    await asyncio.to_thread(watches.close)
+    limited.close()
+
+
+def node(name: str, **labels: str) -> Manifest:
+    """A node that nobody runs and nothing goes to."""
+    taint = {"key": "test", "value": name, "effect": "NoSchedule"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"taints": [taint]},
+    }
+
+
+async def _told_within(changes: AsyncGenerator[None, None], seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        await anext(changes)
+
+
+async def test_nodes_are_watched_while_somebody_waits(cluster: KubernetesCluster) -> None:
+    """Once for all who wait, told at once, and by no thread before and after."""
+    before = set(threading.enumerate())
+    watches, name = SharedWatches(cluster), f"test-watch-{uuid4().hex[:8]}"
+    waiting = [watches.capacity(), watches.capacity()]
+    for changes in waiting:
+        await _told_within(changes, 1)
+    watching = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("watch ")]
+    assert len(watching) == 2
+    for labels in ({}, {"a": "b"}):
+        for changes in waiting:
+            await _quiet(changes)
+        await asyncio.to_thread(cluster.apply, node(name, **labels))
+        for changes in waiting:
+            await _told_within(changes, watch_nodes.REVIEW / 4)
+    await asyncio.to_thread(cluster.delete, "Node", name, "")
+    for changes in waiting:
+        await changes.aclose()
+    await asyncio.to_thread(_join, watching)
+    assert [thread for thread in watching if thread.is_alive()] == []
+    await asyncio.to_thread(watches.close)
+
+
+async def _quiet(changes: AsyncGenerator[None, None]) -> None:
+    """Until nothing is heard for a moment; others use the world, too."""
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        await anext(changes)
+        if loop.time() - began > 0.5:
+            return
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+async def test_where_nodes_may_not_be_watched_they_are_looked_at_often(
+    cluster: KubernetesCluster, world: dict[str, str], namespaces: list[str], tmp_path: Path
+) -> None:
+    """A look every few seconds costs little and needs no more than the right to list."""
+    limited_account(cluster, namespaces[0], [{"apiGroups": [""], "resources": ["pods"], "verbs": READ}])
+    limited = connect("default", {}, account_kubeconfig(cluster, world, namespaces[0], "limited", tmp_path))
+    watches = SharedWatches(limited)
+    changes = watches.capacity()
+    await _told_within(changes, 1)
+    for _ in range(2):
+        await _told_within(changes, watch_nodes.BLIND_REVIEW + 2)
+    await changes.aclose()
     await asyncio.to_thread(watches.close)
     limited.close()
