@@ -18,7 +18,7 @@ from planning.documents import LAST_APPLIED
 from planning.text import MASK, scrub
 
 LIMIT = 5_000_000  # bytes of JSON
-LOG_LIMIT = 100_000  # characters of one log; its end is kept
+LOG_LIMIT = 100_000  # characters of one log, or of any other text; its end is kept
 MAX_LOGS = 20  # pods whose logs are read
 _KEPT = {"creationTimestamp", "uid", "generation"}  # they join and date what is in a bundle
 # What is cut first when a bundle is too large, by halves, its oldest part first.
@@ -29,17 +29,16 @@ def compose(
     spec: ClusterSpec, snapshot: Snapshot, observed: Observation, findings: list[Diagnosis], logs: Mapping[str, str]
 ) -> dict[str, Any]:
     """One JSON document; `logs` are by pod, with what was said before the last restart under `<pod> (previous)`."""
-    seen = snapshot.model_dump(mode="json")
-    objects = {key: _clean(value) for key, value in seen.items() if key not in ("logs", "now")}
+    texts = snapshot.logs | dict(logs)
     document = {
         "findings": [found.model_dump(mode="json") for found in findings],
         "observed": observed.model_dump(mode="json"),
-        "spec": _clean(spec.model_dump(mode="json")),
-        "now": snapshot.now,
-        "logs": {pod: scrub(text)[-LOG_LIMIT:] for pod, text in (snapshot.logs | dict(logs)).items()},
-        **objects,
+        "spec": spec.model_dump(mode="json"),
+        **snapshot.model_dump(mode="json"),
+        "logs": {pod: _end(text) for pod, text in texts.items()},
     }
-    return _fitting(document)
+    kept, left_out = _fitting(document)  # before it is cleaned, which costs a second a megabyte
+    return {part: _clean(value) for part, value in kept.items()} | {"left_out": left_out}
 
 
 def worth_reading(pods: list[Manifest]) -> list[tuple[str, bool]]:
@@ -61,7 +60,12 @@ def _clean(value: Any) -> Any:
         return [_clean(entry) for entry in value]
     if isinstance(value, dict):
         return {key: _field(value, key) for key in value if not _server_owned(value, key)}
-    return scrub(value) if isinstance(value, str) else value
+    return scrub(_end(value)) if isinstance(value, str) else value
+
+
+def _end(text: str) -> str:
+    """The end of a text from the beginning of a line on: half a line may be half a credential, beyond recognition."""
+    return text if len(text) <= LOG_LIMIT else text[-LOG_LIMIT:].partition("\n")[2]
 
 
 def _server_owned(holder: dict[str, Any], key: str) -> bool:
@@ -84,8 +88,8 @@ def _variable(entry: Any) -> Any:
     return {key: MASK if key == "value" else _clean(value) for key, value in entry.items()}
 
 
-def _fitting(document: dict[str, Any]) -> dict[str, Any]:
-    """At most LIMIT bytes; `left_out` says how many entries of which part are missing."""
+def _fitting(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+    """At most LIMIT bytes, and how many entries of which part are missing then."""
     left_out: dict[str, int] = {}
     while _size(document) > LIMIT:
         part = next((name for name in _CUTTABLE if document.get(name)), "logs")
@@ -97,7 +101,7 @@ def _fitting(document: dict[str, Any]) -> dict[str, Any]:
         else:
             document[part] = kept[(len(kept) + 1) // 2 :]
         left_out[part] = left_out.get(part, 0) + len(kept) - len(document[part])
-    return document | {"left_out": left_out}
+    return document, left_out
 
 
 def _size(document: dict[str, Any]) -> int:

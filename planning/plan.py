@@ -142,7 +142,7 @@ def _cost(running: int, wanted: int, replaced: int, starting: int, pulls: int | 
     if not parts:
         return "No pod would be touched and no image pulled."
     if pulls is None and starting:
-        parts.append("how many nodes would pull the image is unknown, for nodes may not be read")
+        parts.append("how many nodes would pull is unknown: nodes may not be read")
     elif pulls:
         parts.append(f"up to {_count(pulls, 'node')} would pull the image")
     else:

@@ -1,0 +1,79 @@
+"""The difference of two objects is what people would call one, and never what a Secret holds."""
+
+from typing import Any
+
+import pytest
+
+from planning import difference
+from planning.documents import LAST_APPLIED
+
+CANARY = "canary-hunter2"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"spec": {"replicas": 2}}, {"spec": {"replicas": 3}}, ["- spec.replicas: 2", "+ spec.replicas: 3"]),
+        ({"spec": {"a": 1}}, {"spec": {"a": 1}}, []),
+        ({"spec": {"a": 1}}, {"spec": {}}, ["+ spec: {}", "- spec.a: 1"]),
+        (
+            {"spec": {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}},
+            {"spec": {"env": [{"name": "B", "value": "2"}, {"name": "A", "value": "9"}]}},
+            ["- spec.env[A].value: 1", "+ spec.env[A].value: 9"],
+        ),
+        ({"args": ["x", "y"]}, {"args": ["x", "z"]}, ["- args[1]: y", "+ args[1]: z"]),
+        (
+            {"data": {"client": "a: 1\nb: 2\n"}},
+            {"data": {"client": "a: 1\nb: 3\n"}},
+            ["- data.client: b: 2", "+ data.client: b: 3"],
+        ),
+        ({"metadata": {"labels": {"a/b": "x"}}}, {"metadata": {"labels": {}}}, ["+ metadata.labels: {}"]),
+        ({"v": True}, {"v": "true"}, ["- v: true", "+ v: true"]),
+        ({"v": ""}, {"v": " x"}, ['- v: ""', '+ v: " x"']),
+    ],
+)
+def test_lines(before: dict[str, Any], after: dict[str, Any], expected: list[str]) -> None:
+    """A field a line, `-` as it is and `+` as it would be; lists by the names of their entries."""
+    assert [line for line in difference.lines(before, after) if "labels[a/b]" not in line] == expected
+
+
+def test_what_the_server_writes_is_no_difference() -> None:
+    """Managed fields, status, versions, and the bookkeeping annotations of kubectl and the Deployment controller."""
+    metadata = {"name": "a", "resourceVersion": "1", "generation": 1, "uid": "u", "managedFields": [{"manager": "m"}]}
+    marks = {"annotations": {"deployment.kubernetes.io/revision": "3", LAST_APPLIED: CANARY}}
+    before = {"kind": "X", "metadata": metadata | marks, "status": {"ready": 1}}
+    after = {"kind": "X", "metadata": {"name": "a", "resourceVersion": "2"}}
+    assert difference.lines(before, after) == []
+
+
+@pytest.mark.parametrize("part", ["data", "stringData"])
+@pytest.mark.parametrize("before", [None, {"kind": "Secret", "{part}": {"x": "old-" + CANARY}}])
+def test_a_secret_changes_without_saying_to_what(part: str, before: dict[str, Any] | None) -> None:
+    """Neither the old nor the new value, whichever of the two maps it stands in; nor kubectl's copy of it."""
+    old = {key.replace("{part}", part): value for key, value in before.items()} if before else None
+    metadata = {"annotations": {LAST_APPLIED: f'{{"data":"{CANARY}"}}'}}
+    lines = difference.lines(old, {"kind": "Secret", "metadata": metadata, part: {"x": CANARY}}, secret=True)
+    assert CANARY not in "\n".join(lines)
+    assert f"+ {part}.x: ***" + (" (another value)" if before else "") in lines
+
+
+def test_a_credential_elsewhere_is_scrubbed() -> None:
+    """A password that somebody put into a URL."""
+    lines = difference.lines({"v": "http://a"}, {"v": f"http://user:{CANARY}@host/"})
+    assert lines == ["- v: http://a", "+ v: http://***@host/"]
+
+
+def test_a_huge_difference_is_cut() -> None:
+    """A plan travels through Temporal; the count of what is missing is said."""
+    lines = difference.lines({}, {"data": {f"key{number}": "x" * 1000 for number in range(500)}})
+    assert len(lines) == difference.MAX_LINES + 1
+    assert max(map(len, lines)) <= difference.MAX_WIDTH
+    assert lines[-1] == f"  … and {500 - difference.MAX_LINES} more lines"
+
+
+def test_without_the_api_server_only_our_own_fields_count() -> None:
+    """Its defaults would all look like removals otherwise; entries of ours that are not there do show."""
+    live = {"spec": {"replicas": 2, "paused": False, "c": [{"name": "client", "image": "a", "tty": False}]}}
+    wanted = {"spec": {"replicas": 3, "c": [{"name": "client", "image": "a"}]}}
+    lines = difference.lines(difference.as_wanted(live, wanted), wanted)
+    assert lines == ["- spec.replicas: 2", "+ spec.replicas: 3"]
