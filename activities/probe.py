@@ -6,7 +6,7 @@ from collections.abc import Callable
 from activities.fence import owner_of
 from domain.errors import Forbidden, ObjectRejected
 from domain.ports import Beat, Cluster, Trials
-from domain.steps import Check, PreflightRequest
+from domain.steps import Check, CheckVerdict, PreflightRequest
 from planning import preflight, probe, rbac
 
 WAIT = 75.0  # seconds in all; the pod's own deadline and some time to find a node

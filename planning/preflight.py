@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from domain.diagnosis import Diagnosis
 from domain.errors import Forbidden, ProverError
 from domain.ports import Login, Manifest
 from domain.rights import Right
@@ -10,6 +11,7 @@ from domain.steps import Check, CheckVerdict, NodesReport, Source, Target
 from planning import live, rbac, text
 
 CONNECTED = "ok"
+SHOWN = 5  # nodes in one sentence
 ANY_USER = "65532"  # assumed of an image whose user is not known, so that only the rest is judged
 _WEB_PORTS = {"http": 80, "https": 443}
 _ENDINGS = {  # of a connection: what is said of it, and what to do
@@ -45,9 +47,22 @@ def failed(name: str, detail: str, do: str = "") -> Check:
 
 def raised(name: str, error: ProverError) -> Check:
     """What a deploy would fail with; what we may not look at is unknown."""
-    found = error.diagnosis
-    detail = str(found.model_copy(update={"do": ""}))
-    return (unknown if isinstance(error, Forbidden) else failed)(name, detail, found.do)
+    verdict = CheckVerdict.UNKNOWN if isinstance(error, Forbidden) else CheckVerdict.FAILED
+    return told(name, verdict, error.diagnosis)
+
+
+def told(name: str, verdict: CheckVerdict, *found: Diagnosis) -> Check:
+    """The words of one or more diagnoses, with the remedy of the first.
+
+    Each part is cleaned by itself: `CREDENTIALS: …` as a whole would look like a secret.
+    """
+    clean = [
+        one.model_copy(
+            update={part: text.one_line(getattr(one, part)) for part in ("what", "because", "evidence")} | {"do": ""}
+        )
+        for one in found
+    ]
+    return Check(name=name, verdict=verdict, detail=" ".join(str(one) for one in clean), do=found[0].do)
 
 
 def login(name: str, found: Login | None, host: str) -> Check:
@@ -109,21 +124,22 @@ def ownership(target: Target) -> Check:
 def nodes(report: NodesReport, spec: ClusterSpec) -> Check:
     """Whether as many clients as are wanted can run; with another answer to a shortage than refusal it is no end."""
     name = "nodes"
-    fits = min(report.usable, report.possible) if report.total else report.usable
-    said = f"{report.usable} of {report.total or len(report.nodes)} nodes are usable, {fits} clients can run"
-    said += f", {report.wanted} are wanted"
     if report.diagnosis:
-        detail = str(report.diagnosis.model_copy(update={"do": ""}))
         refused = spec.shortage is Shortage.REFUSE
-        return (failed if refused else warning)(name, detail, report.diagnosis.do)
-    remarks = [
-        *report.warnings,
-        *(f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings),
-    ]
-    unread = [f"{node.name}: {'; '.join(node.unknown)}" for node in report.nodes if node.unknown]
-    if remarks:
-        return warning(name, f"{said}. {' '.join(remarks)}")
-    return unknown(name, f"{said}. {' '.join(unread)}") if unread else ok(name, said)
+        return told(name, CheckVerdict.FAILED if refused else CheckVerdict.WARNING, report.diagnosis)
+    counts = f"{report.usable} of {report.total} nodes are usable, {report.possible} clients can run"
+    said = f"{counts}, {report.wanted} are wanted"
+    odd = _few([f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings])
+    unread = _few([f"{node.name}: {'; '.join(node.unknown)}" for node in report.nodes if node.unknown])
+    if report.warnings or odd:
+        return warning(name, " ".join([f"{said}.", *report.warnings, odd]))
+    return unknown(name, f"{said}. {unread}") if unread else ok(name, said)
+
+
+def _few(lines: list[str]) -> str:
+    """The first ones, and how many more there are."""
+    more = len(lines) - SHOWN
+    return ", ".join(lines[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def quota(quotas: list[Manifest]) -> Check:
@@ -145,9 +161,7 @@ def objects(refused: list[ProverError], tried: int) -> Check:
     name = "objects"
     if not refused:
         return ok(name, f"the API server would take all {tried}")
-    first = refused[0].diagnosis
-    detail = " ".join(str(error.diagnosis.model_copy(update={"do": ""})) for error in refused)
-    return failed(name, detail, first.do)
+    return told(name, CheckVerdict.FAILED, *(error.diagnosis for error in refused))
 
 
 def pod(error: ProverError | None, warnings: list[str], *, user_known: bool) -> Check:

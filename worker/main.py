@@ -13,14 +13,19 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.host import HostActivities
+from activities.host_preflight import Host, HostPreflightActivities
 from activities.inspection import InspectionActivities
 from activities.kube import KubeActivities
+from activities.preflight import PreflightActivities
 from activities.watch import WatchActivities
 from clients import cluster as kubernetes
 from clients.backend import LocalBackendHost
+from clients.cluster_trial import PodTrials
 from clients.credentials import WorkerSecrets
 from clients.evidence import EvidenceFiles
+from clients.groundwork import ImageGroundwork
 from clients.image import PushedImages
+from clients.reach import reach
 from clients.source import GitSources
 from clients.watch import SharedWatches
 from connection import search
@@ -79,17 +84,21 @@ async def _workers(
         prefix = await owner_prefix(client)
         steps = KubeActivities(dict(clusters), secrets, prefix)
         inspection = InspectionActivities(dict(clusters), secrets, prefix, EvidenceFiles(settings.state_dir))
+        trials = {name: PodTrials(cluster.connection) for name, cluster in clusters.items()}
+        preflight = PreflightActivities(dict(clusters), dict(trials), secrets, prefix, reach)
         shared = {name: SharedWatches(cluster) for name, cluster in clusters.items()}
         for one in shared.values():
             stack.push_async_callback(asyncio.to_thread, one.close)  # it joins threads
         watches = WatchActivities(shared, clusters)
         for name in clusters:
-            workers += [queues.kube(client, name, steps, inspection), queues.watch(client, name, watches)]
+            workers += [queues.kube(client, name, steps, inspection, preflight), queues.watch(client, name, watches)]
     if "host" in settings.roles:
         images = PushedImages(settings.docker_host, secrets, settings.state_dir)
         backends = LocalBackendHost(settings.state_dir, environ)
         host, host_steps = settings.backend_host, HostActivities(GitSources(), images, backends)
-        workers += [queues.host(client, host, host_steps), queues.host_watch(client, host, host_steps)]
+        groundwork = ImageGroundwork(settings.docker_host, secrets)
+        looks = HostPreflightActivities(Host(GitSources(), groundwork, backends, secrets))
+        workers += [queues.host(client, host, host_steps, looks), queues.host_watch(client, host, host_steps)]
     return workers
 
 

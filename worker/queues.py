@@ -10,9 +10,11 @@ from temporalio.worker import Worker
 
 from activities.backend import BackendActivities
 from activities.host import HostActivities
+from activities.host_preflight import HostPreflightActivities
 from activities.inspection import InspectionActivities
 from activities.interceptor import ErrorTranslation
 from activities.kube import KubeActivities
+from activities.preflight import PreflightActivities
 from activities.watch import WatchActivities
 from domain import names
 from worker.beats import SteadyBeats
@@ -58,7 +60,13 @@ def deploy(client: Client) -> Worker:
     )
 
 
-def kube(client: Client, cluster: str, steps: KubeActivities, inspection: InspectionActivities) -> Worker:
+def kube(
+    client: Client,
+    cluster: str,
+    steps: KubeActivities,
+    inspection: InspectionActivities,
+    preflight: PreflightActivities,
+) -> Worker:
     """Short steps against one cluster."""
     methods: list[Callable[..., Any]] = [
         steps.inspect_target,
@@ -70,11 +78,12 @@ def kube(client: Client, cluster: str, steps: KubeActivities, inspection: Inspec
         inspection.plan,
         inspection.diagnose,
         inspection.capture_evidence,
+        preflight.preflight_cluster,
     ]
     return _in_threads(client, names.kube_queue(cluster), methods, KUBE_SLOTS, SteadyBeats(ANY))
 
 
-def host(client: Client, backend_host: str, steps: HostActivities) -> Worker:
+def host(client: Client, backend_host: str, steps: HostActivities, preflight: HostPreflightActivities) -> Worker:
     """Source, image and backend, where repository and keys are."""
     methods: list[Callable[..., Any]] = [
         steps.resolve_source,
@@ -85,6 +94,7 @@ def host(client: Client, backend_host: str, steps: HostActivities) -> Worker:
         steps.stop_backend,
         steps.purge_backend,
         steps.read_log,
+        preflight.preflight_host,
     ]
     return _in_threads(client, names.host_queue(backend_host), methods, HOST_SLOTS, SteadyBeats(SHORT))
 

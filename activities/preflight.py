@@ -1,0 +1,195 @@
+"""The cluster's part of a preflight: everything that could stop a deploy there, looked at, and nothing changed.
+
+What a deploy itself refuses by (rights, namespace, ownership, nodes) is decided by the very same functions.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities import capacity, inventory
+from activities.checks import Checks
+from activities.probe import Probe
+from domain import names
+from domain.errors import ApplyConflict, Forbidden, ObjectRejected, ProverError, SettingsInvalid, Unavailable
+from domain.ports import Beat, Cluster, Manifest, Reach, Secrets, Trials
+from domain.spec import ClusterSpec
+from domain.status import Release
+from domain.steps import Check, CheckVerdict, NodesRequest, PreflightReport, PreflightRequest
+from planning import plan, preflight, rbac, render
+
+UNKNOWN_STAGE = "preflight"
+TRIAL_POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked and keeps nothing
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the checks of one cluster are made with; `owner` is the mark of the deployment about to be made."""
+
+    cluster: Cluster
+    trials: Trials
+    secrets: Secrets
+    reach: Reach
+    owner: str
+
+
+class PreflightActivities:
+    """Needs the clusters by name, twice, this worker's secrets, the prefix of our owner mark, and a way to connect."""
+
+    def __init__(
+        self,
+        clusters: Mapping[str, Cluster],
+        trials: Mapping[str, Trials],
+        secrets: Secrets,
+        owner_prefix: str,
+        reach: Reach,
+    ) -> None:
+        """`owner_prefix` is `<Temporal cluster id>/<Temporal namespace>`; the workflow id completes the mark."""
+        self._clusters = clusters
+        self._trials = trials
+        self._secrets = secrets
+        self._owner_prefix = owner_prefix
+        self._reach = reach
+
+    @activity.defn
+    def preflight_cluster(self, request: PreflightRequest) -> PreflightReport:
+        """Every check of the cluster's side; heartbeats name the one at work."""
+        name = request.spec.cluster
+        if name not in self._clusters:
+            known = ", ".join(sorted(self._clusters))
+            raise SettingsInvalid(
+                [f"CLUSTER={name} is not known to this worker (it knows {known}): add it to KUBE_CONTEXTS."]
+            )
+        owner = f"{self._owner_prefix}/{request.deployment_id}"
+        site = Site(self._clusters[name], self._trials[name], self._secrets, self._reach, owner)
+        checks = cluster_checks(site, request, activity.heartbeat, activity.is_worker_shutdown)
+        return PreflightReport(checks=checks)
+
+
+def cluster_checks(
+    site: Site, request: PreflightRequest, beat: Beat, stopping: Callable[[], bool] = lambda: False
+) -> list[Check]:
+    """All of them, in the order in which a deploy would meet them; needs neither Temporal nor a worker."""
+    looks = _Looks(site, request, beat)
+    checks = Checks(beat)
+    checks.look("pull credentials for pods", looks.pull_secret)
+    if not _failed(checks.look("Kubernetes", looks.kubernetes)):
+        _in_cluster(checks, looks)
+    coordinator = checks.look("coordinator", looks.coordinator)
+    if request.probe and not checks.failed("Kubernetes", "namespace"):
+        host, port = preflight.coordinator_of(request.spec)
+        probe = Probe(site.cluster, site.trials, request, site.owner, beat)
+        told = checks.look("probe", lambda: probe.run(host, port, stopping))
+        place = checks.found.index(coordinator)
+        checks.found[place] = preflight.outvoted(coordinator, told)
+    return checks.found
+
+
+def _in_cluster(checks: Checks, looks: "_Looks") -> None:
+    checks.look("rights", looks.rights)
+    checks.look("optional rights", looks.optional_rights)
+    there = checks.look("namespace", looks.namespace)
+    checks.look("ownership", looks.ownership)
+    checks.look("nodes", looks.nodes)
+    checks.look("quota", looks.quota)
+    if _failed(there) or not looks.exists:
+        return  # nothing can be tried in a namespace that is not there
+    checks.look("objects", looks.objects)
+    checks.look("pod admission", looks.pod)
+
+
+def _failed(check: Check) -> bool:
+    return check.verdict is CheckVerdict.FAILED
+
+
+class _Looks:
+    """One look for each check; each may raise what a deploy would."""
+
+    def __init__(self, site: Site, request: PreflightRequest, beat: Beat) -> None:
+        self._site = site
+        self._cluster = site.cluster
+        self._request = request
+        self._spec: ClusterSpec = request.spec
+        self._beat = beat
+        self.exists = True
+
+    def pull_secret(self) -> Check:
+        login = self._site.secrets.login(self._spec.image.pull_auth, self._spec.image.pull_host)
+        return preflight.login("pull credentials for pods", login, self._spec.image.pull_host)
+
+    def kubernetes(self) -> Check:
+        return preflight.ok("Kubernetes", f"cluster {self._spec.cluster} answers, it is {self._cluster.uid()}")
+
+    def rights(self) -> Check:
+        asked = [*rbac.required_rights(pull_secret=self._spec.image.pull_auth is not None), *rbac.node_rights()]
+        lacking = inventory.review_rights(self._cluster, self._spec)
+        return preflight.required_rights(lacking.required, lacking.on_nodes, len(asked), self._spec.namespace)
+
+    def optional_rights(self) -> Check:
+        asked = [*rbac.optional_rights(), *rbac.optional_cluster_rights()]
+        lacking, in_cluster = inventory.review_optional_rights(self._cluster, self._spec)
+        return preflight.optional_rights(lacking, in_cluster, len(asked), self._spec.namespace)
+
+    def namespace(self) -> Check:
+        self.exists = inventory.check_namespace(self._cluster, self._spec)
+        return preflight.namespace(self._spec, exists=self.exists)
+
+    def ownership(self) -> Check:
+        return preflight.ownership(inventory.judge_ownership(self._cluster, self._spec, self._site.owner))
+
+    def nodes(self) -> Check:
+        asked = NodesRequest(spec=self._spec, replicas=self._spec.replicas)
+        return preflight.nodes(capacity.look(self._cluster, asked, self._beat), self._spec)
+
+    def quota(self) -> Check:
+        try:
+            return preflight.quota(self._cluster.find("ResourceQuota", self._spec.namespace))
+        except Forbidden as error:
+            return preflight.unknown("quota", error.diagnosis.what, rbac.snippet("ResourceQuota", "list"))
+
+    def objects(self) -> Check:
+        """Each on trial; what a deploy would make anew is not tried, for an immutable field is in the way."""
+        refused: list[ProverError] = []
+        manifests = self._manifests()
+        for manifest in manifests:
+            kind, name = manifest["kind"], manifest["metadata"]["name"]
+            self._beat(f"trying {kind} {name}")
+            live = self._cluster.get(kind, name, self._spec.namespace) if plan.family(manifest) else None
+            if live and plan.family(live) != plan.family(manifest):
+                continue
+            try:
+                self._cluster.apply(manifest, dry_run=True)
+            except (ObjectRejected, ApplyConflict, Forbidden, Unavailable) as error:
+                refused.append(error)
+        return preflight.objects(refused, len(manifests))
+
+    def pod(self) -> Check:
+        known = self._request.image_user is not None
+        template = self._manifests()[-1]["spec"]["template"]
+        meta = template["metadata"] | {"name": TRIAL_POD, "namespace": self._spec.namespace}
+        trial = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
+        try:
+            warnings = self._site.trials.create(trial, dry_run=True)
+        except Forbidden as error:
+            return preflight.unknown("pod admission", error.diagnosis.what, rbac.snippet("Probe", "create"))
+        except ObjectRejected as error:
+            return preflight.pod(error, [], user_known=known)
+        return preflight.pod(None, warnings, user_known=known)
+
+    def coordinator(self) -> Check:
+        host, port = preflight.coordinator_of(self._spec)
+        return preflight.coordinator(host, port, self._site.reach(host, port))
+
+    def _manifests(self) -> list[Manifest]:
+        """What a deploy would apply, but for the Secret: a password is not sent on trial."""
+        stage = self._request.stage or self._spec.stage or UNKNOWN_STAGE
+        release = Release(stage=stage, image=render.image_reference(self._spec, stage), replicas=self._spec.replicas)
+        user = self._request.image_user
+        return render.render(
+            self._spec,
+            release,
+            owner=self._site.owner,
+            image_user=preflight.ANY_USER if user is None else user,
+            pull_secret=self._spec.image.pull_auth is not None,
+        )
