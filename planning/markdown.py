@@ -5,9 +5,9 @@ import re
 from domain.commands import Outcome
 from domain.diagnosis import Diagnosis
 from domain.profile import StepState, StepStatus
-from domain.status import Observation, Phase, Pod, Release, Retry, Status
+from domain.status import Observation, Phase, Pod, Question, Release, Retry, Status
 from domain.steps import BackendReport
-from planning import text
+from planning import question, text
 
 MAX_PODS = 20  # in the list; the others are counted
 MAX_OUTCOMES = 5
@@ -38,6 +38,7 @@ def status_markdown(status: Status) -> str:
         _facts(status),
         _retry(status.retry),
         _finding(status.finding),
+        _question(status),
         _pods(status.observed.pods),
         _bullets("Warnings", status.warnings),
         _bullets("Waiting", status.pending),
@@ -118,6 +119,18 @@ def _retry(retry: Retry | None) -> str:
     if retry is None:
         return ""
     return f"**Trying again** {_plain(retry.step)} (attempt {retry.attempt})\n\n{_finding(retry.diagnosis)}"
+
+
+def _question(status: Status) -> str:
+    """The very lines to type, for whoever reads this has to choose."""
+    asked: Question | None = status.question
+    if asked is None:
+        return ""
+    lines = [
+        f"- {_code(question.command(choice, status.namespace, status.cluster))} — {question.meaning(asked, choice)}"
+        for choice in asked.choices
+    ]
+    return f"**A person must choose.** {_plain(question.unless_answered(asked))}\n\n" + "\n".join(lines)
 
 
 def _finding(found: Diagnosis | None) -> str:

@@ -4,10 +4,11 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.commands import Command, Kind, Verdict
-    from domain.diagnosis import Diagnosis, Severity
+    from domain.diagnosis import Choice, Diagnosis, Severity
     from domain.spec import OnFailure
     from domain.status import Phase
-    from workflows import changes
+    from domain.steps import DiagnoseRequest
+    from workflows import changes, rollout, timeouts
     from workflows.attempt import Interrupted, Stopped
     from workflows.inbox import Result
     from workflows.site import Site
@@ -23,7 +24,7 @@ async def recover(site: Site, command: Command, diagnosis: Diagnosis) -> Result:
         message = await _bring_back(site, command, diagnosis, refused=refused)
     except Interrupted:
         message = "a newer command took over before this one was rolled back"
-    return Result(verdict, "; ".join(part for part in [str(diagnosis), message] if part), diagnosis)
+    return Result(verdict, "; ".join(part for part in [str(diagnosis), *site.notes, message] if part), diagnosis)
 
 
 async def _bring_back(site: Site, command: Command, diagnosis: Diagnosis, *, refused: bool) -> str:
@@ -32,6 +33,10 @@ async def _bring_back(site: Site, command: Command, diagnosis: Diagnosis, *, ref
         return _after_tear_down(site, diagnosis)
     if deployment.serving is None:
         return await _first(site, command, diagnosis, refused=refused)
+    if deployment.unconfirmed and site.decided is Choice.ABORT:
+        deployment.end_release("failed")
+        deployment.park(diagnosis)
+        return "what was applied stays"
     if deployment.unconfirmed:
         return await _roll_back(site, diagnosis)
     deployment.settle()
@@ -40,10 +45,11 @@ async def _bring_back(site: Site, command: Command, diagnosis: Diagnosis, *, ref
 
 async def _roll_back(site: Site, diagnosis: Diagnosis) -> str:
     deployment = site.deployment
+    await _keep_evidence(site)
     deployment.end_release("failed")
     deployment.diagnosis = diagnosis
     try:
-        await site.restore()
+        await rollout.restore(site)
     except Stopped as stop:
         deployment.park(diagnosis)
         return f"rolling back did not help either: {stop.diagnosis}"
@@ -72,12 +78,27 @@ async def _first(site: Site, command: Command, diagnosis: Diagnosis, *, refused:
 
 
 async def _remove(site: Site, command: Command, diagnosis: Diagnosis) -> str:
+    await _keep_evidence(site)
     try:
         await changes.tear_down(site, command)
     except Stopped as stop:
         site.deployment.park(diagnosis)
         return f"removing it did not work either: {stop.diagnosis}"
     return "removed what was applied"
+
+
+async def _keep_evidence(site: Site) -> None:
+    """Before it is replaced or removed, what failed is kept on the worker; a failure of that stops nothing."""
+    spec, release = site.deployment.spec, site.deployment.release
+    if release is None or not site.deployment.applied or not workflow.patched("evidence"):
+        return
+    request = DiagnoseRequest(spec=spec, stage=release.stage, image=release.image, bundle=True)
+    try:
+        kept = await site.attempts.briefly().run(timeouts.CAPTURE_EVIDENCE, request, spec)
+    except Stopped as stop:
+        site.notes.append(f"no evidence was kept: {stop.diagnosis.code}")
+    else:
+        site.notes.append(f"evidence is kept in {kept.bundle} on {kept.host}")
 
 
 def _after_tear_down(site: Site, diagnosis: Diagnosis) -> str:

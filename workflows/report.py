@@ -9,6 +9,7 @@ from temporalio.common import SearchAttributeKey
 with workflow.unsafe.imports_passed_through():
     from domain import names
     from domain.status import Status
+    from planning import question
     from planning.markdown import status_markdown
     from workflows.deployment import Deployment
 
@@ -64,4 +65,5 @@ def short_form(status: Status) -> dict[str, Any]:
         "wanted": wanted,
         "endpoint": status.endpoint,
         "since": status.since,
+        "question": question.short(status.question) if status.question else "",
     }

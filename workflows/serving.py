@@ -43,6 +43,11 @@ class Watch:
             await self._task
         self._task = self._attempts = None
 
+    def _fills_history(self) -> bool:
+        """A command of days must not grow the history without end: it cannot be cut before the command has ended."""
+        busy = self._deployment.inbox.running is not None
+        return busy and workflow.info().is_continue_as_new_suggested() and workflow.patched("quiet-watch")
+
     async def _follow(self, attempts: Attempts) -> None:
         deployment = self._deployment
         while deployment.release is not None:
@@ -57,6 +62,9 @@ class Watch:
                 self._changed()
                 return
             deployment.observe(seen)
+            if self._fills_history():
+                self._changed()
+                return
             if deployment.phase in SETTLED:
                 deployment.settle()
             else:

@@ -102,6 +102,7 @@ class World:
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self.rollouts: list[Observation] = []  # answers other than success, in order
         self.live: Observation | None = None  # what the watch sees; None: as known
+        self.cleared: Observation | None = None  # how a patient wait for the rollout ends; None: not yet
         self.held = asyncio.Event()  # set: a held activity goes on
         self.processes: list[str] = []
         self.left_out: dict[str, str] = {}
@@ -166,7 +167,18 @@ class KubeFakes:
             code="NODES", what=f"{usable} of {request.replicas} nodes are usable", severity=Severity.REFUSED
         )
         short = usable < request.replicas
-        return NodesReport(wanted=request.replicas, usable=usable, diagnosis=lacking if short else None)
+        return NodesReport(
+            wanted=request.replicas, usable=usable, possible=usable, diagnosis=lacking if short else None
+        )
+
+    @activity.defn
+    async def await_nodes(self, request: NodesRequest) -> NodesReport:
+        """Once there are enough."""
+        await self.world.called(request)
+        while self.world.nodes < request.replicas:
+            activity.heartbeat()
+            await asyncio.sleep(0.02)
+        return NodesReport(wanted=request.replicas, usable=self.world.nodes, possible=self.world.nodes)
 
     @activity.defn
     async def plan(self, request: PlanRequest) -> PlanReport:
@@ -203,6 +215,11 @@ class KubeFakes:
     async def await_rollout(self, request: RolloutRequest) -> Observation:
         """Complete, unless told otherwise."""
         await self.world.called(request)
+        while request.patient and self.world.cleared is None:
+            activity.heartbeat()
+            await asyncio.sleep(0.02)
+        if request.patient and self.world.cleared is not None:
+            return self.world.cleared
         if self.world.rollouts:
             return self.world.rollouts.pop(0)
         return whole(request.replicas)
@@ -540,7 +557,7 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
         Worker(
             client,
             task_queue=names.watch_queue("default"),
-            activities=[kube.watch_release],
+            activities=[kube.watch_release, kube.await_nodes],
             interceptors=[ErrorTranslation()],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
         ),
