@@ -65,8 +65,7 @@ class KubeActivities:
     @activity.defn
     def observe(self, request: RolloutRequest) -> Observation:
         """The live state, once."""
-        release = request.release
-        return look(self._cluster(request.spec.cluster), request.spec, release.stage, release.image, time.time())
+        return look(self._cluster(request.spec.cluster), request, time.time())
 
     @activity.defn
     def remove_release(self, request: TargetRequest) -> Removed:

@@ -4,18 +4,22 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from activities.context import enrich
 from activities.fence import worker_stopping
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import TransientError
 from domain.ports import Beat, Cluster
 from domain.snapshot import Snapshot
-from domain.spec import ClusterSpec
+from domain.spec import ClusterSpec, Shortage
 from domain.status import Observation
 from domain.steps import RolloutRequest
 from planning import rollout
 
 OUTAGE = 60.0  # seconds that an unreachable API server is waited for here, before the failure shows in the history
+EXPLAIN_EVERY = 2.0  # seconds at least between two readings of what explains a trouble
+EXPLAIN_SHARE = 10.0  # and as many times as long as the last one took
+WATCHED = ("now", "deployment", "replica_sets", "pods", "events")  # parts of a snapshot
 HOPELESS = (Severity.FATAL, Severity.NEEDS_HUMAN, Severity.REFUSED, Severity.INVALID)
 
 
@@ -27,19 +31,22 @@ class Clock(Protocol):
         ...
 
 
-def look(cluster: Cluster, spec: ClusterSpec, stage: str, image: str, now: float) -> Observation:
-    """The live state of the clients, once; events are read only when something is not as wanted."""
-    namespace = spec.namespace
-    selector = f"app={spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
-    deployment = cluster.get("Deployment", names.DEPLOYMENT, namespace)
-    sets = cluster.find("ReplicaSet", namespace, selector=selector)
-    pods = cluster.find("Pod", namespace, selector=selector)
-    snapshot = Snapshot(now=now, deployment=deployment, replica_sets=sets, pods=pods)
-    seen = rollout.observe(snapshot, app=spec.deploy_name, stage=stage, image=image)
-    if seen.complete or deployment is None:
+def look(cluster: Cluster, request: RolloutRequest, now: float) -> Observation:
+    """The live state of the clients, once; what explains it is read only when something is not as wanted."""
+    spec = request.spec
+    namespace, selector = spec.namespace, f"app={spec.deploy_name}"
+    snapshot = Snapshot(
+        now=now,
+        deployment=cluster.get("Deployment", names.DEPLOYMENT, namespace),
+        replica_sets=cluster.find("ReplicaSet", namespace, selector=selector),
+        pods=cluster.find("Pod", namespace, selector=selector),
+    )
+    seen = _observe(request, snapshot)
+    if seen.complete or not seen.exists:
         return seen
-    explained = snapshot.model_copy(update={"events": cluster.events(namespace)})
-    return rollout.observe(explained, app=spec.deploy_name, stage=stage, image=image)
+    snapshot = snapshot.model_copy(update={"events": cluster.events(namespace)})
+    seen = _observe(request, snapshot)
+    return _observe(request, enrich(cluster, spec, snapshot)) if _troubled(seen) else seen
 
 
 class Rollout:
@@ -52,6 +59,7 @@ class Rollout:
         self._clock = clock
         self._lost_at: float | None = None
         self._hopeless = (Severity.FATAL,) if request.patient else HOPELESS
+        self._explanations = _Explanations(cluster, request.spec, clock)
 
     def run(self, stopping: Callable[[], bool]) -> Observation:
         """The observation that ends the wait: complete, or with a diagnosis that waiting cannot mend."""
@@ -63,19 +71,30 @@ class Rollout:
             self._lost_at = None
             seen = self._judge(snapshot)
             self._beat(progress(seen))
-            if seen.complete or (seen.diagnosis is not None and seen.diagnosis.severity in self._hopeless):
+            if self._ends(seen):
                 return seen
         raise worker_stopping("waiting for a rollout")
 
     def _judge(self, snapshot: Snapshot) -> Observation:
         """What is there; complete for somebody else is not complete for us."""
-        release = self._request.release
-        seen = rollout.observe(snapshot, app=self._request.spec.deploy_name, stage=release.stage, image=release.image)
+        seen = _observe(self._request, snapshot)
+        if seen.exists and not seen.complete and _troubled(seen):
+            seen = self._explained(snapshot)
         if not seen.exists:
             return seen.model_copy(update={"diagnosis": _deleted(self._request)})
         if seen.complete and seen.wanted != self._request.replicas:
             return seen.model_copy(update={"complete": False, "diagnosis": _drifted(self._request, seen)})
         return seen
+
+    def _explained(self, snapshot: Snapshot) -> Observation:
+        """Judged with what was read for it lately, and anew before the wait ends for it."""
+        if self._explanations.due:
+            return _observe(self._request, self._explanations.read(snapshot))
+        seen = _observe(self._request, self._explanations.known(snapshot))
+        return _observe(self._request, self._explanations.read(snapshot)) if self._ends(seen) else seen
+
+    def _ends(self, seen: Observation) -> bool:
+        return seen.complete or (seen.diagnosis is not None and seen.diagnosis.severity in self._hopeless)
 
     def _ask_why(self) -> None:
         """While the API server is away the rollout goes on without it, so the wait does too, though not for ever."""
@@ -89,6 +108,46 @@ class Rollout:
             self._beat(f"waiting for the Kubernetes API: {error.diagnosis.because or error.diagnosis.what}")
         else:
             self._beat("waiting for the Kubernetes API to say what is there")
+
+
+class _Explanations:
+    """What explains a trouble and is not watched: nodes, quotas, logs. Read seldom, however much changes."""
+
+    def __init__(self, cluster: Cluster, spec: ClusterSpec, clock: Clock) -> None:
+        self._cluster = cluster
+        self._spec = spec
+        self._clock = clock
+        self._known = Snapshot()
+        self._due_at = float("-inf")
+
+    @property
+    def due(self) -> bool:
+        return self._clock() >= self._due_at
+
+    def read(self, snapshot: Snapshot) -> Snapshot:
+        began = self._clock()
+        self._known = enrich(self._cluster, self._spec, snapshot)
+        ended = self._clock()
+        self._due_at = ended + max(EXPLAIN_EVERY, EXPLAIN_SHARE * (ended - began))
+        return self._known
+
+    def known(self, snapshot: Snapshot) -> Snapshot:
+        return self._known.model_copy(update={part: getattr(snapshot, part) for part in WATCHED})
+
+
+def _observe(request: RolloutRequest, snapshot: Snapshot) -> Observation:
+    spec, release = request.spec, request.release
+    return rollout.observe(
+        snapshot,
+        app=spec.deploy_name,
+        stage=release.stage,
+        image=release.image,
+        autoscale=spec.shortage is Shortage.AUTOSCALE,
+    )
+
+
+def _troubled(seen: Observation) -> bool:
+    return seen.diagnosis is not None and seen.diagnosis.severity is not Severity.PROGRESS
 
 
 def progress(seen: Observation) -> str:
