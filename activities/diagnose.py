@@ -4,16 +4,18 @@ import socket
 import time
 from typing import Any, NamedTuple
 
-from activities import reading
+from activities import context, reading
 from domain import names
 from domain.diagnosis import Diagnosis
 from domain.ports import Beat, Cluster
 from domain.snapshot import Snapshot
+from domain.spec import Shortage
 from domain.status import Observation
 from domain.steps import DiagnoseReport, DiagnoseRequest
-from planning import bundle, rollout
+from planning import bundle, diagnosis, rollout
 
 LOG_LINES = 200
+MAX_FINDINGS = 50  # causes, not pods: equal pods are one finding
 
 
 class Look(NamedTuple):
@@ -42,10 +44,12 @@ def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat) -> Look:
         pods=reading.clients(cluster, spec.namespace, selected, "Pod", warnings),
         events=cluster.events(spec.namespace),
     )
-    app = selected.get("app", spec.deploy_name)
-    observed = rollout.observe(snapshot, app=app, stage=request.stage, image=request.image)
-    findings = [observed.diagnosis] if observed.diagnosis else []
-    return Look(snapshot, observed, findings, warnings)
+    snapshot = context.enrich(cluster, spec, snapshot)
+    app, stage, image = selected.get("app", spec.deploy_name), request.stage, request.image
+    waits = spec.shortage is Shortage.AUTOSCALE
+    observed = rollout.observe(snapshot, app=app, stage=stage, image=image, autoscale=waits)
+    found = diagnosis.findings(snapshot, app=app, stage=stage, image=image, autoscale=waits)
+    return Look(snapshot, observed, found[:MAX_FINDINGS] if observed.diagnosis else [], warnings)
 
 
 def evidence(cluster: Cluster, request: DiagnoseRequest, seen: Look, beat: Beat) -> dict[str, Any]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @options.setting(options.by_name("CLIENT_CPU"))
 @options.setting(options.by_name("CLIENT_MEMORY"))
 @options.setting(options.by_name("CLIENT_RESOURCES"))
+@options.direct
 @options.everywhere
-@options.not_yet("--direct")
-def nodes_command(wanted: str | None, **params: Any) -> None:
+def nodes_command(wanted: str | None, direct: bool, **params: Any) -> None:
     """Which nodes can take a client, and why others cannot.
 
     Label, taints, readiness, cordons, room beside what runs, clients of other namespaces, quotas. Changes nothing.
@@ -34,9 +34,14 @@ def nodes_command(wanted: str | None, **params: Any) -> None:
     spec = asked.validated(lambda: settings.bare_spec(asked.values), *number)
     if wanted:
         spec = spec.model_copy(update={"replicas": int(wanted)})
-    from starter import session
+    if direct:
+        from starter.direct import Direct
 
-    report = session.run(asked, _report(asked, spec))
+        report = Direct(asked, spec).nodes()
+    else:
+        from starter import session
+
+        report = session.run(asked, _report(asked, spec))
     present(asked, report)
     if wanted and (report.diagnosis or report.usable < spec.replicas):
         reason = str(report.diagnosis) if report.diagnosis else f"{report.usable} of {spec.replicas} nodes are usable"

@@ -87,7 +87,7 @@ def test_tear_down_outside_a_terminal_needs_yes_and_the_namespace(
     assert "--yes and an explicit -n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["deploy", "--adopt"], ["run-all", "--adopt"], ["nodes", "--direct"]])
+@pytest.mark.parametrize("arguments", [["deploy", "--adopt"], ["run-all", "--adopt"]])
 def test_what_is_not_available_yet_says_so(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Never a flag that is silently ignored."""
     assert main.run(arguments) == exits.INVALID
