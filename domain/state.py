@@ -8,6 +8,7 @@ from domain.status import Observation, Phase, Release
 
 MAX_OUTCOMES = 50
 MAX_RELEASES = 10
+MAX_ANSWERS = 20
 
 
 class State(Message):
@@ -28,6 +29,8 @@ class State(Message):
     applied: bool = False  # anything was ever written to the namespace
     backend: str = ""  # workflow id of the backend, empty when deployed without
     simulated: bool = False
+    shortfall: str = ""  # why fewer clients run than were asked for
+    answers: dict[str, str] = {}  # id of the update → id of the command that it answered for, the last ones
 
 
 class ClusterInput(Message):

@@ -86,6 +86,7 @@ class Question(Message):
     choices: list[Choice]
     default: Choice
     deadline: str  # ISO 8601 UTC
+    fits: int = 0  # clients that can run now; what Choice.FEWER goes on with
 
 
 class Status(Message):

@@ -4,6 +4,8 @@ The retrying is done here and not by Temporal's retry policy, which would keep t
 the workflow, and so from `status`, until the very last attempt.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -17,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Retry
     from workflows import failure
     from workflows.failure import Failure, Fault, Place
-    from workflows.patience import Patience
+    from workflows.patience import LONGEST_PAUSE, LONGEST_VIGIL_PAUSE, Patience
     from workflows.timeouts import Answer, Asked, Work, start_to_close
 
 ONCE = RetryPolicy(maximum_attempts=1)
@@ -39,17 +41,30 @@ class Interrupted(Exception):
 class Attempts:
     """The steps of one command, one at a time; `retry` is what a person should see meanwhile."""
 
-    def __init__(self, retry_for: float | None, changed: Callable[[], None]) -> None:
-        """`retry_for` in seconds, None for ever; `changed` is called whenever `retry` or `step` changed."""
+    def __init__(self, retry_for: float | None, changed: Callable[[], None], parent: "Attempts | None" = None) -> None:
+        """`retry_for` in seconds, None for ever; `changed` is called whenever `retry` or `step` changed.
+
+        With a `parent` these are part of its step: they end with it, and it shows their trouble.
+        """
         self._retry_for = None if retry_for is None else timedelta(seconds=retry_for)
         self._changed = changed
-        self._interrupted = False
+        self._parent = parent
+        self._cut = False
         self.step = ""
         self.retry: Retry | None = None
 
     def interrupt(self) -> None:
         """Cancel what runs, wait until it has really stopped, and raise Interrupted in the story."""
-        self._interrupted = True
+        self._cut = True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether nothing more is to be done."""
+        return self._cut or (self._parent is not None and self._parent.interrupted)
+
+    def briefly(self) -> "Attempts":
+        """For a step whose first failure ends it, as part of this one."""
+        return Attempts(0, self._changed, self)
 
     async def run(
         self,
@@ -67,11 +82,11 @@ class Attempts:
         after a failure, `request` by default.
         """
         self.step = summary or work.title
-        patience = Patience(self._retry_for)
+        patience = Patience(self._retry_for, LONGEST_VIGIL_PAUSE if self._parent else LONGEST_PAUSE)
         while True:
             began = workflow.now()
             got = await self._once(work, request, spec, patience.unattended, lacking)
-            if self._interrupted:
+            if self.interrupted:
                 raise Interrupted
             if not isinstance(got, Failure):
                 self._show(None)
@@ -83,6 +98,35 @@ class Attempts:
             self._show(Retry(step=self.step, attempt=patience.attempt, diagnosis=got.diagnosis))
             request = again or request
             await self.rest(pause)
+
+    async def outlast(
+        self,
+        work: Work[Asked, Answer],
+        request: Asked,
+        spec: ClusterSpec,
+        *,
+        seconds: float,
+        ended: Callable[[], bool] = lambda: False,
+    ) -> Answer | None:
+        """The answer of work that may take days; None when the time is over first, or `ended` is.
+
+        Failures that may pass are outlasted, too. Stopped or Interrupted.
+        """
+        vigil = Attempts(None, self._changed, self)
+        answer = asyncio.create_task(vigil.run(work, request, spec, summary=self.step))
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: answer.done() or ended() or self.interrupted, timeout=seconds, timeout_summary=self.step
+            )
+        vigil.interrupt()  # no more than a word to one that is done
+        try:
+            return await answer
+        except Interrupted:
+            if self.interrupted:
+                raise
+            return None
+        finally:
+            self.retry = None
 
     async def _once(
         self,
@@ -117,7 +161,7 @@ class Attempts:
             else cancellation.TRY_CANCEL,
             summary=self.step,
         )
-        await workflow.wait_condition(lambda: self._interrupted or handle.done())
+        await workflow.wait_condition(lambda: self.interrupted or handle.done())
         if not handle.done():
             handle.cancel()  # and go on waiting: two writers at once is what must not be
         return await handle
@@ -127,14 +171,16 @@ class Attempts:
         if pause > 0:
             try:
                 await workflow.wait_condition(
-                    lambda: self._interrupted, timeout=pause, timeout_summary=f"before the next try to {self.step}"
+                    lambda: self.interrupted, timeout=pause, timeout_summary=f"before the next try to {self.step}"
                 )
             except TimeoutError:
                 return
-        if self._interrupted:
+        if self.interrupted:
             raise Interrupted
 
     def _show(self, retry: Retry | None) -> None:
         if retry != self.retry:
             self.retry = retry
+            if self._parent:
+                self._parent.retry = retry
             self._changed()

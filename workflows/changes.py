@@ -5,13 +5,14 @@ from temporalio.exceptions import ApplicationError, ChildWorkflowError, Workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain import names
-    from domain.commands import Command, TearDown, Verdict
+    from domain.commands import Command, Scale, TearDown, Verdict
     from domain.diagnosis import Diagnosis
     from domain.errors import NoEffect
     from domain.spec import ClusterSpec
     from domain.status import Phase, Release
     from domain.steps import Removed, TeardownInput
     from planning import endpoint
+    from workflows import capacity, rollout
     from workflows.attempt import Stopped
     from workflows.inbox import Result
     from workflows.site import Site, not_deployed
@@ -21,11 +22,13 @@ with workflow.unsafe.imports_passed_through():
 async def scale(site: Site, command: Command) -> Result:
     """Change the number of clients; more of them need as many nodes (R11)."""
     spec, release = _deployed(site)
-    replicas = command.scale.replicas if command.scale else release.replicas
-    wanted = spec.model_copy(update={"replicas": replicas})
-    if replicas > release.replicas:
-        await site.require_nodes(wanted)
-    return await _change(site, wanted, release.model_copy(update={"replicas": replicas}))
+    asked = command.scale or Scale(replicas=release.replicas)
+    policy = {"shortage": asked.shortage, "wait_for_nodes": asked.wait_for_nodes}
+    wanted = spec.model_copy(update={"replicas": asked.replicas, **policy})
+    site.shortfall = ""
+    if asked.replicas > release.replicas:
+        wanted = await capacity.require_nodes(site, wanted)
+    return await _change(site, wanted, release.model_copy(update={"replicas": wanted.replicas}))
 
 
 async def reset_endpoint(site: Site, command: Command) -> Result:
@@ -101,8 +104,10 @@ def _deployed(site: Site) -> tuple[ClusterSpec, Release]:
 
 
 async def _change(site: Site, spec: ClusterSpec, release: Release, notes: list[str] | None = None) -> Result:
-    same = spec == site.deployment.spec and not site.deployment.unconfirmed
+    present = site.deployment.spec
+    policy = {"shortage": spec.shortage, "wait_for_nodes": spec.wait_for_nodes}
+    same = spec == present.model_copy(update=policy) and not site.deployment.unconfirmed
     if not same:
         release = release.model_copy(update={"outcome": "deploying"})
-    applied = await site.converge(spec, release)
+    applied = await rollout.converge(site, spec, release)
     return site.done(changed=not same or applied.changed, notes=notes)

@@ -6,7 +6,18 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
-    from domain.commands import Command, Kind, Outcome, Receipt, ResetEndpoint, Scale, TearDown, Upgrade, Verdict
+    from domain.commands import (
+        Answer,
+        Command,
+        Kind,
+        Outcome,
+        Receipt,
+        ResetEndpoint,
+        Scale,
+        TearDown,
+        Upgrade,
+        Verdict,
+    )
     from domain.diagnosis import Diagnosis
     from domain.spec import OnFailure
     from domain.state import ClusterInput
@@ -76,7 +87,7 @@ class ProverClusterWorkflow:
         deployment = self._deployment
         retry_for = command.upgrade.spec.retry_for if command.upgrade else deployment.spec.retry_for
         self._attempts = Attempts(retry_for, self._changed)
-        site = Site(deployment, self._watch, self._attempts, self._id)
+        site = Site(deployment, self._watch, self._attempts, self._id, command.id)
         deployment.over = False
         deployment.begin()
         try:
@@ -142,6 +153,12 @@ class ProverClusterWorkflow:
         """Remove the clients and end."""
         return self._accept(_command(request))
 
+    @workflow.update
+    async def answer(self, request: Answer) -> Receipt:
+        """Say how the command that waits for a person goes on."""
+        command_id = self._deployment.answer(_update_id(), request)
+        return Receipt(command_id=command_id, phase=self._deployment.phase, message=f"answered {request.choice.value}")
+
     @scale.validator
     def _judge_scale(self, request: Scale) -> None:
         self._judge(request)
@@ -153,6 +170,12 @@ class ProverClusterWorkflow:
     @upgrade.validator
     def _judge_upgrade(self, request: Upgrade) -> None:
         self._judge(request)
+
+    @answer.validator
+    def _judge_answer(self, request: Answer) -> None:
+        diagnosis = messages.judge_answer(self._deployment, _update_id(), request)
+        if diagnosis:
+            raise messages.rejection(diagnosis)
 
     @workflow.signal(name="scale")
     def signal_scale(self, raw: RawValue) -> None:
@@ -190,7 +213,12 @@ class ProverClusterWorkflow:
             inbox.put(command, deployment.now)
             running = inbox.running
             retrying = self._attempts is not None and self._attempts.retry is not None
-            if running and self._attempts and interrupts(command, running, deployment.phase, retrying=retrying):
+            asking = deployment.question is not None
+            if (
+                running
+                and self._attempts
+                and interrupts(command, running, deployment.phase, retrying=retrying, asking=asking)
+            ):
                 self._attempts.interrupt()
             self._changed()
         return Receipt(command_id=command.id, phase=deployment.phase, message=known.message if known else command.title)
@@ -215,8 +243,12 @@ class ProverClusterWorkflow:
 
 
 def _command(request: Scale | ResetEndpoint | Upgrade | TearDown) -> Command:
+    return messages.command(_update_id(), request)
+
+
+def _update_id() -> str:
     info = workflow.current_update_info()
-    return messages.command(info.id if info else str(workflow.uuid4()), request)
+    return info.id if info else str(workflow.uuid4())
 
 
 def _value(raw: RawValue) -> Any:

@@ -10,11 +10,11 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Phase, Release
     from domain.steps import BackendInput, BackendReport, ImageRequest, ProfileRequest, Source, SourceRequest
     from planning import upgrade
-    from workflows import timeouts
+    from planning.variables import built_in
+    from workflows import capacity, rollout, timeouts
     from workflows.attempt import Stopped
     from workflows.inbox import Result
     from workflows.site import Site
-    from workflows.variables import built_in
 
 
 async def deploy(site: Site, command: Command) -> Result:
@@ -22,7 +22,7 @@ async def deploy(site: Site, command: Command) -> Result:
     if command.upgrade is None:
         return Result(Verdict.REFUSED, "a deploy without a spec")
     spec = command.upgrade.spec
-    source, profile_name, circuit_dir = await _prepare(site, spec)
+    spec, source, profile_name, circuit_dir = await _prepare(site, spec)
     notes: list[str] = []
     if spec.backend_mode is not BackendMode.NONE:
         was_real = bool(site.deployment.backend) and not site.deployment.simulated
@@ -32,27 +32,29 @@ async def deploy(site: Site, command: Command) -> Result:
     release = await _make_release(site, spec, source, circuit_dir)
     deployment = site.deployment
     deployment.enter(Phase.WAITING)
-    await site.await_nodes(spec)
+    spec = await capacity.await_nodes(site, spec)
+    release = release.model_copy(update={"replicas": spec.replicas})
     known = _same_as_serving(site, spec, release)
-    applied = await site.converge(spec, known or release)
+    applied = await rollout.converge(site, spec, known or release)
     return site.done(changed=known is None or applied.changed or bool(notes), notes=notes)
 
 
-async def _prepare(site: Site, spec: ClusterSpec) -> tuple[Source, str, str]:
-    """Everything that can say no, before anything is changed anywhere."""
+async def _prepare(site: Site, spec: ClusterSpec) -> tuple[ClusterSpec, Source, str, str]:
+    """Everything that can say no, before anything is changed anywhere; the spec may come back with fewer clients."""
     deployment = site.deployment
     if not deployment.applied:
         deployment.spec = spec
     deployment.enter(Phase.PREPARING)
     _require_mutable(site, spec)
     await site.check_target(spec)
-    await site.require_nodes(spec)
+    site.shortfall = ""
+    spec = await capacity.require_nodes(site, spec)
     profile_name, circuit_dir = "", spec.backend.circuit_dir
     if spec.backend_mode is not BackendMode.NONE or not circuit_dir:
         request = ProfileRequest(backend=spec.backend, variables=built_in(spec, circuit_dir))
         loaded = await site.attempts.run(timeouts.LOAD_PROFILE, request, spec)
         profile_name, circuit_dir = loaded.profile.name, circuit_dir or loaded.profile.circuit_dir
-    return await _read_source(site, spec), profile_name, circuit_dir
+    return spec, await _read_source(site, spec), profile_name, circuit_dir
 
 
 def _require_mutable(site: Site, spec: ClusterSpec) -> None:

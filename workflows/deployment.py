@@ -1,12 +1,14 @@
 """What is known about one deployment while its workflow runs, and the three forms it is given out in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from domain.commands import Answer
 from domain.diagnosis import Diagnosis
 from domain.spec import BackendMode, ClusterSpec
-from domain.state import MAX_RELEASES, ClusterInput, State
-from domain.status import Observation, Phase, Release, Retry, Status
+from domain.state import MAX_ANSWERS, MAX_RELEASES, ClusterInput, State
+from domain.status import Observation, Phase, Question, Release, Retry, Status
 from workflows.inbox import Inbox
 
 SETTLED = {Phase.SERVING, Phase.DEGRADED}
@@ -41,6 +43,10 @@ class Deployment:
         self.applied = state.applied
         self.backend = state.backend
         self.simulated = state.simulated
+        self.shortfall = state.shortfall
+        self.answers = dict(state.answers)
+        self.question: Question | None = None  # open: a command stands still
+        self.reply: Answer | None = None
         self.inbox = Inbox(list(state.pending), list(state.outcomes))
         self.over = False  # the workflow ends when nothing more is asked
 
@@ -87,6 +93,7 @@ class Deployment:
     def forget(self) -> None:
         """Nothing of it exists any more; what was said about it stays."""
         self.release = self.serving = self.serving_spec = self.diagnosis = None
+        self.shortfall = ""
         self.observed = Observation()
         self.applied = False
         self.enter(Phase.REMOVED)
@@ -119,6 +126,31 @@ class Deployment:
         self.diagnosis = diagnosis
         self.enter(Phase.PARKED)
 
+    @contextmanager
+    def waiting(self, diagnosis: Diagnosis) -> Iterator[None]:
+        """A wait for something outside, with its reason; whatever ends it, the phase is what it was."""
+        phase, since = self.phase, self.since
+        self.diagnosis = diagnosis
+        self.enter(Phase.WAITING)
+        try:
+            yield
+        finally:
+            self.phase, self.since, self.diagnosis = phase, since, None
+
+    def ask(self, question: Question) -> None:
+        """A person must choose how the command at hand goes on."""
+        self.question, self.reply = question, None
+        self.park(question.diagnosis)
+
+    def answer(self, update_id: str, answer: Answer) -> str:
+        """Take the answer, once; the id of the command that goes on."""
+        if self.question is not None:
+            known = self.answers | {update_id: self.question.command_id}
+            self.answers = dict([*known.items()][-MAX_ANSWERS:])
+            self.question, self.reply = None, answer
+            self._changed()
+        return self.answers[update_id]
+
     def state(self) -> State:
         """What survives continue-as-new."""
         return State(
@@ -137,6 +169,8 @@ class Deployment:
             applied=self.applied,
             backend=self.backend,
             simulated=self.simulated,
+            shortfall=self.shortfall,
+            answers=self.answers,
         )
 
     def status(self, deployment: str, step: str, retry: Retry | None) -> Status:
@@ -156,7 +190,8 @@ class Deployment:
             observed=self.observed,
             retry=retry,
             diagnosis=self.diagnosis,
-            warnings=self.warnings,
+            question=self.question,
+            warnings=[*self.warnings, *([self.shortfall] if self.shortfall else [])],
             pending=[one.title for one in self.inbox.pending],
             outcomes=self.inbox.outcomes,
             releases=self.releases,

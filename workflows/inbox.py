@@ -84,11 +84,14 @@ def supersedes(newer: Command, older: Command) -> bool:
     return newer.kind is Kind.SCALE and older.kind is Kind.SCALE
 
 
-def interrupts(newer: Command, running: Command, phase: Phase, *, retrying: bool) -> bool:
-    """Whether the newer command shall not wait for the end of the one that runs."""
+def interrupts(newer: Command, running: Command, phase: Phase, *, retrying: bool, asking: bool = False) -> bool:
+    """Whether the newer command shall not wait for the end of the one that runs.
+
+    `asking`: the one that runs waits for a person, and whatever a person wants now is the answer.
+    """
     if running.kind is Kind.TEAR_DOWN:
         return False
-    if newer.kind is Kind.TEAR_DOWN:
+    if newer.kind is Kind.TEAR_DOWN or asking:
         return True
     if phase in UNINTERRUPTED and not retrying:
         return False

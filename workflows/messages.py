@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from temporalio.exceptions import ApplicationError
 
-from domain.commands import Command, Kind, ResetEndpoint, Scale, TearDown, Upgrade
+from domain.commands import Answer, Command, Kind, ResetEndpoint, Scale, TearDown, Upgrade
 from domain.diagnosis import Diagnosis, Severity
 from planning import endpoint
+from planning import question as questions
 from workflows.deployment import Deployment
 from workflows.site import not_deployed
 
@@ -49,6 +50,27 @@ def _judge_endpoint(deployment: Deployment, request: ResetEndpoint) -> Diagnosis
     wanted = endpoint.resolve(deployment.spec.coordinator, request)
     problems = endpoint.problems(wanted.ip, wanted.port)
     return invalid(" ".join(problems), "give an address that every node can reach") if problems else None
+
+
+def judge_answer(deployment: Deployment, update_id: str, request: Answer) -> Diagnosis | None:
+    """Why the answer cannot be taken; None when it can, also when it was before."""
+    question = deployment.question
+    if update_id in deployment.answers:
+        return None
+    if question is None:
+        return Diagnosis(
+            code="NO_QUESTION",
+            what="nothing waits for an answer",
+            on=f"namespace {deployment.spec.namespace}",
+            do=f"see how it stands with `proverctl status -n {deployment.spec.namespace}`",
+        )
+    if request.question not in ("", question.id):
+        return invalid(
+            f"the question {request.question} is not open any more; {question.id} is", "read it with `proverctl status`"
+        )
+    if request.choice in question.choices:
+        return None
+    return invalid(f"{request.choice.value} is not offered here", f"answer {questions.offered(question)}")
 
 
 def command(command_id: str, request: Scale | ResetEndpoint | Upgrade | TearDown) -> Command:

@@ -7,6 +7,7 @@ from workflows.failure import Failure, Fault
 
 FIRST_PAUSE = 1.0  # seconds
 LONGEST_PAUSE = 30.0
+LONGEST_VIGIL_PAUSE = 300.0  # of waits of days: each try is a few events, and a history holds 50,000
 LONGEST_WISH = 300.0  # a peer's Retry-After beyond this is cut
 FIRST_UNATTENDED = timedelta(seconds=15)  # before NO_WORKER is said; a free worker takes a step in milliseconds
 LONGEST_UNATTENDED = timedelta(hours=1)
@@ -20,6 +21,7 @@ class Patience:
     """Of one step: `retry_for` bounds the time spent failing; None is for ever."""
 
     retry_for: timedelta | None
+    longest_pause: float = LONGEST_PAUSE
     attempt: int = 0
     unattended: timedelta = FIRST_UNATTENDED
     _failures: int = field(default=0, repr=False)
@@ -42,7 +44,7 @@ class Patience:
         worked_long = self.retry_for is not None and now - began >= self.retry_for
         if self._failing_since is None or worked_long:
             self._failing_since, self._failures = now, 0
-        pause = min(FIRST_PAUSE * 2.0**self._failures, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2.0**self._failures, self.longest_pause)
         self._failures = min(self._failures + 1, 10)
         if failure.delay is not None:
             pause = min(max(failure.delay, 0.0), LONGEST_WISH)

@@ -119,6 +119,15 @@ AWAIT_CLEARING: Work[RolloutRequest, Observation] = replace(
 REMOVE: Work[TargetRequest, Removed] = Work(
     KubeActivities.remove_release, "remove the objects", _cluster_queue, "kube", timedelta(hours=2)
 )
+AWAIT_NODES: Work[NodesRequest, NodesReport] = Work(
+    WatchActivities.await_nodes,
+    "wait for nodes",
+    _watch_queue,
+    "kube",
+    MONTH,
+    heartbeat=WATCH_HEARTBEAT,
+    wait_for_cancel=False,
+)
 WATCH_RELEASE: Work[WatchRequest, Observation] = Work(
     WatchActivities.watch_release,
     "watch the clients",

@@ -1,0 +1,150 @@
+"""Applies a release and awaits that it serves, asking a person where nothing else helps; and the way back."""
+
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.diagnosis import Diagnosis, Severity
+    from domain.spec import ClusterSpec, Shortage
+    from domain.status import Observation, Phase, Release
+    from domain.steps import Applied, ApplyRequest, RolloutRequest
+    from planning import question as questions
+    from workflows import timeouts
+    from workflows.attempt import Stopped
+    from workflows.capacity import PATCH as CAPACITY_PATCH
+    from workflows.question import ask, may_ask
+    from workflows.site import Site, not_deployed
+
+
+async def converge(site: Site, spec: ClusterSpec, release: Release) -> Applied:
+    """Apply, await the rollout, and take the release as the one that serves."""
+    while True:
+        applied, seen = await _roll_out(site, spec, release, Phase.APPLYING, Phase.ROLLING_OUT)
+        if not seen.complete:
+            found = await _decide(site, spec, release, applied, seen)
+            if isinstance(found, int):
+                update = {"replicas": found}
+                spec, release = spec.model_copy(update=update), release.model_copy(update=update)
+                continue
+            seen = found
+        final = release.model_copy(update={"config_hash": applied.config_hash})
+        site.deployment.shortfall = site.shortfall
+        site.deployment.confirm(spec, final, seen)
+        return applied
+
+
+async def restore(site: Site) -> Observation:
+    """Apply the last good release again; Stopped when even that does not come up."""
+    spec, release = site.deployment.serving_spec, site.deployment.serving
+    if spec is None or release is None:
+        raise Stopped(not_deployed(site.deployment.spec))
+    _, seen = await _roll_out(site, spec, release, Phase.ROLLING_BACK, Phase.ROLLING_BACK)
+    if not seen.complete:
+        raise Stopped(_trouble(site, spec, seen))
+    site.deployment.confirm(spec, release, seen)
+    return seen
+
+
+async def _roll_out(
+    site: Site, spec: ClusterSpec, release: Release, applying: Phase, waiting: Phase
+) -> tuple[Applied, Observation]:
+    began = workflow.now()
+    applied = await _apply(site, spec, release, applying)
+    site.deployment.enter(waiting)
+    site.watch.start()
+    seen = await site.attempts.run(
+        timeouts.AWAIT_ROLLOUT,
+        _request(spec, release, applied),
+        spec,
+        summary=f"wait until {release.replicas} clients of stage {release.stage} are ready",
+    )
+    if _autoscaler_may_help(spec, seen):
+        site.deployment.observe(seen)
+        seen = await _await_autoscaler(site, spec, _request(spec, release, applied), began) or seen
+    return applied, seen
+
+
+async def _apply(site: Site, spec: ClusterSpec, release: Release, phase: Phase) -> Applied:
+    deployment = site.deployment
+    await site.watch.stop()
+    site.wrote = deployment.applied = True  # before the fact: an apply that was cut off may have written
+    deployment.spec = spec
+    deployment.record(release)
+    deployment.replace_clients()
+    deployment.enter(phase)
+    applied = await site.attempts.run(
+        timeouts.APPLY,
+        ApplyRequest(
+            spec=spec,
+            release=release,
+            deployment_id=site.workflow_id,
+            cluster_uid=deployment.cluster_uid,
+            image_user=release.image_user,
+        ),
+        spec,
+        summary=f"apply stage {release.stage} with {release.replicas} clients",
+    )
+    deployment.warn(applied.warnings)
+    return applied
+
+
+def _request(spec: ClusterSpec, release: Release, applied: Applied, *, patient: bool = False) -> RolloutRequest:
+    return RolloutRequest(
+        spec=spec, release=release, generation=applied.generation, replicas=release.replicas, patient=patient
+    )
+
+
+def _autoscaler_may_help(spec: ClusterSpec, seen: Observation) -> bool:
+    found = seen.diagnosis
+    lacking = found is not None and found.severity is Severity.NEEDS_HUMAN and questions.is_capacity(found.code)
+    return lacking and spec.shortage is Shortage.AUTOSCALE and workflow.patched(CAPACITY_PATCH)
+
+
+async def _await_autoscaler(
+    site: Site, spec: ClusterSpec, request: RolloutRequest, began: datetime
+) -> Observation | None:
+    """Pods that no node takes are what an autoscaler goes by: until the progress deadline that is no trouble."""
+    left = timedelta(seconds=spec.progress_deadline) - (workflow.now() - began)
+    site.attempts.step = f"wait for the autoscaler's nodes, at most {left.total_seconds():.0f} s more"
+    return await site.attempts.outlast(
+        timeouts.AWAIT_CLEARING,
+        request.model_copy(update={"patient": True}),
+        spec,
+        seconds=max(left.total_seconds(), 0),
+    )
+
+
+async def _decide(
+    site: Site, spec: ClusterSpec, release: Release, applied: Applied, seen: Observation
+) -> Observation | int:
+    """The complete rollout after all, or with how many clients to try again; Stopped."""
+    trouble = _trouble(site, spec, seen)
+    if not may_ask(spec, trouble):
+        raise Stopped(trouble)
+    request = _request(spec, release, applied, patient=True)
+    found = await ask(site, spec, trouble, timeouts.AWAIT_CLEARING, request)
+    if isinstance(found, Observation):
+        if not found.complete:
+            raise Stopped(_trouble(site, spec, found))
+        site.notes.append(f"{trouble.code} cleared by itself")
+    return found
+
+
+def _trouble(site: Site, spec: ClusterSpec, seen: Observation) -> Diagnosis:
+    """Why the rollout did not end; with what serves all the same."""
+    site.deployment.observe(seen)
+    found = seen.diagnosis or _incomplete(spec, seen)
+    if found.serving or site.deployment.serving is None:
+        return found
+    return found.model_copy(update={"serving": f"{sum(pod.ready for pod in seen.pods)}/{seen.wanted}"})
+
+
+def _incomplete(spec: ClusterSpec, seen: Observation) -> Diagnosis:
+    return Diagnosis(
+        code="DEADLINE",
+        what=f"{seen.ready} of {seen.wanted} clients became ready",
+        on=f"namespace {spec.namespace}",
+        because=f"the rollout did not end within {spec.progress_deadline} s",
+        do="see the pods with `proverctl status`",
+    )
