@@ -11,6 +11,8 @@ with workflow.unsafe.imports_passed_through():
         NodesRequest,
         PlanReport,
         PlanRequest,
+        PreflightReport,
+        PreflightRequest,
         Source,
         SourceRequest,
     )
@@ -46,12 +48,26 @@ class InspectWorkflow:
         if request.what == "nodes":
             nodes = NodesRequest(spec=spec, replicas=request.replicas)
             return Inspection(nodes=await attempts.run(timeouts.CHECK_NODES, nodes, spec))
+        if request.what == "preflight":
+            return Inspection(preflight=await self._preflight(request))
         if request.what == "plan":
             return Inspection(plan=await self._plan(request))
         if request.what == "diagnose":
             asked = DiagnoseRequest(spec=spec, bundle=request.bundle)
             return Inspection(diagnose=await attempts.run(timeouts.DIAGNOSE, asked, spec))
-        raise Stopped(messages.invalid(f"an inspection of {request.what!r}", "ask for nodes, plan or diagnose"))
+        known = "nodes, preflight, plan or diagnose"
+        raise Stopped(messages.invalid(f"an inspection of {request.what!r}", f"ask for {known}"))
+
+    async def _preflight(self, request: InspectInput) -> PreflightReport:
+        """The host's checks first, for those of the cluster depend on the stage and the image that it would make."""
+        spec = request.spec
+        asked = PreflightRequest(
+            spec=spec, deployment_id=spec.deployment_id, probe=request.probe, probe_image=request.probe_image
+        )
+        host = await self._attempts.run(timeouts.PREFLIGHT_HOST, asked, spec)
+        known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
+        cluster = await self._attempts.run(timeouts.PREFLIGHT_CLUSTER, known, spec)
+        return host.model_copy(update={"checks": [*host.checks, *cluster.checks]})
 
     async def _plan(self, request: InspectInput) -> PlanReport:
         """Of the release that a deploy would make now; the image is not built, so its digest may not be known yet."""

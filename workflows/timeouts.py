@@ -10,8 +10,10 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.backend import BackendActivities
     from activities.host import HostActivities
+    from activities.host_preflight import HostPreflightActivities
     from activities.inspection import InspectionActivities
     from activities.kube import KubeActivities
+    from activities.preflight import PreflightActivities
     from activities.watch import WatchActivities
     from domain import names
     from domain.profile import StepStatus
@@ -34,6 +36,8 @@ with workflow.unsafe.imports_passed_through():
         NodesRequest,
         PlanReport,
         PlanRequest,
+        PreflightReport,
+        PreflightRequest,
         ProfileRequest,
         PurgeRequest,
         Removed,
@@ -103,6 +107,12 @@ PLAN: Work[PlanRequest, PlanReport] = Work(
 )
 DIAGNOSE: Work[DiagnoseRequest, DiagnoseReport] = Work(
     InspectionActivities.diagnose, "look at the clients", _cluster_queue, "kube", 2 * MINUTE
+)
+PREFLIGHT_HOST: Work[PreflightRequest, PreflightReport] = Work(
+    HostPreflightActivities.preflight_host, "check the backend host", _host_queue, "host", 5 * MINUTE
+)
+PREFLIGHT_CLUSTER: Work[PreflightRequest, PreflightReport] = Work(
+    PreflightActivities.preflight_cluster, "check the cluster", _cluster_queue, "kube", 5 * MINUTE
 )
 CAPTURE_EVIDENCE: Work[DiagnoseRequest, DiagnoseReport] = Work(
     InspectionActivities.capture_evidence, "keep the evidence", _cluster_queue, "kube", MINUTE / 2
