@@ -9,18 +9,35 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from activities import capacity, diagnose, reading
+from activities.host_preflight import Host, host_checks
 from activities.inventory import OURS
 from activities.plan import Planner
+from activities.preflight import Site, cluster_checks
 from clients import cluster as kubernetes
+from clients.backend import LocalBackendHost
+from clients.cluster_trial import PodTrials
 from clients.credentials import WorkerSecrets
 from clients.evidence import packed
+from clients.groundwork import ImageGroundwork
+from clients.reach import reach
 from clients.source import GitSources
 from domain import names
 from domain.errors import CredentialsRejected, Forbidden, TransientError
-from domain.ports import Cluster
 from domain.spec import ClusterSpec
 from domain.status import Release
-from domain.steps import DiagnoseReport, DiagnoseRequest, NodesReport, NodesRequest, PlanReport, PlanRequest, Source
+from domain.steps import (
+    Check,
+    CheckVerdict,
+    DiagnoseReport,
+    DiagnoseRequest,
+    NodesReport,
+    NodesRequest,
+    PlanReport,
+    PlanRequest,
+    PreflightReport,
+    PreflightRequest,
+    Source,
+)
 from planning import found, live, render
 from starter import exits
 from starter.bundle_file import write
@@ -38,8 +55,9 @@ class Direct:
         self._asked = asked
         self._spec = spec
         self._ends = None if asked.timeout is None else time.monotonic() + asked.timeout
-        settings = WorkerSettings.read(asked.values)
-        self._cluster: Cluster = kubernetes.connect(spec.cluster, settings.contexts, settings.kubeconfig)
+        self._settings = WorkerSettings.read(asked.values)
+        self._secrets = WorkerSecrets(asked.values)
+        self._cluster = kubernetes.connect(spec.cluster, self._settings.contexts, self._settings.kubeconfig)
 
     def nodes(self) -> NodesReport:
         """A verdict for each node."""
@@ -59,7 +77,20 @@ class Direct:
         request = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
         with self._own_words():
             planner = Planner(self._cluster, request, self._owner(), self._beat, looking=True)
-            return planner.run(WorkerSecrets(self._asked.values))
+            return planner.run(self._secrets)
+
+    def preflight(self, probe_image: str) -> PreflightReport:
+        """Every check that can be made from here, with the caller's rights."""
+        spec = self._spec
+        asked = PreflightRequest(
+            spec=spec, deployment_id=spec.deployment_id, probe=bool(probe_image), probe_image=probe_image
+        )
+        with self._own_words():
+            host = self._host_checks(asked)
+            known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
+            trials = PodTrials(self._cluster.connection)
+            site = Site(self._cluster, trials, self._secrets, reach, self._owner())
+            return PreflightReport(checks=[*host.checks, *cluster_checks(site, known, self._beat)])
 
     def diagnose(self, file: Path | None) -> DiagnoseReport:
         """Everything that is wrong with the clients; with a file also the evidence, written here."""
@@ -85,6 +116,17 @@ class Direct:
         unread = [one.unread for one in [home, *objects] if one.unread]
         exists = bool(home.manifest or home.unread)
         return standing.model_copy(update={"warnings": [*unread, *seen.warnings], "namespace_exists": exists})
+
+    def _host_checks(self, asked: PreflightRequest) -> PreflightReport:
+        """Only where the backend's repository is on this machine: else it would be judged by what is missing here."""
+        backend, settings = self._spec.backend, self._settings
+        if backend.host != "local" or not Path(backend.repo).is_dir():
+            detail = f"repository, circuit, Docker and registry are looked at on the backend host {backend.host} alone"
+            unseen = Check(name="backend host", verdict=CheckVerdict.UNKNOWN, detail=detail)
+            return PreflightReport(checks=[unseen], stage=self._spec.stage)
+        groundwork = ImageGroundwork(settings.docker_host, self._secrets)
+        steps = LocalBackendHost(settings.state_dir, self._asked.values)
+        return host_checks(Host(GitSources(), groundwork, steps, self._secrets), asked, self._beat)
 
     def _owner(self) -> str:
         """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""

@@ -25,9 +25,9 @@ WORDS = {"ok": "✓ ok", "warning": "! warning", "unknown": "? unknown", "failed
 @click.option("--probe", is_flag=True, help="Also ask a computation node, by a short-lived pod of PROBE_IMAGE.")
 @options.settings()
 @options.setting(options.by_name(PROBE_IMAGE))
+@options.direct
 @options.everywhere
-@options.not_yet("--direct")
-def preflight_command(probe: bool, **params: Any) -> None:
+def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
     """Everything that could stop a deploy with these settings, each with a verdict and a remedy.
 
     Temporal and its workers, credentials, commit, circuit, Docker, registry, rights, namespace, nodes, quota, Pod
@@ -44,9 +44,14 @@ def preflight_command(probe: bool, **params: Any) -> None:
         *([lambda: _require_image(asked.values)] if probe else []),
     )
     output.warn(settings.warnings(spec))
+    image = asked.values.get(PROBE_IMAGE, "") if probe else ""
+    if direct:
+        from starter.direct import Direct
+
+        present(asked, Direct(asked, spec).preflight(image))
+        return
     from starter import session
 
-    image = asked.values.get(PROBE_IMAGE, "") if probe else ""
     present(asked, session.run(asked, _report(asked, spec, image), what="the look at it"))
 
 
