@@ -95,7 +95,8 @@ class ProverClusterWorkflow:
         except Stopped as stop:
             result = await recover(site, command, stop.diagnosis)
         except Interrupted:
-            deployment.end_release("superseded")
+            if site.wrote or not workflow.patched("unwritten"):  # else what is recorded is another command's
+                deployment.end_release("superseded")
             result = Result(Verdict.SUPERSEDED, f"superseded by {deployment.inbox.pending[-1].title}")
         self._attempts = self._teardown_retry = None
         self._acted = True

@@ -204,7 +204,12 @@ class KubeFakes:
         """Remembers what was written."""
         await self.world.called(request)
         before, self.world.applied = self.world.applied, request
-        same = before is not None and (before.spec, before.release.image, before.release.stage) == (
+        policy = {"shortage": request.spec.shortage, "wait_for_nodes": request.spec.wait_for_nodes}  # no object has it
+        same = before is not None and (
+            before.spec.model_copy(update=policy),
+            before.release.image,
+            before.release.stage,
+        ) == (
             request.spec,
             request.release.image,
             request.release.stage,
