@@ -1,13 +1,14 @@
 """The backend host's part of a preflight: everything that could stop an image from being made, looked at there."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from temporalio import activity
 
 from activities.checks import Checks
-from domain.ports import BackendHost, Beat, Groundwork, Secrets, Sources
-from domain.spec import ClusterSpec
-from domain.steps import Check, PreflightReport, PreflightRequest, Source
+from domain.ports import Beat, Groundwork, Secrets, Sources
+from domain.spec import Backend, ClusterSpec
+from domain.steps import Check, LoadedProfile, PreflightReport, PreflightRequest, Source
 from planning import preflight
 from planning.pod import image_warnings
 from planning.variables import built_in
@@ -21,12 +22,12 @@ class Host:
 
     sources: Sources
     groundwork: Groundwork
-    backend: BackendHost
+    load: Callable[[Backend, Mapping[str, str]], LoadedProfile]  # of the backend host
     secrets: Secrets
 
 
 class HostPreflightActivities:
-    """Needs git, the image's groundwork, the backend host and this worker's secrets."""
+    """Needs git, the image's groundwork, the reader of profiles and this worker's secrets."""
 
     def __init__(self, host: Host) -> None:
         """All of them work on this machine."""
@@ -97,7 +98,7 @@ class _Looks:
 
     def circuit(self) -> Check:
         backend = self._spec.backend
-        folder = backend.circuit_dir or self._host.backend.load(backend, built_in(self._spec, "")).profile.circuit_dir
+        folder = backend.circuit_dir or self._host.load(backend, built_in(self._spec, "")).profile.circuit_dir
         return preflight.ok("circuit", f"{folder}: {self._host.groundwork.circuit(backend.repo, folder)}")
 
     def push(self) -> Check:

@@ -38,9 +38,7 @@ class Probe:
         except Forbidden as error:
             return preflight.unknown(probe.CHECK, error.diagnosis.what, rbac.snippet("Probe", "create"))
         except ObjectRejected as error:
-            return preflight.unknown(
-                probe.CHECK, str(error.diagnosis.model_copy(update={"do": ""})), error.diagnosis.do
-            )
+            return preflight.told(probe.CHECK, CheckVerdict.UNKNOWN, error.diagnosis)
         finally:
             self._cluster.delete("Pod", probe.NAME, self._namespace)
 

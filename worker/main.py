@@ -97,7 +97,7 @@ async def _workers(
         backends = LocalBackendHost(settings.state_dir, environ)
         host, host_steps = settings.backend_host, HostActivities(GitSources(), images, backends)
         groundwork = ImageGroundwork(settings.docker_host, secrets)
-        looks = HostPreflightActivities(Host(GitSources(), groundwork, backends, secrets))
+        looks = HostPreflightActivities(Host(GitSources(), groundwork, backends.load, secrets))
         workers += [queues.host(client, host, host_steps, looks), queues.host_watch(client, host, host_steps)]
     return workers
 

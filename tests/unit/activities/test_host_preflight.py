@@ -1,0 +1,183 @@
+"""The checks of the backend host over fakes: what a build would fail with, and nothing built."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from activities.host_preflight import Host, HostPreflightActivities, host_checks
+from domain.errors import (
+    CredentialsMissing,
+    CredentialsRejected,
+    ImageInputMissing,
+    NotARepository,
+    Unavailable,
+)
+from domain.ports import Secrets
+from domain.profile import Profile
+from domain.spec import Backend, ImageTarget, SecretRef
+from domain.steps import Check, CheckVerdict, LoadedProfile, PreflightReport, PreflightRequest, Source
+from tests.unit.activities.kube_room import ID, FakeSecrets, Room, make_spec, with_login
+
+OK, WARNING, FAILED = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdict.FAILED
+
+
+def verdicts(checks: list[Check]) -> dict[str, CheckVerdict]:
+    """Those that are not ok."""
+    return {check.name: check.verdict for check in checks if check.verdict is not OK}
+
+
+class FakeGroundwork:
+    """Everything is there; `faults` by method are raised."""
+
+    def __init__(self) -> None:
+        self.faults: dict[str, Exception] = {}
+        self.asked: list[str] = []
+
+    def _answer(self, method: str, answer: str) -> str:
+        self.asked.append(method)
+        if method in self.faults:
+            raise self.faults[method]
+        return answer
+
+    def engine(self) -> str:
+        """Docker."""
+        return self._answer("engine", "version 20")
+
+    def base_image(self, name: str) -> str:
+        """Its user."""
+        return self._answer("base_image", "65532" if name == "prover" else "")
+
+    def circuit(self, repo: str, circuit_dir: str) -> str:
+        """The files."""
+        return self._answer("circuit", f"3 files in {repo}/{circuit_dir}")
+
+    def push(self, target: ImageTarget) -> str:
+        """The registry."""
+        return self._answer("push", f"may push to {target.repository}")
+
+    def pull(self, target: ImageTarget, stage: str) -> str:
+        """The other one."""
+        return self._answer("pull", f"may pull {target.repository} {stage}")
+
+
+class FakeSources:
+    """One commit."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = None
+
+    def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:  # noqa: ARG002 - always clean
+        """The commit."""
+        if self.fault:
+            raise self.fault
+        return Source(commit="a" * 40, stage=stage or "aaaaaaa")
+
+
+class HostRoom:
+    """A backend host that has everything, and the checks of it."""
+
+    def __init__(self) -> None:
+        self.groundwork = FakeGroundwork()
+        self.sources = FakeSources()
+        self.spec = make_spec(backend=Backend(repo="/srv/backend", circuit_dir="circuit"))
+
+    def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
+        """Its profile names the circuit."""
+        assert variables["CIRCUIT"] == "block"
+        return LoadedProfile(profile=Profile(name="example", circuit_dir="of-profile", steps=[]), repo=backend.repo)
+
+    def look(self, secrets: Secrets | None = None) -> PreflightReport:
+        """The report."""
+        host = Host(self.sources, self.groundwork, self.load, secrets or FakeSecrets())
+        request = PreflightRequest(spec=self.spec, deployment_id=ID)
+        return host_checks(host, request, lambda _: None)
+
+
+@pytest.fixture
+def room() -> HostRoom:
+    """A host that lacks nothing."""
+    return HostRoom()
+
+
+def test_a_healthy_host_is_ok_in_the_order_of_a_deploy(room: HostRoom) -> None:
+    """What the cluster's checks need to know comes with it."""
+    report = room.look()
+    assert verdicts(report.checks) == {}
+    assert [check.name for check in report.checks] == [
+        "source",
+        "push credentials",
+        "pull credentials",
+        "Docker",
+        "base image",
+        "circuit",
+        "registry push",
+        "registry pull",
+    ]
+    assert (report.stage, report.image_user) == ("aaaaaaa", "65532")
+
+
+def test_an_image_that_runs_as_root_is_a_warning(room: HostRoom) -> None:
+    """Whether that is an end, the cluster's Pod Security says."""
+    room.spec = make_spec(backend=room.spec.backend.model_copy(update={"base_image": "other"}))
+    report = room.look()
+    assert (verdicts(report.checks), report.image_user) == ({"base image": WARNING}, "")
+
+
+def test_without_docker_nothing_of_it_is_asked_again(room: HostRoom) -> None:
+    """It also says which registries are insecure; the circuit is looked at all the same."""
+    room.groundwork.faults["engine"] = Unavailable("Docker does not answer", code="DOCKER_DOWN")
+    report = room.look()
+    assert (verdicts(report.checks), report.image_user) == ({"Docker": FAILED}, None)
+    assert room.groundwork.asked == ["engine", "circuit"]
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "name"),
+    [
+        ("base_image", ImageInputMissing("no such image"), "base image"),
+        ("circuit", ImageInputMissing("mon.key is missing"), "circuit"),
+        ("push", CredentialsRejected("registry refuses us"), "registry push"),
+        ("push", Unavailable("registry does not answer"), "registry push"),
+        ("pull", CredentialsRejected("registry refuses us"), "registry pull"),
+    ],
+)
+def test_each_fault_is_its_own_check(room: HostRoom, method: str, fault: Exception, name: str) -> None:
+    """The others are looked at all the same."""
+    room.groundwork.faults[method] = fault
+    assert verdicts(room.look().checks) == {name: FAILED}
+
+
+def test_a_source_that_cannot_be_read(room: HostRoom) -> None:
+    """Then the stage is not known, and the pull is looked for under a name that nobody has."""
+    room.sources.fault = NotARepository("no work tree")
+    report = room.look()
+    assert (verdicts(report.checks), report.stage) == ({"source": FAILED}, "")
+    assert report.checks[-1].detail.endswith("preflight")
+
+
+def test_a_credential_that_this_host_lacks(room: HostRoom) -> None:
+    """The registry is not asked without it: its refusal would say nothing new."""
+
+    class Empty:
+        def login(self, ref: SecretRef | None, host: str) -> None:
+            if ref:
+                raise CredentialsMissing("cannot be resolved", on=host)
+
+    room.spec = with_login(room.spec)
+    assert verdicts(room.look(Empty()).checks) == {"pull credentials": FAILED}
+    assert "pull" not in room.groundwork.asked
+
+
+def test_the_profile_names_the_circuit(room: HostRoom) -> None:
+    """Where the settings do not."""
+    room.spec = make_spec(backend=Backend(repo="/srv/backend"))
+    circuit = next(check for check in room.look().checks if check.name == "circuit")
+    assert circuit.detail == "of-profile: 3 files in /srv/backend/of-profile"
+
+
+def test_the_activity_beats(room: HostRoom) -> None:
+    """By the name of each check."""
+    host = Host(room.sources, room.groundwork, room.load, FakeSecrets())
+    calls = Room()
+    report = calls.run(HostPreflightActivities(host).preflight_host, PreflightRequest(spec=room.spec, deployment_id=ID))
+    assert calls.beats == [f"checking {check.name}" for check in report.checks]
