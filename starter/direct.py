@@ -126,7 +126,7 @@ class Direct:
             return PreflightReport(checks=[unseen], stage=self._spec.stage)
         groundwork = ImageGroundwork(settings.docker_host, self._secrets)
         steps = LocalBackendHost(settings.state_dir, self._asked.values)
-        return host_checks(Host(GitSources(), groundwork, steps, self._secrets), asked, self._beat)
+        return host_checks(Host(GitSources(), groundwork, steps.load, self._secrets), asked, self._beat)
 
     def _owner(self) -> str:
         """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
