@@ -11,12 +11,12 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import BackendMode
     from domain.steps import BackendInput, BackendReport, LoadedProfile, ProfileRequest, PurgeRequest
     from planning.markdown import backend_markdown
+    from planning.variables import built_in
     from workflows import messages, timeouts
     from workflows.attempt import Attempts, Interrupted, Stopped
     from workflows.backend_steps import Crew, unknown
     from workflows.backend_watch import Keeper
     from workflows.graph import Board, inverted, needing, run_graph
-    from workflows.variables import built_in
 
 BLANK = 5.0  # seconds that a run without any `converge` waits for one: its first was rejected
 

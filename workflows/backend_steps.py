@@ -9,10 +9,10 @@ with workflow.unsafe.imports_passed_through():
     from domain.profile import Step, StepState, StepStatus
     from domain.spec import BackendMode
     from domain.steps import BackendInput, LoadedProfile, StepRequest
+    from planning.variables import built_in
     from workflows import patience, timeouts
     from workflows.attempt import Attempts, Stopped
     from workflows.graph import Board
-    from workflows.variables import built_in
 
 
 class Crew:

@@ -6,10 +6,10 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import ClusterSpec, Endpoint, ImageTarget
     from domain.status import Retry
     from domain.steps import LoadedProfile, LogChunk, LogRequest, ProfileRequest
+    from planning.variables import built_in
     from workflows import messages, timeouts
     from workflows.attempt import Attempts, Stopped
     from workflows.timeouts import Answer, Asked, Work
-    from workflows.variables import built_in
 
 
 class _Lookup:

@@ -9,9 +9,9 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import BackendMode, ClusterSpec
     from domain.status import Retry
     from domain.steps import BackendInput, BackendReport, ProfileRequest, Removed, TargetRequest, TeardownInput
+    from planning.variables import built_in
     from workflows import timeouts
     from workflows.attempt import Attempts, Stopped
-    from workflows.variables import built_in
 
 
 @workflow.defn
