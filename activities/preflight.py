@@ -71,36 +71,31 @@ def cluster_checks(
     site: Site, request: PreflightRequest, beat: Beat, stopping: Callable[[], bool] = lambda: False
 ) -> list[Check]:
     """All of them, in the order in which a deploy would meet them; needs neither Temporal nor a worker."""
-    looks = _Looks(site, request, beat)
-    checks = Checks(beat)
+    looks, checks = _Looks(site, request, beat), Checks(beat)
     checks.look("pull credentials for pods", looks.pull_secret)
-    if not _failed(checks.look("Kubernetes", looks.kubernetes)):
+    if checks.look("Kubernetes", looks.kubernetes).verdict is not CheckVerdict.FAILED:
         _in_cluster(checks, looks)
     coordinator = checks.look("coordinator", looks.coordinator)
-    if request.probe and not checks.failed("Kubernetes", "namespace"):
+    if request.probe and looks.namespace_found:
         host, port = preflight.coordinator_of(request.spec)
         probe = Probe(site.cluster, site.trials, request, site.owner, beat)
         told = checks.look("probe", lambda: probe.run(host, port, stopping))
-        place = checks.found.index(coordinator)
-        checks.found[place] = preflight.outvoted(coordinator, told)
+        checks.found[checks.found.index(coordinator)] = preflight.outvoted(coordinator, told)
+    elif request.probe:
+        checks.look("probe", lambda: preflight.unknown("probe", "there is no namespace yet to run it in"))
     return checks.found
 
 
 def _in_cluster(checks: Checks, looks: "_Looks") -> None:
     checks.look("rights", looks.rights)
     checks.look("optional rights", looks.optional_rights)
-    there = checks.look("namespace", looks.namespace)
+    checks.look("namespace", looks.namespace)
     checks.look("ownership", looks.ownership)
     checks.look("nodes", looks.nodes)
     checks.look("quota", looks.quota)
-    if _failed(there) or not looks.exists:
-        return  # nothing can be tried in a namespace that is not there
-    checks.look("objects", looks.objects)
-    checks.look("pod admission", looks.pod)
-
-
-def _failed(check: Check) -> bool:
-    return check.verdict is CheckVerdict.FAILED
+    if looks.namespace_found:  # else nothing can be tried in it
+        checks.look("objects", looks.objects)
+        checks.look("pod admission", looks.pod)
 
 
 class _Looks:
@@ -112,7 +107,7 @@ class _Looks:
         self._request = request
         self._spec: ClusterSpec = request.spec
         self._beat = beat
-        self.exists = True
+        self.namespace_found = False
 
     def pull_secret(self) -> Check:
         login = self._site.secrets.login(self._spec.image.pull_auth, self._spec.image.pull_host)
@@ -132,8 +127,8 @@ class _Looks:
         return preflight.optional_rights(lacking, in_cluster, len(asked), self._spec.namespace)
 
     def namespace(self) -> Check:
-        self.exists = inventory.check_namespace(self._cluster, self._spec)
-        return preflight.namespace(self._spec, exists=self.exists)
+        self.namespace_found = inventory.check_namespace(self._cluster, self._spec)
+        return preflight.namespace(self._spec, exists=self.namespace_found)
 
     def ownership(self) -> Check:
         return preflight.ownership(inventory.judge_ownership(self._cluster, self._spec, self._site.owner))

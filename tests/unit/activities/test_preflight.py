@@ -156,8 +156,8 @@ def test_a_namespace_of_somebody_else_fails(room: ClusterRoom) -> None:
 def test_a_namespace_to_be_made_leaves_nothing_to_try(room: ClusterRoom) -> None:
     """Allowed, it is ok; forbidden, it fails as a deploy would."""
     del room.cluster.objects["Namespace", "", NS]
-    found = room.look()
-    assert (verdicts(found), "objects" in found) == ({}, False)
+    found = room.look(room.request(probe=True, probe_image="reg/probe:1"))
+    assert (verdicts(found), "objects" in found, room.trials.made) == ({"probe": UNKNOWN}, False, [])
     room.cluster.lacking = [Right(verb="create", resource="namespaces")]
     assert room.look()["namespace"].verdict is FAILED
 
@@ -211,8 +211,8 @@ def test_a_cluster_that_does_not_answer_ends_its_checks(room: ClusterRoom, monke
 
     monkeypatch.setattr(room.cluster, "uid", down)
     found = room.look(room.request(probe=True, probe_image="probe"))
-    assert list(found) == ["pull credentials for pods", "Kubernetes", "coordinator"]
-    assert verdicts(found) == {"Kubernetes": FAILED}
+    assert list(found) == ["pull credentials for pods", "Kubernetes", "coordinator", "probe"]
+    assert verdicts(found) == {"Kubernetes": FAILED, "probe": UNKNOWN}
 
 
 def test_a_fault_of_a_check_is_no_end(room: ClusterRoom, monkeypatch: pytest.MonkeyPatch) -> None:
