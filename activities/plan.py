@@ -18,7 +18,7 @@ from planning import live, plan, rbac, render
 from planning.plan import Trial
 
 SAID_NO = {"ADMISSION_DOWN", "NAMESPACE_TERMINATING", "CONFLICT"}  # passing, and yet about this one object
-NO_NAMESPACE = "not tried on the API server, for the namespace does not exist yet"
+NO_NAMESPACE = "The namespace does not exist yet, so the API server could not try the objects in it."
 UNTRIED = "compared without the API server, for you may not have it tried: "
 
 
@@ -90,7 +90,7 @@ class Planner:
     def _trial(self, manifest: Manifest) -> Trial:
         found = self._read(manifest["kind"], live.name(manifest))
         if not self._exists:
-            return Trial(manifest, note=NO_NAMESPACE)
+            return self._untried(Trial(manifest))
         if found.manifest and plan.family(found.manifest) != plan.family(manifest) and plan.family(manifest):
             return Trial(manifest, found.manifest)
         return self._tried(manifest, found)
@@ -108,12 +108,17 @@ class Planner:
             return trial._replace(note=found.unread or note)
         except (ObjectRejected, ApplyConflict) as error:
             if error.diagnosis.code == "NOT_FOUND":
-                return trial._replace(note=NO_NAMESPACE)
+                return self._untried(trial)
             return trial._replace(refusal=error.diagnosis)
         except Unavailable as error:
             if error.diagnosis.code not in SAID_NO:
                 raise
             return trial._replace(refusal=error.diagnosis)
+
+    def _untried(self, trial: Trial) -> Trial:
+        if NO_NAMESPACE not in self._warnings:
+            self._warnings.append(NO_NAMESPACE)
+        return trial
 
     def _removals(self, *, keep_secret: bool) -> list[ObjectChange]:
         """As the deploy does: what this release has not, and the v1 Endpoints that would route beside our slice."""

@@ -13,6 +13,7 @@ MAX_WIDTH = 240  # characters of a line
 SERVER_OWNED = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 _UNSAID = {"apiVersion", "kind", "status"}
 _BOOKKEEPING = {LAST_APPLIED, "deployment.kubernetes.io/revision"}
+_NAMES = ("name", "key")
 _SECRET_PARTS = ("data", "stringData")
 
 Path = tuple[str, ...]
@@ -59,7 +60,7 @@ def _flatten(value: Any, path: Path, found: dict[Path, Any]) -> None:
             _flatten(entry, (*path, _step(str(key))), found)
     elif isinstance(value, list) and value:
         for name, entry in zip(_names(value), value, strict=True):
-            _flatten(entry, (*path, f"[{name}]"), found)
+            _flatten(_unnamed(entry, name), (*path, f"[{name}]"), found)
     else:
         found[path] = value
 
@@ -70,11 +71,18 @@ def _step(key: str) -> str:
 
 def _names(entries: list[Any]) -> list[str]:
     """What tells the entries of a list apart: their names where each has one of its own, else their numbers."""
-    for key in ("name", "key"):
+    for key in _NAMES:
         named = [str(entry[key]) for entry in entries if isinstance(entry, dict) and entry.get(key)]
         if len(named) == len(entries) and max(Counter(named).values()) == 1:
             return named
     return [str(number) for number in range(len(entries))]
+
+
+def _unnamed(entry: Any, name: str) -> Any:
+    """An entry without the name that its path says already."""
+    if not isinstance(entry, dict) or len(entry) == 1:
+        return entry
+    return {key: value for key, value in entry.items() if not (key in _NAMES and str(value) == name)}
 
 
 def _changed(path: Path, old: dict[Path, Any], new: dict[Path, Any], *, hidden: bool) -> list[str]:

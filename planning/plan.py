@@ -45,7 +45,7 @@ def change(trial: Trial, spec: ClusterSpec, owner: str) -> ObjectChange:
     if trial.unread:
         return named
     if trial.live is None:
-        lines = difference.lines(None, trial.manifest, secret=secret)
+        lines = difference.lines(None, _content(trial.manifest), secret=secret)
         action = Action.CREATE
     elif family(trial.live) and family(trial.manifest) and family(trial.live) != family(trial.manifest):
         lines = difference.lines(difference.as_wanted(trial.live, trial.manifest), trial.manifest, secret=secret)
@@ -58,6 +58,13 @@ def change(trial: Trial, spec: ClusterSpec, owner: str) -> ObjectChange:
     if said_no:
         return named.model_copy(update={"action": Action.REFUSED, "lines": lines, "note": said_no})
     return named.model_copy(update={"action": action, "lines": lines})
+
+
+def _content(manifest: Manifest) -> Manifest:
+    """What is new about a new object: its labels and marks are those of all of ours; a Namespace has no more."""
+    return (
+        manifest if manifest["kind"] == "Namespace" else {key: manifest[key] for key in manifest if key != "metadata"}
+    )
 
 
 def removal(found: Manifest, note: str) -> ObjectChange:

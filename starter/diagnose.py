@@ -86,7 +86,9 @@ def _findings(report: "DiagnoseReport", status: "Status | None") -> "list[Diagno
 
 def _text(report: "DiagnoseReport", findings: "list[Diagnosis]", status: "Status | None") -> str:
     seen = report.observed
-    lines = [f"{seen.ready} of {seen.wanted} clients ready, {seen.available} available" if seen.exists else ""]
+    lines = [
+        f"{seen.ready} of {seen.wanted} clients ready, {seen.available} available" if seen.exists else "no Deployment"
+    ]
     lines += [line for number, one in enumerate(findings, 1) for line in _paragraph(number, one)]
     if not findings and seen.exists:
         lines.append("Nothing is wrong." if seen.complete else "Nothing is wrong so far; the rollout goes on.")
