@@ -1,0 +1,19 @@
+"""`python -m bench.follow_once KUBECONFIG NAMESPACE STAGE`: the product's tracker as a program, for `rollout-lag`."""
+
+import sys
+
+from clients.cluster import connect
+from planning import rollout
+
+
+def main(kubeconfig: str, namespace: str, stage: str) -> None:
+    """Says `complete` as soon as the rollout of the stage is."""
+    cluster = connect("default", {}, kubeconfig)
+    for snapshot in cluster.follow(namespace, "client", lambda: False):
+        if snapshot and rollout.observe(snapshot, app="client", stage=stage, image="").complete:
+            print("complete", flush=True)
+            return
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
