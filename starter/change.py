@@ -18,23 +18,30 @@ if TYPE_CHECKING:
     "scale",
     "proverctl scale 4 -n provers",
     "proverctl scale 0 -n provers --no-wait",
+    "proverctl scale 50 -n provers --wait-for-nodes 2d",
     ignore_unknown_options=True,  # else -1 were an unknown flag and not a wrong number
 )
 @click.argument("replicas", metavar="N")
+@options.settings("shortage")
 @options.everywhere
 def scale_command(replicas: str, **params: Any) -> None:
     """Change the number of prove-clients.
 
-    It adds no nodes: with fewer usable nodes than clients it is refused with the numbers. With --no-wait it sends a
-    signal, which needs no worker at that moment.
+    It adds no nodes: with fewer usable nodes than clients it is refused with the numbers, unless one of the flags says
+    what to do then. With --no-wait it sends a signal, which needs no worker at that moment.
     """
     from domain.commands import Scale
     from planning import settings
     from starter.invocation import invocation
 
     asked = invocation(params)
-    number = asked.validated(lambda: settings.replicas(replicas), lambda: settings.place(asked.values))
-    _change(asked, Scale(replicas=number), "scale")
+    number = asked.validated(
+        lambda: settings.replicas(replicas),
+        lambda: settings.place(asked.values),
+        lambda: settings.shortage(asked.values),
+    )
+    shortage, seconds = settings.shortage(asked.values)
+    _change(asked, Scale(replicas=number, shortage=shortage, wait_for_nodes=seconds), "scale")
 
 
 @options.command(

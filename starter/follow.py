@@ -40,9 +40,12 @@ class Handle(Protocol):
 
 
 class Ended(NamedTuple):
-    """How a command ended; `status` is None when nobody could be asked any more."""
+    """How following ended; `status` is None when nobody could be asked any more.
 
-    outcome: Outcome
+    Without an outcome the command waits for a person: `status` has the question.
+    """
+
+    outcome: Outcome | None
     status: Status | None
 
 
@@ -53,7 +56,7 @@ async def _no_detail(_step: str) -> str:
 async def follow(
     handle: Handle, command_id: str, progress: Progress, detail: Detail = _no_detail, *, every: float = LOOK_EVERY
 ) -> Ended:
-    """The outcome of this command; Exit FAILED when the run ended without one.
+    """The outcome of this command, or its question; Exit FAILED when the run ended without one.
 
     `detail` may know more of a step than the workflow does.
     """
@@ -64,7 +67,7 @@ async def follow(
             failures = 0 if status else failures + 1
             if status:
                 outcome = _outcome(status, command_id)
-                if outcome:
+                if outcome or (status.question and status.question.command_id == command_id):
                     return Ended(outcome, status)
                 _show(status, progress, await detail(status.step))
             if failures >= PATIENCE or (status and not status.pending and not status.step):

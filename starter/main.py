@@ -18,6 +18,7 @@ COMMANDS = {
     "scale": ("change", "Change the number of prove-clients."),
     "reset-endpoint": ("change", "Point the clients at another coordinator."),
     "tear-down": ("change", "Remove the prove-clients of one namespace."),
+    "answer": ("answer", "Choose how a command goes on that waits for a person."),
     "status": ("show", "One deployment: phase, release, clients, what is wrong."),
     "list": ("show", "All deployments."),
     "render": ("offline", "The Kubernetes manifests as YAML; contacts nothing."),

@@ -113,6 +113,7 @@ async def described(run: WorkflowExecution) -> dict[str, Any]:
         "stage": memo.get("stage") or attributes.get(names.SEARCH_STAGE) or "",
         "clients": f"{memo['ready']}/{memo['wanted']}" if "wanted" in memo else "",
         "endpoint": memo.get("endpoint", ""),
+        "question": memo.get("question", ""),
         "since": memo.get("since") or started,
         "as_of": memo.get("at") or memo.get("since") or started,
     }

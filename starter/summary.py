@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from domain.diagnosis import Diagnosis
-from domain.status import Phase, Pod, Status
+from domain.status import Phase, Pod, Question, Status
+from planning import question
 from planning.text import one_line
 from starter import output
 
@@ -60,6 +61,8 @@ def page(status: Status, ui: str) -> str:
         rows += finding(status.retry.diagnosis)
     if status.finding:
         rows += finding(status.finding)
+    if status.question:
+        rows += _question(status, status.question)
     rows.append(("UI", ui))
     return "\n".join([output.table(rows), *clients(status.observed.pods)])
 
@@ -69,6 +72,15 @@ def finding(found: Diagnosis) -> list[tuple[str, str]]:
     what = f"{found.code}: {found.what}" + (f" on {found.on}" if found.on else "")
     parts = [("because", found.because), ("evidence", found.evidence), ("do", found.do)]
     return [("diagnosis", what), *((f"  {name}", " ".join(text.split())) for name, text in parts if text)]
+
+
+def _question(status: Status, asked: Question) -> list[tuple[str, str]]:
+    """The lines to type, and what happens without them."""
+    lines = [
+        ("  choose", f"{question.command(one, status.namespace, status.cluster)}  ({question.meaning(asked, one)})")
+        for one in asked.choices
+    ]
+    return [("question", f"{question.offered(asked)}? {question.unless_answered(asked)}"), *lines]
 
 
 def _phase(status: Status) -> str:

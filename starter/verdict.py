@@ -8,7 +8,8 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from domain.commands import Kind, Outcome, Verdict
 from domain.diagnosis import Diagnosis, Severity
-from domain.status import Phase
+from domain.status import Phase, Question, Status
+from planning import question as questions
 from starter import exits, output, summary
 from starter.follow import Ended
 from starter.invocation import Invocation
@@ -37,17 +38,21 @@ def present(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str] =
     """
     outcome, status = ended
     value: dict[str, Any] = {
-        "outcome": outcome.model_dump(mode="json"),
+        "outcome": outcome.model_dump(mode="json") if outcome else None,
         "status": status.model_dump(mode="json") if status else None,
         "ui": ui,
-        "exit": code(outcome),
+        "exit": code(outcome) if outcome else exits.FAILED,
     }
+    if outcome is None:
+        if invocation.output != "text":
+            output.data(value, invocation.output, "")
+        raise _asks(invocation, status.question if status else None, ui)
     gone = status is None or outcome.kind is Kind.TEAR_DOWN
     text = f"UI  {ui}" if gone or status is None else summary.page(status, ui)
     if invocation.output != "text" or code(outcome) == exits.DONE:
         output.data(value, invocation.output, text)
     if code(outcome) != exits.DONE:
-        raise _failed(invocation, ended, ui, also)
+        raise _failed(invocation, outcome, status, ui, also)
     head = f"{outcome.title}: {output.painted(outcome.verdict, 'green')}"
     output.note(f" ({outcome.message})" if outcome.message else "", head=head)
     output.note(f"Next: {invocation.again(*_next(outcome))}")
@@ -62,8 +67,24 @@ def _next(outcome: Outcome) -> list[str]:
     }[outcome.kind]
 
 
-def _failed(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str]) -> exits.Exit:
-    outcome, status = ended
+def _asks(invocation: Invocation, question: Question | None, ui: str) -> exits.Exit:
+    """The command stands still: what is wrong, and the lines to choose from."""
+    if question is None:
+        return exits.Exit(exits.FAILED, "the command waits for a person", [f"History: {ui}"])
+    rows = [(invocation.again("answer", one.value), questions.meaning(question, one)) for one in question.choices]
+    lines = [
+        f"  {output.clean(str(question.diagnosis))}",
+        "Choose one of:",
+        *output.table(rows, indent="  ").splitlines(),
+        questions.unless_answered(question),
+        f"History: {ui}",
+    ]
+    return exits.Exit(exits.FAILED, f"it is {output.painted('parked', 'red')} and waits for a person to choose", lines)
+
+
+def _failed(
+    invocation: Invocation, outcome: Outcome, status: Status | None, ui: str, also: Sequence[str]
+) -> exits.Exit:
     verdict = "invalid" if code(outcome) == exits.INVALID else outcome.verdict
     lines = [f"  {output.clean(why)}" for why in _why(outcome)]
     if status and status.phase is Phase.PARKED:

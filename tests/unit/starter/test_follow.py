@@ -10,7 +10,9 @@ from temporalio.exceptions import TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.commands import Kind, Outcome, Verdict
+from domain.diagnosis import Diagnosis
 from domain.status import Phase, Status
+from planning import question
 from starter import follow
 from starter.exits import Exit
 from starter.output import Progress
@@ -102,6 +104,15 @@ async def test_an_outage_is_waited_for_and_said_once(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert words in lines[1]
+
+
+async def test_a_question_of_its_own_command_ends_it() -> None:
+    """Nobody is left waiting for an answer that only they can give; another command's question is not theirs."""
+    found = Diagnosis(code="SCHED_CORDON", what="no node")
+    asked = question.ask("mine#1", "mine", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=False)
+    waits = Status(phase=Phase.PARKED, step="wait for an answer", question=asked)
+    others = waits.model_copy(update={"question": asked.model_copy(update={"command_id": "other"})})
+    assert await _follow(FakeHandle([BUSY, others, waits])) == (None, waits)
 
 
 async def test_the_server_being_away_for_describe_too_is_no_end() -> None:

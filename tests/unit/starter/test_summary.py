@@ -6,6 +6,7 @@ import pytest
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.status import Observation, Phase, Pod, Release, Retry, Status
+from planning import question
 from starter import output, summary
 
 SEEN = Observation(exists=True, wanted=2, ready=1, pods=[Pod(name="p-1", node="n1", ready=True, state="Running")])
@@ -34,6 +35,14 @@ def test_what_releases_counts_no_clients() -> None:
     """They were ready before, and nobody looks any more."""
     status = Status(phase=Phase.RELEASING, step="remove the objects", observed=SEEN)
     assert summary.progress(status) == "releasing     remove the objects"
+
+
+def test_the_page_shows_an_open_question() -> None:
+    """With the lines to type and what happens without them."""
+    asked = question.ask("d1#1", "d1", STUCK, "2026-01-01T00:00:00Z", wanted=3, fits=0, back=False)
+    page = summary.page(Status(namespace="provers", cluster="default", question=asked), "http://ui")
+    assert "retry or abort? Unless answered by 2026-01-01T00:00:00Z it is abort;" in page
+    assert "proverctl answer retry -n provers  (try again, with fresh patience)" in page
 
 
 def test_no_trouble_is_none() -> None:

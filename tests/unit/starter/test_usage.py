@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from domain.diagnosis import Choice
 from planning.settings_table import SETTINGS
-from starter import exits, main
+from starter import answer, exits, main
 
 GOOD = ["--coordinator-ep", "10.0.0.7", "--image-repo", "a/b", "--stage", "mine", "-n", "provers"]
 
@@ -47,6 +48,29 @@ def test_a_number_of_clients_that_is_none(number: str, capsys: pytest.CaptureFix
     said = capsys.readouterr().err
     assert f"N={number!r}" in said
     assert "CLUSTER_NS='Bad_Name'" in said
+
+
+def test_an_answer_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """It names those that there are; a wrong namespace is reported beside it."""
+    assert main.run(["answer", "maybe", "-n", "Bad_Name"]) == exits.INVALID
+    said = capsys.readouterr().err
+    assert "'maybe' is no answer: give one of retry, fewer, rollback, abort" in said
+    assert "CLUSTER_NS='Bad_Name'" in said
+
+
+def test_the_choices_are_those_of_the_question() -> None:
+    """The command names them without loading what defines them."""
+    assert list(answer.CHOICES) == [choice.value for choice in Choice]
+
+
+def test_two_ways_with_too_few_nodes_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    """For scale as for a deploy, reported beside a wrong number."""
+    ways = ["--wait-for-nodes", "2d", "--as-many-as-fit"]
+    assert main.run(["scale", "x", *ways]) == exits.INVALID
+    said = capsys.readouterr().err
+    assert "N='x'" in said
+    assert "PROVER_WAIT_FOR_NODES and PROVER_AS_MANY_AS_FIT exclude each other" in said
+    assert main.run(["deploy", *GOOD, *ways]) == exits.INVALID
 
 
 @pytest.mark.parametrize(
@@ -181,7 +205,16 @@ def test_good_settings_reach_out_and_end_with_5(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    "command", [["scale", "2"], ["reset-endpoint", "10.0.0.7"], ["status"], ["list"], ["nodes"], ["backend", "status"]]
+    "command",
+    [
+        ["scale", "2"],
+        ["answer", "retry"],
+        ["reset-endpoint", "10.0.0.7"],
+        ["status"],
+        ["list"],
+        ["nodes"],
+        ["backend", "status"],
+    ],
 )
 def test_temporal_down_is_5_for_every_command_that_asks(command: list[str]) -> None:
     """And never a traceback."""

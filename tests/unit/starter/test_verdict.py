@@ -10,6 +10,7 @@ from domain.commands import Kind, Outcome, Verdict
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import NotEnoughNodes, PermanentError, SettingsInvalid
 from domain.status import Phase, Status
+from planning import question
 from starter import exits, verdict
 from starter.follow import Ended
 from starter.invocation import Invocation
@@ -80,6 +81,33 @@ def test_json_is_given_on_failure_too(capsys: pytest.CaptureFixture[str]) -> Non
     value = json.loads(capsys.readouterr().out)
     assert value["exit"] == exits.REFUSED
     assert value["outcome"]["diagnosis"]["code"] == "NODES"
+
+
+def test_a_question_ends_with_the_lines_to_choose_from(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 1; the diagnosis, what each choice does, the default and the deadline; programs get the question itself."""
+    found = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node", severity=Severity.NEEDS_HUMAN)
+    asked = question.ask("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=True)
+    waits = Ended(None, Status(phase=Phase.PARKED, question=asked, diagnosis=found))
+    with pytest.raises(exits.Exit) as caught:
+        verdict.present(ASKED, waits, UI)
+    assert caught.value.exit_code == exits.FAILED
+    assert capsys.readouterr().out == ""
+    assert caught.value.lines == [
+        "  SCHED_CORDON: 1 of 3 clients finds no node.",
+        "Choose one of:",
+        "  proverctl answer retry -n provers     try again, with fresh patience",
+        "  proverctl answer fewer -n provers     go on with 2 clients, which is what fits now",
+        "  proverctl answer rollback -n provers  go back to the last good release",
+        "  proverctl answer abort -n provers     give the command up and leave things as they are",
+        "Unless answered by 2026-01-01T00:00:00Z it is rollback; when the trouble clears by itself it goes on.",
+        f"History: {UI}",
+    ]
+    with pytest.raises(exits.Exit):
+        verdict.present(Invocation(values={}, output="json"), waits, UI)
+    value = json.loads(capsys.readouterr().out)
+    assert (value["exit"], value["outcome"]) == (exits.FAILED, None)
+    assert value["status"]["question"]["choices"] == ["retry", "fewer", "rollback", "abort"]
+    assert value["status"]["question"]["diagnosis"] == value["status"]["diagnosis"]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,13 @@ def test_what_interrupts_a_running_command(
     assert expected == interrupts(newer, running, phase, retrying=retrying)
 
 
+@pytest.mark.parametrize("newer", [scale(), reset(), deploy(), tear_down()])
+def test_whatever_is_asked_instead_of_an_answer_comes_first(newer: Command) -> None:
+    """A command that waits for a person stands in nobody's way."""
+    assert interrupts(newer, deploy(), Phase.PARKED, retrying=False, asking=True)
+    assert not interrupts(newer, tear_down(), Phase.PARKED, retrying=False, asking=True)
+
+
 def test_superseded_commands_are_settled() -> None:
     """Whoever asked for them gets an answer that names the successor."""
     inbox = Inbox()
