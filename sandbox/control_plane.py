@@ -59,6 +59,7 @@ def _apiserver(settings: Settings) -> Program:
             "--enable-admission-plugins=NodeRestriction",
             f"--kubelet-client-certificate={pki}/admin.crt",
             f"--kubelet-client-key={pki}/admin.key",
+            "--kubelet-preferred-address-types=InternalIP",  # the names of nodes are nobody's but ours
             "--allow-privileged",
         ),
         ready=http_answers(f"https://{settings.host}:{port}/readyz", authority=pki / "ca.crt"),

@@ -33,7 +33,8 @@ def kwok(settings: Settings) -> Program:
             f"--cidr={_POD_ADDRESSES}",
             f"--server-address={address}",
         ),
-        environment={"HOME": str(settings.state)},  # it would read ~/.kwok, too
+        # It would read ~/.kwok, too; and etcd 3.4 cannot serve the lists by watch that it prefers.
+        environment={"HOME": str(settings.state), "KUBE_FEATURE_WatchListClient": "false"},
         ready=http_answers(f"http://{address}/healthz"),
         listens=(("127.0.0.1", settings.ports.kwok),),
     )
