@@ -14,12 +14,13 @@ from temporalio.testing import WorkflowEnvironment
 
 from connection import search
 from domain import names
-from domain.commands import ResetEndpoint, Scale
+from domain.commands import Answer, ResetEndpoint, Scale
+from domain.diagnosis import Choice, Diagnosis, Severity
 from domain.profile import Left, Step, StepState, StepStatus
-from domain.spec import BackendMode
-from domain.status import Phase
+from domain.spec import BackendMode, Shortage
+from domain.status import Observation, Phase
 from domain.steps import LogRequest
-from tests.workflow.conftest import BIN, FAST, Stage, World
+from tests.workflow.conftest import BIN, FAST, Stage, World, whole
 from workflows.cluster import ProverClusterWorkflow
 from workflows.lookup import LogWorkflow, ProfileWorkflow
 
@@ -76,6 +77,54 @@ async def record_backend(environment: WorkflowEnvironment) -> None:
             await keep_ended(stage, kind, workflow_id)
 
 
+async def record_questions(environment: WorkflowEnvironment) -> None:
+    """An upgrade that needs a person, once for each way in which its question ends, and the abort's tear-down."""
+    for kind in ("retry", "fewer", "rollback", "abort", "default", "cleared"):
+        world = World()
+        async with Stage(environment.client, world, f"asked-{kind}") as stage:
+            await stage.deploy("deploy")
+            await settled(stage, "deploy")
+            run_id = (await stage.handle.describe()).run_id
+            await ask(stage, world, answer_within=1 if kind == "default" else 60)
+            if kind == "cleared":
+                world.cleared = whole(2)
+            elif kind != "default":
+                await stage.ask(ProverClusterWorkflow.answer, Answer(choice=Choice(kind)), "answer")
+            await stage.outcome("upgrade")
+            if kind == "abort":
+                await stage.tear_down("teardown")
+            await keep(stage, f"answer-{kind}", run_id)
+
+
+async def ask(stage: Stage, world: World, answer_within: int) -> None:
+    """Have a node cordoned while the upgrade rolls out, and wait for the question."""
+    world.commit, world.nodes = "b" * 40, 2
+    lacking = Diagnosis(code="SCHED_CORDON", what="no node", severity=Severity.NEEDS_HUMAN)
+    world.rollouts = [Observation(exists=True, wanted=2, ready=1, diagnosis=lacking)]
+    world.faults["await_rollout"] = [lambda _: setattr(world, "nodes", 1)]
+    await stage.deploy("upgrade", answer_within=answer_within)
+    await stage.until(lambda status: status.question is not None)
+
+
+async def record_shortage(environment: WorkflowEnvironment) -> None:
+    """A first deploy with too few nodes, once for each policy that does not refuse."""
+    kinds = {"wait-for-nodes": Shortage.WAIT, "as-many-as-fit": Shortage.FIT, "expect-autoscaler": Shortage.AUTOSCALE}
+    for kind, shortage in kinds.items():
+        world = World()
+        async with Stage(environment.client, world, kind) as stage:
+            if shortage is Shortage.AUTOSCALE:
+                lacking = Diagnosis(code="SCHED_AUTOSCALE", what="no node yet", severity=Severity.NEEDS_HUMAN)
+                world.rollouts = [Observation(exists=True, wanted=3, ready=2, diagnosis=lacking)]
+                world.cleared = whole(3)
+            await stage.deploy("deploy", replicas=3, shortage=shortage, wait_for_nodes=600)
+            run_id = (await stage.handle.describe()).run_id
+            if shortage is Shortage.WAIT:
+                await stage.called("await_nodes")
+                world.nodes = 3
+            await settled(stage, "deploy")
+            await keep(stage, kind, run_id)
+
+
 async def during(stage: Stage, kind: str, command: Callable[[], Awaitable[object]]) -> None:
     """The run that is current now is the one that does the command."""
     run_id = (await stage.handle.describe()).run_id
@@ -121,6 +170,8 @@ async def main() -> None:
     ) as environment:
         await record(environment)
         await record_backend(environment)
+        await record_questions(environment)
+        await record_shortage(environment)
 
 
 if __name__ == "__main__":
