@@ -127,7 +127,11 @@ class _Looks:
         return preflight.optional_rights(lacking, in_cluster, len(asked), self._spec.namespace)
 
     def namespace(self) -> Check:
-        self.namespace_found = inventory.check_namespace(self._cluster, self._spec)
+        try:
+            self.namespace_found = inventory.check_namespace(self._cluster, self._spec)
+        except Forbidden:
+            self.namespace_found = True  # for all that we know: what is tried in it will tell
+            raise
         return preflight.namespace(self._spec, exists=self.namespace_found)
 
     def ownership(self) -> Check:

@@ -1,0 +1,129 @@
+"""A namespace, a repository, a base image and a listening coordinator in the real world, for preflights of them."""
+
+import contextlib
+import io
+import socket
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import docker
+
+from activities.host_preflight import Host, host_checks
+from activities.preflight import Site, cluster_checks
+from clients.backend import LocalBackendHost
+from clients.cluster import KubernetesCluster
+from clients.cluster_trial import PodTrials
+from clients.credentials import WorkerSecrets
+from clients.groundwork import ImageGroundwork
+from clients.reach import reach
+from clients.source import GitSources
+from domain.spec import Backend, ClusterSpec, Endpoint, ImageTarget, SecretRef
+from domain.steps import Check, PreflightReport, PreflightRequest
+
+KEPT = ("ConfigMap", "Deployment", "EndpointSlice", "Pod", "PodDisruptionBudget", "Secret", "Service", "ReplicaSet")
+AUTH = SecretRef(ref="env:IMAGE_AUTH", required=True)
+
+
+class Room:
+    """What a preflight is asked about; `close` takes it all away."""
+
+    def __init__(self, world: dict[str, str], cluster: KubernetesCluster, folder: Path) -> None:
+        self.world = world
+        self.cluster = cluster
+        self.name = f"preflight-{uuid4().hex[:8]}"
+        self.repo = folder / "backend"
+        self._folder = folder
+        self.listening = socket.create_server((world["COORDINATOR_EP"], 0))
+        self.port = int(self.listening.getsockname()[1])
+        self.namespace()
+        self._make_repository()
+
+    def close(self) -> None:
+        """The namespace goes, and with it whatever a test left."""
+        self.listening.close()
+        self.cluster.delete("Namespace", self.name, "")
+
+    def namespace(self, **labels: str) -> None:
+        """The namespace, with these labels of Pod Security."""
+        marks = {f"pod-security.kubernetes.io/{mode}": level for mode, level in labels.items()}
+        metadata = {"name": self.name, "labels": marks}
+        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    def put(self, kind: str, name: str, **content: Any) -> None:
+        """An object of somebody else's in the namespace."""
+        version = {"Deployment": "apps/v1"}.get(kind, "v1")
+        metadata = {"name": name, "namespace": self.name} | content.pop("metadata", {})
+        self.cluster.apply({"apiVersion": version, "kind": kind, "metadata": metadata, **content})
+
+    def spec(self, **changes: Any) -> ClusterSpec:
+        """No client at all, so that no test depends on who else uses the world's two nodes."""
+        image = ImageTarget(
+            repository=f"{self.name}/prover",
+            push_host=self.world["IMAGE_HOST"],
+            pull_host=self.world["IMAGE_HOST_ALIAS"],
+            push_auth=AUTH,
+            pull_auth=AUTH,
+        )
+        endpoint = Endpoint(ip=self.world["COORDINATOR_EP"], port=self.port)
+        backend = Backend(repo=str(self.repo), circuit_dir="circuit", base_image=f"{self.name}-base")
+        least = ClusterSpec(namespace=self.name, coordinator=endpoint, image=image, replicas=0, backend=backend)
+        return least.model_copy(update=changes)
+
+    def in_cluster(
+        self, spec: ClusterSpec | None = None, cluster: KubernetesCluster | None = None, **changes: Any
+    ) -> dict[str, Check]:
+        """The checks of the cluster by name, as an administrator or with the rights of `cluster`."""
+        asked = self.request(spec).model_copy(update={"stage": "abc", "image_user": "65532"} | changes)
+        used = cluster or self.cluster
+        owner = f"test/{self.name}/{asked.deployment_id}"
+        site = Site(used, PodTrials(used.connection), WorkerSecrets(self.world), reach, owner)
+        return {check.name: check for check in cluster_checks(site, asked, lambda _: None)}
+
+    def on_host(self, spec: ClusterSpec | None = None, **environ: str) -> PreflightReport:
+        """The checks of the backend host, whose environment is the world's with these changes."""
+        secrets = WorkerSecrets(self.world | environ)
+        groundwork = ImageGroundwork(self.world["DOCKER_HOST"], secrets)
+        backend = LocalBackendHost(self._folder / "state", self.world)
+        host = Host(GitSources(), groundwork, backend.load, secrets)
+        return host_checks(host, self.request(spec), lambda _: None)
+
+    def request(self, spec: ClusterSpec | None = None) -> PreflightRequest:
+        """What is asked about."""
+        wanted = spec or self.spec()
+        return PreflightRequest(spec=wanted, deployment_id=wanted.deployment_id, probe_image=self.world["PROBE_IMAGE"])
+
+    def contents(self) -> dict[str, str]:
+        """`kind/name` of everything in the namespace, with its version."""
+        found = [one for kind in KEPT for one in self.cluster.find(kind, self.name)]
+        home = self.cluster.get("Namespace", self.name)
+        every = [*found, *([home] if home else [])]
+        return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in every}
+
+    def uploads(self) -> list[Path]:
+        """Uploads of our repository that are open in the registry."""
+        storage = Path(self.world["WORLD_STATE"]) / "registry"
+        return list(storage.glob(f"**/repositories/{self.name}/prover/_uploads/*/startedat"))
+
+    @contextlib.contextmanager
+    def base_image(self, *changes: str) -> Iterator[None]:
+        """An image in the Docker Engine, with these lines of a Dockerfile."""
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo("client"))
+        name = f"{self.name}-base"
+        with contextlib.closing(docker.DockerClient(base_url=self.world["DOCKER_HOST"])) as client:
+            client.api.import_image_from_data(content.getvalue(), repository=name, tag="latest", changes=list(changes))
+            yield
+            client.images.remove(name, force=True)
+
+    def _make_repository(self) -> None:
+        (self.repo / "circuit").mkdir(parents=True)
+        for name in ("circuit.r1cs", "mon.key", "vk.bin"):
+            (self.repo / "circuit" / name).write_text(name)
+        author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+        for words in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message", "circuit"]):
+            subprocess.run(["git", "-C", str(self.repo), *words], check=True)
