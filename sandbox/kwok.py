@@ -33,8 +33,7 @@ def kwok(settings: Settings) -> Program:
             f"--cidr={_POD_ADDRESSES}",
             f"--server-address={address}",
         ),
-        # It would read ~/.kwok, too; and etcd 3.4 cannot serve the lists by watch that it prefers.
-        environment={"HOME": str(settings.state), "KUBE_FEATURE_WatchListClient": "false"},
+        environment={"HOME": str(settings.state)},  # it would read ~/.kwok, too
         ready=http_answers(f"http://{address}/healthz"),
         listens=(("127.0.0.1", settings.ports.kwok),),
     )
