@@ -35,8 +35,6 @@ def judge(container: dict[str, Any], now: float | None) -> Diagnosis | None:
     if not last or _recovered(state, now):
         return None
     restarts = int(container.get("restartCount") or 0)
-    if _ran_long(last):
-        restarts = 0  # it worked for a while: this end is the first of its kind
     log = str(last.get("message") or "").strip()
     if "exec format error" in log:
         return wrong_architecture(str(container.get("image") or ""), log)
@@ -47,6 +45,9 @@ def judge(container: dict[str, Any], now: float | None) -> Diagnosis | None:
         found = _cannot_run(restarts, last, log)
     else:
         found = _loop(restarts, last, log)
+    if state.get("running") or _ran_long(last):
+        # This try is still on, or the last one worked for a while: it may yet be the one that stays.
+        found = found.model_copy(update={"severity": Severity.TRANSIENT})
     return found.model_copy(update={"since": since})
 
 
@@ -97,9 +98,9 @@ def _recovered(state: dict[str, Any], now: float | None) -> bool:
 
 
 def _ran_long(last: dict[str, Any]) -> bool:
-    ended = live.seconds(last.get("finishedAt"))
-    lasted = live.elapsed(last.get("startedAt"), ended)
-    return lasted is not None and lasted >= LONG
+    began, ended = live.seconds(last.get("startedAt")), live.seconds(last.get("finishedAt"))
+    # A client that could not be started at all began in 1970.
+    return bool(began) and ended is not None and ended - (began or 0.0) >= LONG
 
 
 def _loop(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:

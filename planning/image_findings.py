@@ -25,9 +25,18 @@ class Rule(NamedTuple):
     what: str
     because: str
     do: str
+    tries: int = TRIES  # failed pulls before it counts
 
 
 _RULES = [
+    Rule(
+        re.compile(r"invalidimagename|invalid reference format|failed to parse image reference", re.IGNORECASE),
+        "IMAGE_NOT_FOUND",
+        "{image} is no valid name of an image",
+        "no registry was asked",
+        "mend IMAGE_REPO, IMAGE_HOST_ALIAS or STAGE, then deploy again",
+        tries=1,
+    ),
     Rule(
         re.compile(r"no match for platform|no matching manifest for|exec format error", re.IGNORECASE),
         "IMAGE_ARCH",
@@ -59,7 +68,7 @@ _RULES = [
         "check that every node reaches IMAGE_HOST_ALIAS, with the right protocol and certificate; it is retried",
     ),
     Rule(
-        re.compile(r"not found|manifest unknown|name unknown|does not exist|\b404\b|invalidimagename", re.IGNORECASE),
+        re.compile(r"not found|manifest unknown|name unknown|does not exist|\b404\b", re.IGNORECASE),
         "IMAGE_NOT_FOUND",
         "the image {image} is not in the registry that pods pull from",
         "the pull host (IMAGE_HOST_ALIAS) does not hold what was pushed to IMAGE_HOST",
@@ -179,9 +188,9 @@ def _severity(rule: Rule, waiting: dict[str, Any], alike: list[Manifest], since:
     lasted = live.elapsed(since, now)
     if rule.code == "IMAGE_REGISTRY_DOWN":
         return Severity.NEEDS_HUMAN if lasted is not None and lasted >= REGISTRY_GRACE else Severity.TRANSIENT
-    if waiting.get("reason") == "InvalidImageName":
+    if rule.tries == 1:
         return Severity.FATAL
     tries = sum(live.occurrences(event) for event in alike)
     # Without events a back-off of half a minute stands for the second try: the first pause is ten seconds.
     unseen = not alike and waiting.get("reason") == "ImagePullBackOff" and lasted is not None and lasted >= UNSEEN_GRACE
-    return Severity.FATAL if tries >= TRIES or unseen else Severity.TRANSIENT
+    return Severity.FATAL if tries >= rule.tries or unseen else Severity.TRANSIENT

@@ -83,7 +83,7 @@ def _told_since(pod: Manifest, message: str, evidence: Evidence) -> str:
 def _config(message: str, since: str, evidence: Evidence) -> Diagnosis | None:
     if "failed to sync" in message and "cache" in message:
         return None  # kubelet has just started to watch the object
-    as_root = "runAsNonRoot" in message or "non-numeric user" in message
+    as_root = any(words in message for words in ("runAsNonRoot", "non-root", "non-numeric user"))
     lasted = live.elapsed(since, evidence.now)
     return Diagnosis(
         code="PODSECURITY" if as_root else "CONFIG_MISSING",

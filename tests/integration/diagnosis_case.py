@@ -1,0 +1,228 @@
+"""One deployment in a namespace of its own that something is wrong with, followed and judged as the product does it."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from activities.context import enrich
+from clients.cluster import KubernetesCluster
+from clients.cluster_errors import Call
+from domain import names
+from domain.diagnosis import Diagnosis, Severity
+from domain.errors import ProverError
+from domain.ports import Manifest
+from domain.snapshot import Snapshot
+from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
+from domain.status import Observation, Release
+from planning import diagnosis, live, render, rollout
+from sandbox.api import Api
+from sandbox.fleet import Fleet
+
+OWNER = "test/owner"
+STAGE = "abc"
+FINAL = (Severity.FATAL, Severity.NEEDS_HUMAN)
+
+
+@dataclass
+class Scene:
+    """What the cases of one run share."""
+
+    world: dict[str, str]
+    cluster: KubernetesCluster
+    api: Api  # for kinds that the product does not know
+    fleet: Callable[[], Fleet]  # a new fleet of fake nodes
+    actor: str  # image of the actor
+    alien: str  # image of the actor for another processor
+    silent: str  # host:port that takes connections and says nothing
+    broken_runtime: str  # a RuntimeClass that no node has
+    webhook: str = ""  # URL of a webhook that says no
+    authority: str = ""  # base64 of the CA that it is trusted by
+
+
+@dataclass
+class Verdict:
+    """What the product came to say."""
+
+    found: Diagnosis | None = None
+    all: list[Diagnosis] = field(default_factory=list)
+    observed: Observation = field(default_factory=Observation)
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    lag: float = 0.0  # seconds from evidence and grace to the verdict
+    alarms: list[str] = field(default_factory=list)  # final findings of another kind on the way
+
+
+class Case:
+    """A deployment; without a fleet it shares the real nodes and is no prover to the scheduler."""
+
+    def __init__(self, scene: Scene, name: str) -> None:
+        self.scene = scene
+        self.cluster = scene.cluster
+        self.namespace = f"dx-{name.replace('_', '-')[:40]}-{uuid.uuid4().hex[:6]}"
+        self.fleet: Fleet | None = None
+        self.image = scene.actor
+        self.spec = self._spec()
+        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+
+    def nodes(self, count: int, **how: Any) -> list[str]:
+        """So many fake nodes, that only this case's pods are for."""
+        self.fleet = self.fleet or self.scene.fleet()
+        key, _, value = self.fleet.key_value.partition("=")
+        self.spec = self.spec.model_copy(
+            update={"node_label": KeyValue(key=key, value=value), "node_taint": KeyValue(key=key, value=value)}
+        )
+        return self.fleet.create(count, **how)
+
+    def deploy(
+        self,
+        image: str = "",
+        *,
+        args: tuple[str, ...] = (),
+        user: str = "65535",
+        without: tuple[str, ...] = (),
+        container: Mapping[str, Any] | None = None,
+        pod: Mapping[str, Any] | None = None,
+        template: Mapping[str, Any] | None = None,
+        deployment: Mapping[str, Any] | None = None,
+        pull_secret: bool = False,
+        **spec: Any,
+    ) -> None:
+        """Apply what the product renders, changed in this or that."""
+        self.image = image or self.image
+        self.spec = self.spec.model_copy(update=spec)
+        objects = render.render(
+            self.spec, Release(stage=STAGE, image=self.image), owner=OWNER, image_user=user, pull_secret=pull_secret
+        )
+        made = objects[-1]["spec"]["template"]
+        if self.fleet is None:
+            del made["spec"]["affinity"]["podAntiAffinity"]
+            made["metadata"]["labels"][names.ROLE_LABEL] = "test"
+        made["metadata"] |= template or {}
+        made["spec"] |= pod or {}
+        made["spec"]["containers"][0] |= ({"args": list(args)} if args else {}) | dict(container or {})
+        objects[-1]["spec"] |= deployment or {}
+        for found in objects:
+            if found["kind"] not in without:
+                self.cluster.apply(found)
+
+    def put(self, manifest: Manifest) -> None:
+        """Apply an object into this case's namespace."""
+        metadata = {"namespace": self.namespace} | manifest["metadata"]
+        self.cluster.apply(manifest | {"metadata": metadata})
+
+    def pods(self) -> list[Manifest]:
+        """The pods of the deployment."""
+        return self.cluster.find("Pod", self.namespace, selector=f"app={self.spec.deploy_name}")
+
+    def event(self, about: Manifest, reason: str, message: str, source: str) -> None:
+        """An event as a controller writes it."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        involved = {"kind": "Pod", "namespace": self.namespace, "apiVersion": "v1"}
+        involved |= {"name": live.name(about), "uid": live.uid(about)}
+        body = {"metadata": {"name": f"{live.name(about)}.{uuid.uuid4().hex[:12]}", "namespace": self.namespace}}
+        body |= {"involvedObject": involved, "reason": reason, "message": message, "type": "Normal", "count": 1}
+        body |= {"firstTimestamp": now, "lastTimestamp": now, "source": {"component": source}}
+        self.scene.api.post(f"/api/v1/namespaces/{self.namespace}/events", body)
+
+    def patch(self, plural: str, name: str, body: Mapping[str, Any], group: str = "/api/v1") -> None:
+        """Somebody changes an object."""
+        self.scene.api.patch(f"{group}/namespaces/{self.namespace}/{plural}/{name}", body)
+
+    def wait(self, holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        """Until it holds."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"{self.namespace}: {what} within {seconds} s"
+            time.sleep(0.2)
+
+    def settle(self) -> None:
+        """Until the rollout is done."""
+        seen = self.verdict(lambda found: found.observed.complete, seconds=90)
+        assert seen.observed.complete, f"{self.namespace}: {seen.observed}"
+
+    def verdict(
+        self, done: Callable[[Verdict], bool], *, seconds: float = 180, expected: str = "", autoscale: bool = False
+    ) -> Verdict:
+        """Follow until `done`; final findings of another code than `expected` are alarms on the way."""
+        deadline, alarms, last = time.monotonic() + seconds, [], Verdict()
+        for snapshot in self.cluster.follow(self.namespace, self.spec.deploy_name, lambda: time.monotonic() > deadline):
+            if snapshot is None:
+                continue
+            last = self._judge(snapshot, autoscale=autoscale)
+            last.alarms = alarms
+            found = last.found
+            if found and found.code != expected and found.severity in FINAL:
+                alarms.append(str(found))
+            if done(last):
+                return last
+        return last
+
+    def _judge(self, snapshot: Snapshot, *, autoscale: bool) -> Verdict:
+        full = enrich(self.cluster, self.spec, snapshot)
+        wanted = {"app": self.spec.deploy_name, "stage": STAGE, "image": self.image}
+        seen = rollout.observe(full, **wanted, autoscale=autoscale)
+        every = diagnosis.findings(full, **wanted, autoscale=autoscale)
+        found = seen.diagnosis
+        return Verdict(found, every, seen, full, max(0.0, time.time() - _due(found, full)))
+
+    def remove(self) -> None:
+        """Everything of the case."""
+        for pod in self.pods():
+            if (pod["metadata"]).get("finalizers"):
+                self.patch("pods", live.name(pod), {"metadata": {"finalizers": None}})
+        self.cluster.delete("Namespace", self.namespace, "")
+        if self.fleet:
+            self.fleet.close()
+
+    def _spec(self) -> ClusterSpec:
+        registry = self.scene.world["WORLD_ANONYMOUS_REGISTRY_ALIAS"]
+        return ClusterSpec(
+            namespace=self.namespace,
+            coordinator=Endpoint(ip=self.scene.world["COORDINATOR_EP"]),
+            image=ImageTarget(repository="actor", push_host=registry, pull_host=registry),
+            stage=STAGE,
+            replicas=1,
+            client_grace=1,
+        )
+
+
+def _due(found: Diagnosis | None, seen: Snapshot) -> float:
+    """Unix time at which evidence and grace of a finding were complete; a definite answer counts when given twice."""
+    if found is None:
+        return time.time()
+    due = (live.seconds(found.since) or time.time()) + (found.grace if found.severity in FINAL else 0)
+    if found.grace == 0 and found.code in ("IMAGE_AUTH", "IMAGE_NOT_FOUND"):
+        pulls = [one for one in seen.events if one.get("reason") == "Failed" and "Error: " not in live.message(one)]
+        due = max([due, *(live.seconds(live.last_seen(one)) or 0.0 for one in pulls)])
+    return due
+
+
+def refusal(do: Callable[[], object]) -> Diagnosis:
+    """The diagnosis that a call of ours is refused with."""
+    try:
+        do()
+    except ProverError as error:
+        return error.diagnosis
+    raise AssertionError("nothing was refused")
+
+
+def events_of(cluster: KubernetesCluster, namespace: str) -> list[str]:
+    """Reasons and texts, for the message of a failing test."""
+    return [f"{found.get('reason')}: {live.message(found)}" for found in cluster.events(namespace)]
+
+
+@contextmanager
+def removed(case: Case) -> Iterator[Case]:
+    """The case, gone afterwards."""
+    try:
+        yield case
+    finally:
+        case.remove()
+
+
+def post(cluster: KubernetesCluster, path: str, body: Manifest) -> Manifest:
+    """Create by POST, where server-side apply will not do."""
+    made: Manifest = cluster.connection.call(Call("create", path), "POST", path, body=body)
+    return made
