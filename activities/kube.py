@@ -10,6 +10,7 @@ from activities.fence import check_fence
 from activities.inventory import check_rights, judge_ownership
 from activities.removal import Removal
 from activities.rollout import Rollout, look
+from activities.trial import refusals
 from domain.errors import SettingsInvalid
 from domain.ports import Cluster, Secrets
 from domain.status import Observation
@@ -23,6 +24,7 @@ from domain.steps import (
     Target,
     TargetRequest,
 )
+from planning import trial
 
 
 class KubeActivities:
@@ -36,11 +38,18 @@ class KubeActivities:
 
     @activity.defn
     def inspect_target(self, request: TargetRequest) -> Target:
-        """Fence, ownership and rights, before anything is written; OwnedByAnother, Forbidden, WrongCluster."""
-        cluster = self._cluster(request.spec.cluster)
+        """Fence, rights, ownership and the objects on trial, before anything is written or built.
+
+        WrongCluster, Forbidden, Refused, OwnedByAnother, ApplyConflict, ObjectRejected.
+        """
+        cluster, owner = self._cluster(request.spec.cluster), self._owner(request.deployment_id)
         uid = check_fence(cluster, request.cluster_uid, request.spec.cluster)
         warnings = check_rights(cluster, request.spec)
-        target = judge_ownership(cluster, request.spec, self._owner(request.deployment_id), cluster_uid=uid)
+        target = judge_ownership(cluster, request.spec, owner, cluster_uid=uid)
+        if target.namespace_exists:
+            refused = refusals(cluster, trial.manifests(request.spec, owner), activity.heartbeat)
+            if refused:
+                raise refused[0]
         return target.model_copy(update={"warnings": [*target.warnings, *warnings]})
 
     @activity.defn

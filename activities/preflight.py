@@ -1,6 +1,7 @@
 """The cluster's part of a preflight: everything that could stop a deploy there, looked at, and nothing changed.
 
-What a deploy itself refuses by (rights, namespace, ownership, nodes) is decided by the very same functions.
+What a deploy itself refuses by (rights, namespace, ownership, objects on trial, nodes) is decided by the very same
+functions.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,16 +12,12 @@ from temporalio import activity
 from activities import capacity, inventory
 from activities.checks import Checks
 from activities.probe import Probe
-from domain import names
-from domain.errors import ApplyConflict, Forbidden, ObjectRejected, ProverError, SettingsInvalid, Unavailable
+from activities.trial import refusals
+from domain.errors import Forbidden, ObjectRejected, SettingsInvalid
 from domain.ports import Beat, Cluster, Manifest, Reach, Secrets, Trials
 from domain.spec import ClusterSpec
-from domain.status import Release
 from domain.steps import Check, CheckVerdict, NodesRequest, PreflightReport, PreflightRequest
-from planning import plan, preflight, rbac, render
-
-UNKNOWN_STAGE = "preflight"
-TRIAL_POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked and keeps nothing
+from planning import preflight, rbac, trial
 
 
 @dataclass(frozen=True)
@@ -148,28 +145,13 @@ class _Looks:
             return preflight.unknown("quota", error.diagnosis.what, rbac.snippet("ResourceQuota", "list"))
 
     def objects(self) -> Check:
-        """Each on trial; what a deploy would make anew is not tried, for an immutable field is in the way."""
-        refused: list[ProverError] = []
         manifests = self._manifests()
-        for manifest in manifests:
-            kind, name = manifest["kind"], manifest["metadata"]["name"]
-            self._beat(f"trying {kind} {name}")
-            live = self._cluster.get(kind, name, self._spec.namespace) if plan.family(manifest) else None
-            if live and plan.family(live) != plan.family(manifest):
-                continue
-            try:
-                self._cluster.apply(manifest, dry_run=True)
-            except (ObjectRejected, ApplyConflict, Forbidden, Unavailable) as error:
-                refused.append(error)
-        return preflight.objects(refused, len(manifests))
+        return preflight.objects(refusals(self._cluster, manifests, self._beat), len(manifests))
 
     def pod(self) -> Check:
         known = self._request.image_user is not None
-        template = self._manifests()[-1]["spec"]["template"]
-        meta = template["metadata"] | {"name": TRIAL_POD, "namespace": self._spec.namespace}
-        trial = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
         try:
-            warnings = self._site.trials.create(trial, dry_run=True)
+            warnings = self._site.trials.create(trial.pod(self._manifests()[-1]), dry_run=True)
         except Forbidden as error:
             return preflight.unknown("pod admission", error.diagnosis.what, rbac.snippet("Probe", "create"))
         except ObjectRejected as error:
@@ -181,14 +163,5 @@ class _Looks:
         return preflight.coordinator(host, port, self._site.reach(host, port))
 
     def _manifests(self) -> list[Manifest]:
-        """What a deploy would apply, but for the Secret: a password is not sent on trial."""
-        stage = self._request.stage or self._spec.stage or UNKNOWN_STAGE
-        release = Release(stage=stage, image=render.image_reference(self._spec, stage), replicas=self._spec.replicas)
-        user = self._request.image_user
-        return render.render(
-            self._spec,
-            release,
-            owner=self._site.owner,
-            image_user=preflight.ANY_USER if user is None else user,
-            pull_secret=self._spec.image.pull_auth is not None,
-        )
+        asked = self._request
+        return trial.manifests(self._spec, self._site.owner, stage=asked.stage, image_user=asked.image_user)

@@ -12,7 +12,6 @@ from planning import live, rbac, text
 
 CONNECTED = "ok"
 SHOWN = 5  # nodes in one sentence
-ANY_USER = "65532"  # assumed of an image whose user is not known, so that only the rest is judged
 _WEB_PORTS = {"http": 80, "https": 443}
 _ENDINGS = {  # of a connection: what is said of it, and what to do
     "refused": ("nothing listens there", "start the coordinator, or correct COORDINATOR_EP and COORDINATOR_PORT"),

@@ -35,6 +35,7 @@ class Room:
         self.world = world
         self.cluster = cluster
         self.name = f"preflight-{uuid4().hex[:8]}"
+        self.prefix = f"test/{self.name}"
         self.repo = folder / "backend"
         self._folder = folder
         self.listening = socket.create_server((world["COORDINATOR_EP"], 0))
@@ -79,9 +80,12 @@ class Room:
         """The checks of the cluster by name, as an administrator or with the rights of `cluster`."""
         asked = self.request(spec).model_copy(update={"stage": "abc", "image_user": "65532"} | changes)
         used = cluster or self.cluster
-        owner = f"test/{self.name}/{asked.deployment_id}"
-        site = Site(used, PodTrials(used.connection), WorkerSecrets(self.world), reach, owner)
+        site = Site(used, PodTrials(used.connection), WorkerSecrets(self.world), reach, self.owner(asked.spec))
         return {check.name: check for check in cluster_checks(site, asked, lambda _: None)}
+
+    def owner(self, spec: ClusterSpec) -> str:
+        """The mark of this test's deployment."""
+        return f"{self.prefix}/{spec.deployment_id}"
 
     def on_host(self, spec: ClusterSpec | None = None, **environ: str) -> PreflightReport:
         """The checks of the backend host, whose environment is the world's with these changes."""
@@ -103,10 +107,16 @@ class Room:
         every = [*found, *([home] if home else [])]
         return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in every}
 
+    def pushed_to(self) -> bool:
+        """Whether an upload was ever begun in our repository of the registry."""
+        return bool(list(self._storage().glob(f"**/repositories/{self.name}/prover/_uploads")))
+
     def uploads(self) -> list[Path]:
-        """Uploads of our repository that are open in the registry."""
-        storage = Path(self.world["WORLD_STATE"]) / "registry"
-        return list(storage.glob(f"**/repositories/{self.name}/prover/_uploads/*/startedat"))
+        """Those that are still open."""
+        return list(self._storage().glob(f"**/repositories/{self.name}/prover/_uploads/*/startedat"))
+
+    def _storage(self) -> Path:
+        return Path(self.world["WORLD_STATE"]) / "registry"
 
     @contextlib.contextmanager
     def base_image(self, *changes: str) -> Iterator[None]:

@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
-from clients.cluster import KubernetesCluster, connect
+from activities.kube import KubeActivities
+from clients.cluster import APPLY, KubernetesCluster, connect
 from clients.cluster_errors import Call
+from clients.cluster_paths import item
 from clients.cluster_trial import PodTrials
+from clients.credentials import WorkerSecrets
 from domain import names
+from domain.errors import ApplyConflict
 from domain.ports import Manifest
-from domain.steps import Check, CheckVerdict
-from planning import probe, rbac
+from domain.steps import Check, CheckVerdict, TargetRequest
+from planning import probe, rbac, trial
 from tests.integration.cluster_account import account_kubeconfig, limited_account, until
 from tests.integration.command_line import Cli
 from tests.integration.preflight_room import Room
@@ -62,6 +67,7 @@ async def test_a_healthy_world_is_ok_and_stays_as_it_was(cli: Cli, room: Room) -
     assert "prover-kube.default" in checks["Temporal"]["detail"]
     assert "reaches the coordinator" in checks["probe"]["detail"]
     assert until(lambda: room.contents() == before)
+    assert room.pushed_to()
     assert room.uploads() == []
 
 
@@ -181,6 +187,32 @@ def test_a_limit_range_that_no_client_meets(room: Room) -> None:
     found = room.in_cluster(room.spec(client_memory="64Mi"))["pod admission"]
     assert (found.verdict, "LIMITRANGE" in found.detail) == (FAILED, True)
     assert "8Mi" in found.detail
+
+
+def test_what_the_api_server_would_not_take(room: Room) -> None:
+    """Another writer's field and an immutable one, by name; a deploy refuses by the same, before it builds an image."""
+    spec = room.spec()
+    for manifest in trial.manifests(spec, room.owner(spec)):
+        room.cluster.apply(manifest)
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "data": {names.CONFIG_KEY: "theirs"}}
+    room.cluster.connection.call(
+        Call("apply", "the configuration"),
+        "PATCH",
+        item("ConfigMap", names.CONFIG_MAP, room.name),
+        query={"fieldManager": "somebody", "force": "true"},
+        body=other | {"metadata": {"name": names.CONFIG_MAP}},
+        content_type=APPLY,
+    )
+    before = room.contents()
+    changed = spec.model_copy(update={"deploy_name": "another"})
+    found = room.in_cluster(changed)
+    assert verdicts(list(found.values())) == {"objects": FAILED}
+    assert ("SSA_CONFLICT" in found["objects"].detail, "'somebody'" in found["objects"].detail) == (True, True)
+    assert "IMMUTABLE_FIELD" in found["objects"].detail
+    deploy = KubeActivities({"default": room.cluster}, WorkerSecrets({}), room.prefix)
+    with pytest.raises(ApplyConflict, match="somebody"):
+        ActivityEnvironment().run(deploy.inspect_target, TargetRequest(spec=changed, deployment_id=spec.deployment_id))
+    assert room.contents() == before
 
 
 def test_the_namespace_of_another_deployment(room: Room) -> None:

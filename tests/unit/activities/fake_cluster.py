@@ -22,6 +22,7 @@ class FakeCluster:
         self.objects: dict[tuple[str, str, str], Manifest] = {}
         self.writes: list[str] = []
         self.forbidden: set[tuple[str, str]] = set()  # verb, kind
+        self.refusing: dict[str, Exception] = {}  # kind → what an apply of it raises
         self.lacking: list[Right] = []
         self.steps: list[Callable[[], None]] = []
         self.failing: list[Exception] = []  # raised by the next reads of a Deployment; `follow` is away meanwhile
@@ -77,6 +78,8 @@ class FakeCluster:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         namespace = manifest["metadata"].get("namespace", "")
         self._check("patch", kind)
+        if kind in self.refusing:
+            raise self.refusing[kind]
         if namespace and ("Namespace", "", namespace) not in self.objects:
             raise ObjectRejected("nothing to apply", on=kind, code="NOT_FOUND")
         before = self.objects.get((kind, namespace, name))

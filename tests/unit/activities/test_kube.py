@@ -114,6 +114,20 @@ def test_apply_writes_everything_once(room: Room) -> None:
     }
 
 
+def test_an_object_that_would_be_refused_is_told_before_anything_is_built(room: Room) -> None:
+    """By dry-run; what the deploy would make anew, for its address family is immutable, is no refusal."""
+    room.apply()
+    room.cluster.writes.clear()
+    room.inspect(make_spec(coordinator=Endpoint(ip="fd00::9")))
+    room.cluster.refusing = {"Deployment": ObjectRejected("selector is immutable", code="IMMUTABLE_FIELD")}
+    with pytest.raises(ObjectRejected, match="IMMUTABLE_FIELD"):
+        room.inspect()
+    silent = ObjectRejected("no", evidence="admission webhook x does not support dry run")
+    room.cluster.refusing = {"Deployment": silent}
+    room.inspect()
+    assert room.cluster.writes == []
+
+
 def test_apply_creates_the_namespace(room: Room) -> None:
     """R7, when allowed."""
     del room.cluster.objects["Namespace", "", NS]
