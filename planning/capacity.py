@@ -34,6 +34,7 @@ def judge(around: Surroundings, spec: ClusterSpec, replicas: int, *, keep: bool 
     client, refused = limit_range.admit(demand.of_client(spec), around.ranges or [])
     held = around.occupancy.nodes
     judged = [node.judge(found, spec, client.requests, held.get(live.name(found)) or Held()) for found in around.nodes]
+    judged.sort(key=lambda found: (not found.labelled, found.name))
     usable = sum(_usable(found, keep=keep) for found in judged)
     running = around.occupancy.running
     allowed = quota.allowance(around.quotas or [], client, running)

@@ -22,7 +22,7 @@ NODES = st.builds(
     others=st.lists(st.builds(Ask, cpu=st.integers(0, 3), memory=st.sampled_from([0, 8])), max_size=2).map(tuple),
     prover=RARELY,
 )
-QUOTAS = st.one_of(
+QUOTAS: st.SearchStrategy[dict[str, int]] = st.one_of(
     st.just({}),
     st.dictionaries(
         st.sampled_from(["pods", "count/pods", "requests.cpu", "requests.memory", "limits.memory"]),
