@@ -130,10 +130,13 @@ class Direct:
 
     def _owner(self) -> str:
         """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
-        seen = reading.read(self._cluster, "Deployment", names.DEPLOYMENT, self._spec.namespace).manifest
-        mark = live.annotations(seen or {}).get(names.OWNER_ANNOTATION, "")
-        ours = self._spec.deployment_id
-        return mark if mark.endswith(f"/{ours}") else f"{UNKNOWN_OWNER}/{ours}"
+        ours, namespace = self._spec.deployment_id, self._spec.namespace
+        for kind, name in (("Deployment", names.DEPLOYMENT), ("Namespace", namespace)):
+            seen = reading.read(self._cluster, kind, name, namespace).manifest
+            mark = live.annotations(seen or {}).get(names.OWNER_ANNOTATION, "")
+            if mark.endswith(f"/{ours}"):
+                return mark
+        return f"{UNKNOWN_OWNER}/{ours}"
 
     def _source(self) -> Source:
         spec = self._spec

@@ -62,6 +62,8 @@ def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanRepo
 
 
 def _show(report: "PlanReport") -> None:
+    from starter import output
+
     for change in report.changes:
         _say(_head(change))
         for line in change.lines:
@@ -69,7 +71,9 @@ def _show(report: "PlanReport") -> None:
     _say("")
     _say(report.cost)
     if report.nodes:
-        _say(f"{report.nodes.usable} nodes usable, {report.nodes.wanted} wanted")
+        _say(f"{report.nodes.possible} clients can run, {report.nodes.wanted} wanted")
+        if report.nodes.diagnosis:
+            output.warn([str(report.nodes.diagnosis)])
 
 
 def _head(change: "ObjectChange") -> str:
