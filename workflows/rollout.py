@@ -1,7 +1,5 @@
 """Applies a release and awaits that it serves, asking a person where nothing else helps; and the way back."""
 
-from datetime import datetime, timedelta
-
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -17,11 +15,16 @@ with workflow.unsafe.imports_passed_through():
     from workflows.site import Site, not_deployed
 
 
+AFRESH = 60.0  # seconds; a trouble's own grace where it has one
+
+
 async def converge(site: Site, spec: ClusterSpec, release: Release) -> Applied:
     """Apply, await the rollout, and take the release as the one that serves."""
+    afresh = 0.0
     while True:
-        applied, seen = await _roll_out(site, spec, release, Phase.APPLYING, Phase.ROLLING_OUT)
+        applied, seen = await _roll_out(site, spec, release, (Phase.APPLYING, Phase.ROLLING_OUT), afresh)
         if not seen.complete:
+            afresh = float(seen.diagnosis.grace if seen.diagnosis else 0) or AFRESH
             found = await _decide(site, spec, release, applied, seen)
             if isinstance(found, int):
                 update = {"replicas": found}
@@ -39,7 +42,8 @@ async def restore(site: Site) -> Observation:
     spec, release = site.deployment.serving_spec, site.deployment.serving
     if spec is None or release is None:
         raise Stopped(not_deployed(site.deployment.spec))
-    _, seen = await _roll_out(site, spec, release, Phase.ROLLING_BACK, Phase.ROLLING_BACK)
+    afresh = AFRESH if workflow.patched("afresh") else 0.0
+    _, seen = await _roll_out(site, spec, release, (Phase.ROLLING_BACK, Phase.ROLLING_BACK), afresh)
     if not seen.complete:
         raise Stopped(_trouble(site, spec, seen))
     site.deployment.confirm(spec, release, seen)
@@ -47,21 +51,26 @@ async def restore(site: Site) -> Observation:
 
 
 async def _roll_out(
-    site: Site, spec: ClusterSpec, release: Release, applying: Phase, waiting: Phase
+    site: Site, spec: ClusterSpec, release: Release, phases: tuple[Phase, Phase], afresh: float
 ) -> tuple[Applied, Observation]:
+    """`phases` are those of the apply and of the wait.
+
+    For `afresh` seconds old trouble does not count: pods that were stuck before are so since long, and still listed.
+    """
     began = workflow.now()
-    applied = await _apply(site, spec, release, applying)
-    site.deployment.enter(waiting)
+    applied = await _apply(site, spec, release, phases[0])
+    site.deployment.enter(phases[1])
     site.watch.start()
-    seen = await site.attempts.run(
-        timeouts.AWAIT_ROLLOUT,
-        _request(spec, release, applied),
-        spec,
-        summary=f"wait until {release.replicas} clients of stage {release.stage} are ready",
-    )
+    step = f"wait until {release.replicas} clients of stage {release.stage} are ready"
+    request = _request(spec, release, applied)
+    seen = await _await_patiently(site, request, step, afresh) if afresh else None
+    if seen is None:
+        seen = await site.attempts.run(timeouts.AWAIT_ROLLOUT, request, spec, summary=step)
     if _autoscaler_may_help(spec, seen):
         site.deployment.observe(seen)
-        seen = await _await_autoscaler(site, spec, _request(spec, release, applied), began) or seen
+        left = spec.progress_deadline - (workflow.now() - began).total_seconds()
+        step = f"wait for the nodes of an autoscaler, at most {left:.0f} s more"
+        seen = await _await_patiently(site, request, step, left) or seen
     return applied, seen
 
 
@@ -89,30 +98,27 @@ async def _apply(site: Site, spec: ClusterSpec, release: Release, phase: Phase) 
     return applied
 
 
-def _request(spec: ClusterSpec, release: Release, applied: Applied, *, patient: bool = False) -> RolloutRequest:
-    return RolloutRequest(
-        spec=spec, release=release, generation=applied.generation, replicas=release.replicas, patient=patient
+def _request(spec: ClusterSpec, release: Release, applied: Applied) -> RolloutRequest:
+    return RolloutRequest(spec=spec, release=release, generation=applied.generation, replicas=release.replicas)
+
+
+def _patient(request: RolloutRequest) -> RolloutRequest:
+    return request.model_copy(update={"patient": True})
+
+
+async def _await_patiently(site: Site, request: RolloutRequest, step: str, seconds: float) -> Observation | None:
+    """Only completion or a hopeless trouble ends it before its time."""
+    site.attempts.step = step
+    return await site.attempts.outlast(
+        timeouts.AWAIT_CLEARING, _patient(request), request.spec, seconds=max(seconds, 0)
     )
 
 
 def _autoscaler_may_help(spec: ClusterSpec, seen: Observation) -> bool:
+    """Pods that no node takes are what an autoscaler goes by: until the progress deadline that is no trouble."""
     found = seen.diagnosis
     lacking = found is not None and found.severity is Severity.NEEDS_HUMAN and questions.is_capacity(found.code)
     return lacking and spec.shortage is Shortage.AUTOSCALE and workflow.patched(CAPACITY_PATCH)
-
-
-async def _await_autoscaler(
-    site: Site, spec: ClusterSpec, request: RolloutRequest, began: datetime
-) -> Observation | None:
-    """Pods that no node takes are what an autoscaler goes by: until the progress deadline that is no trouble."""
-    left = timedelta(seconds=spec.progress_deadline) - (workflow.now() - began)
-    site.attempts.step = f"wait for the autoscaler's nodes, at most {left.total_seconds():.0f} s more"
-    return await site.attempts.outlast(
-        timeouts.AWAIT_CLEARING,
-        request.model_copy(update={"patient": True}),
-        spec,
-        seconds=max(left.total_seconds(), 0),
-    )
 
 
 async def _decide(
@@ -122,7 +128,7 @@ async def _decide(
     trouble = _trouble(site, spec, seen)
     if not may_ask(spec, trouble):
         raise Stopped(trouble)
-    request = _request(spec, release, applied, patient=True)
+    request = _patient(_request(spec, release, applied))
     found = await ask(site, spec, trouble, timeouts.AWAIT_CLEARING, request)
     if isinstance(found, Observation):
         if not found.complete:

@@ -102,7 +102,8 @@ class World:
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self.rollouts: list[Observation] = []  # answers other than success, in order
         self.live: Observation | None = None  # what the watch sees; None: as known
-        self.cleared: Observation | None = None  # how a patient wait for the rollout ends; None: not yet
+        self.stuck = False  # the rollout that was applied last is one of those
+        self.cleared: Observation | None = None  # how a patient wait for it ends; None: not yet
         self.held = asyncio.Event()  # set: a held activity goes on
         self.processes: list[str] = []
         self.left_out: dict[str, str] = {}
@@ -204,6 +205,7 @@ class KubeFakes:
         """Remembers what was written."""
         await self.world.called(request)
         before, self.world.applied = self.world.applied, request
+        self.world.stuck = bool(self.world.rollouts)
         policy = {"shortage": request.spec.shortage, "wait_for_nodes": request.spec.wait_for_nodes}  # no object has it
         same = before is not None and (
             before.spec.model_copy(update=policy),
@@ -220,10 +222,10 @@ class KubeFakes:
     async def await_rollout(self, request: RolloutRequest) -> Observation:
         """Complete, unless told otherwise."""
         await self.world.called(request)
-        while request.patient and self.world.cleared is None:
+        while request.patient and self.world.stuck and self.world.cleared is None:
             activity.heartbeat()
             await asyncio.sleep(0.02)
-        if request.patient and self.world.cleared is not None:
+        if request.patient and self.world.stuck and self.world.cleared is not None:
             return self.world.cleared
         if self.world.rollouts:
             return self.world.rollouts.pop(0)

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
 from domain.commands import Answer, Scale, Verdict
 from domain.diagnosis import Choice, Diagnosis, Severity
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-NO_NODE = Diagnosis(code="SCHED_CORDON", what="1 of 2 clients finds no node", severity=Severity.NEEDS_HUMAN)
-NOT_REGISTERED = Diagnosis(code="NOT_REGISTERED", what="nobody polls", severity=Severity.NEEDS_HUMAN)
+HUMAN = Severity.NEEDS_HUMAN
+NO_NODE = Diagnosis(code="SCHED_CORDON", what="1 of 2 clients finds no node", severity=HUMAN, grace=1)
+NOT_REGISTERED = Diagnosis(code="NOT_REGISTERED", what="nobody polls", severity=HUMAN, grace=1)
 CRASHES = Diagnosis(code="CRASH_LOOP", what="it crashes", severity=Severity.FATAL)
 
 
@@ -143,12 +145,16 @@ async def test_abort_leaves_what_was_applied(stage: "Stage", world: "World") -> 
 
 
 async def test_abort_of_a_first_deploy_does_as_on_failure_says(stage: "Stage", world: "World") -> None:
-    """Here it is removed, and the workflow fails with the very diagnosis that was asked about."""
+    """Here it is removed, and outcome and workflow fail with the very diagnosis that was asked about."""
     world.rollouts = [short(NOT_REGISTERED)]
     await stage.deploy(on_failure=OnFailure.REMOVE)
     assert (await asked(stage)).choices == [Choice.RETRY, Choice.ABORT]
     await answer(stage, Choice.ABORT)
     assert (await stage.outcome("d1")).diagnosis == NOT_REGISTERED
+    with pytest.raises(WorkflowFailureError) as raised:
+        await stage.handle.result()
+    assert isinstance(raised.value.cause, ApplicationError)
+    assert Diagnosis.model_validate(raised.value.cause.details[0]) == NOT_REGISTERED
     assert world.applied is None
 
 
@@ -232,6 +238,8 @@ async def test_a_retry_that_fails_asks_again(stage: "Stage", world: "World") -> 
     await upgrade(stage, world)
     world.rollouts = [short(NOT_REGISTERED)]
     await answer(stage, Choice.RETRY)
+    await stage.called("await_rollout", 4)
+    assert (await stage.status()).phase is Phase.ROLLING_OUT
     status = await stage.until(lambda status: status.question is not None and status.question.id == "d2#2")
     assert (status.question and status.question.diagnosis.code) == "NOT_REGISTERED"
     await answer(stage, Choice.ROLLBACK, "a2", question="d2#2")
