@@ -61,7 +61,7 @@ def _apiserver(settings: Settings) -> Program:
             f"--kubelet-client-key={pki}/admin.key",
             "--kubelet-preferred-address-types=InternalIP",  # the names of nodes are nobody's but ours
             "--allow-privileged",
-            # It needs progress reports of a newer etcd: without them every watch from version 0, as kwok's, ends at once.
+            # It needs progress reports of a newer etcd: without them watches from version 0, as kwok's, end at once.
             "--feature-gates=WatchList=false",
         ),
         ready=http_answers(f"https://{settings.host}:{port}/readyz", authority=pki / "ca.crt"),

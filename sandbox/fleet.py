@@ -21,7 +21,6 @@ from typing import Any, Self
 
 from sandbox.api import STRATEGIC, Api
 from sandbox.kwok import ANNOTATION
-from sandbox.readiness import wait_until
 from sandbox.settings import Settings
 
 _OURS = "prover-world/fleet"
@@ -63,7 +62,7 @@ class Fleet:
         conditions: Mapping[str, str] | None = None,
         cordoned: bool = False,
     ) -> list[str]:
-        """Names of `count` new nodes, once they can be scheduled to.
+        """Names of `count` new nodes, which can be scheduled to at once.
 
         `labels` and `taints` ("key=value:Effect") replace the fleet's own `key_value`; without any taint, pods of
         others that ask for your labels may come, too. `allocatable` adds to 8 cores, 32Gi and 110 pods, extended
@@ -79,10 +78,7 @@ class Fleet:
             conditions=conditions or {},
             cordoned=cordoned,
         )
-        self._api.each(lambda name: self._api.post(_NODES, _named(node, name)), names)
-        if (conditions or {}).get("Ready", "True") == "True":
-            # Every new node is tainted as not ready, until the controller has seen its condition.
-            wait_until(lambda: self._unready(set(names)), seconds=60, what=f"nodes of fleet {self.name}", every=0.5)
+        self._api.each(lambda name: self._make(_named(node, name)), names)
         return names
 
     def cordon(self, name: str, *, cordoned: bool = True) -> None:
@@ -109,16 +105,14 @@ class Fleet:
         self._api.patch(f"{_NODES}/{name}/status", {"status": {"conditions": [_condition(kind, status)]}}, STRATEGIC)
 
     def not_ready(self, name: str) -> None:
-        """The node says that it is not ready; it is tainted and its pods are marked by the controllers."""
+        """The node is not ready: it is tainted, and the pods on it are marked as when a kubelet falls silent."""
         self.condition(name, "Ready", "False")
+        self._mark_pods(name, "False")
 
     def ready(self, name: str) -> None:
-        """The node is well again, and so are the pods on it, as a kubelet would say."""
+        """The node is well again, and so are the pods on it."""
         self.condition(name, "Ready", "True")
-        again = {"status": {"conditions": [_condition("ContainersReady", "True"), _condition("Ready", "True")]}}
-        for pod in self.pods(name):
-            if pod["status"]["phase"] == "Running":
-                self._api.patch(f"{_path(pod)}/status", again, STRATEGIC)
+        self._mark_pods(name, "True")
 
     def delete(self, *names: str) -> None:
         """Delete nodes as an autoscaler does; their pods go with them."""
@@ -142,21 +136,24 @@ class Fleet:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
 
+    def _make(self, node: dict[str, Any]) -> None:
+        self._api.post(_NODES, node)
+        if any((found["type"], found["status"]) == ("Ready", "True") for found in node["status"]["conditions"]):
+            # Every new node is tainted as not ready until a controller has seen its condition: with thousands, minutes.
+            self._api.patch(f"{_NODES}/{node['metadata']['name']}", {"spec": {"taints": node["spec"]["taints"]}})
+
+    def _mark_pods(self, name: str, ready: str) -> None:
+        conditions = [_condition(kind, ready) for kind in ("ContainersReady", "Ready")]
+        for pod in self.pods(name):
+            if pod["status"]["phase"] == "Running":
+                self._api.patch(f"{_path(pod)}/status", {"status": {"conditions": conditions}}, STRATEGIC)
+
     def _delete_pods(self, names: set[str]) -> None:
         pods = self.pods(*names) if names else []
         self._api.each(lambda pod: self._api.delete(_path(pod), gracePeriodSeconds="0"), pods)
 
     def _nodes(self) -> list[dict[str, Any]]:
         return list(self._api.get(_NODES, labelSelector=self.selector)["items"])
-
-    def _unready(self, names: set[str]) -> str | None:
-        tainted = [
-            node["metadata"]["name"]
-            for node in self._nodes()
-            if node["metadata"]["name"] in names
-            and any(taint["key"] == f"{_BY_CONTROLLER}not-ready" for taint in node["spec"].get("taints", []))
-        ]
-        return f"{len(tainted)} are tainted as not ready, one is {tainted[0]}" if tainted else None
 
 
 def _node(

@@ -32,6 +32,7 @@ def kwok(settings: Settings) -> Program:
             f"--node-ip={settings.host}",
             f"--cidr={_POD_ADDRESSES}",
             f"--server-address={address}",
+            "--v=WARN",  # it would tell of every pod
         ),
         environment={"HOME": str(settings.state)},  # it would read ~/.kwok, too
         ready=http_answers(f"http://{address}/healthz"),

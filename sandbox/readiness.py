@@ -18,13 +18,13 @@ _INTERVAL = 0.05
 _PATIENCE = 2  # seconds for one answer
 
 
-def wait_until(probe: Probe, *, seconds: float, what: str, every: float = _INTERVAL) -> None:
+def wait_until(probe: Probe, *, seconds: float, what: str) -> None:
     """Ask until the probe is content; raise WorldError with its last words after `seconds`."""
     deadline = time.monotonic() + seconds
     while reason := probe():
         if time.monotonic() > deadline:
             raise WorldError(f"{what}: not there after {seconds:.0f} s, last answer: {reason}")
-        time.sleep(every)
+        time.sleep(_INTERVAL)
 
 
 def http_answers(url: str, *, statuses: tuple[int, ...] = (200,), authority: Path | None = None) -> Probe:

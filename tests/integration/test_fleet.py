@@ -105,7 +105,7 @@ def test_a_node_says_what_it_is_told_to(fleet: Fleet, kubectl: Kubectl) -> None:
 
 
 def test_a_node_that_is_not_ready_takes_its_pod_along_and_brings_it_back(fleet: Fleet, kubectl: Kubectl) -> None:
-    """The controllers taint the node and mark the pod; when the node is well, both are."""
+    """The node is tainted and the pod is not Ready; when the node is well, both are."""
     (name,) = fleet.create(1)
     kubectl.deploy(fleet, 1)
     _until(lambda: [_ready(pod) for pod in fleet.pods()] == [True], "the pod is not Ready")
