@@ -15,6 +15,7 @@ from domain.steps import DiagnoseReport, DiagnoseRequest
 from planning import bundle, diagnosis, rollout
 
 LOG_LINES = 200
+MAX_PODS = 500  # in a report, those that are not ready first: it travels through Temporal
 MAX_FINDINGS = 50  # causes, not pods: equal pods are one finding
 
 
@@ -28,7 +29,9 @@ class Look(NamedTuple):
 
     def report(self) -> DiagnoseReport:
         """Without the evidence, which is too large for Temporal."""
-        return DiagnoseReport(observed=self.observed, findings=self.findings, warnings=self.warnings)
+        pods = sorted(self.observed.pods, key=lambda pod: pod.ready)[:MAX_PODS]
+        observed = self.observed.model_copy(update={"pods": pods})
+        return DiagnoseReport(observed=observed, findings=self.findings, warnings=self.warnings)
 
 
 def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat) -> Look:

@@ -45,6 +45,8 @@ from domain.steps import (
     BackendInput,
     BackendReport,
     BackendWatch,
+    Check,
+    CheckVerdict,
     DiagnoseReport,
     DiagnoseRequest,
     Image,
@@ -56,6 +58,8 @@ from domain.steps import (
     NodesRequest,
     PlanReport,
     PlanRequest,
+    PreflightReport,
+    PreflightRequest,
     ProfileRequest,
     PurgeRequest,
     Removed,
@@ -192,7 +196,15 @@ class KubeFakes:
         """What the watch would see."""
         await self.world.called(request)
         seen = self.world.live or Observation()
-        return DiagnoseReport(observed=seen, findings=[seen.diagnosis] if seen.diagnosis else [])
+        found = [seen.diagnosis] if seen.diagnosis else []
+        kept = {"bundle": "/state/evidence/one.json.gz", "host": "worker-1"} if request.bundle else {}
+        return DiagnoseReport(observed=seen, findings=found, **kept)
+
+    @activity.defn
+    async def preflight_cluster(self, request: PreflightRequest) -> PreflightReport:
+        """One check, which depends on what the host found."""
+        await self.world.called(request)
+        return PreflightReport(checks=[Check(name="cluster", verdict=CheckVerdict.OK, detail=request.stage)])
 
     @activity.defn
     async def capture_evidence(self, request: DiagnoseRequest) -> DiagnoseReport:
@@ -254,6 +266,12 @@ class HostFakes:
     def __init__(self, world: World) -> None:
         """All act on this world."""
         self.world = world
+
+    @activity.defn
+    async def preflight_host(self, request: PreflightRequest) -> PreflightReport:
+        """One check, and the stage."""
+        await self.world.called(request)
+        return PreflightReport(checks=[Check(name="host", verdict=CheckVerdict.OK)], stage="found")
 
     @activity.defn
     async def resolve_source(self, request: SourceRequest) -> Source:
@@ -557,6 +575,7 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
                 kube.plan,
                 kube.diagnose,
                 kube.capture_evidence,
+                kube.preflight_cluster,
             ],
             interceptors=[ErrorTranslation()],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
@@ -573,6 +592,7 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
             task_queue=names.host_queue(host),
             activities=[
                 backend.resolve_source,
+                backend.preflight_host,
                 backend.ensure_image,
                 backend.load_profile,
                 backend.run_step,
