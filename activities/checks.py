@@ -16,17 +16,29 @@ class Checks:
     def __init__(self, beat: Beat) -> None:
         self.found: list[Check] = []
         self._beat = beat
+        self._end: Exception | None = None
+
+    def beat(self, text: str) -> None:
+        """For the checks themselves: what this raises ends them all."""
+        try:
+            self._beat(text)
+        except Exception as error:
+            self._end = error
+            raise
 
     def look(self, name: str, check: Callable[[], Check]) -> Check:
         """Add one check; only a cancellation passes through."""
-        self._beat(f"checking {name}")
+        self.beat(f"checking {name}")
         try:
             found = check()
         except CancelledError:
             raise
         except ProverError as error:
             found = preflight.raised(name, error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not hide what the other checks find
+        except Exception as error:
+            if error is self._end:
+                raise
+            # a fault of ours must not hide what the other checks find
             found = preflight.unknown(name, f"the check itself failed: {type(error).__name__}: {error}")
         self.found.append(found)
         return found

@@ -68,14 +68,15 @@ def cluster_checks(
     site: Site, request: PreflightRequest, beat: Beat, stopping: Callable[[], bool] = lambda: False
 ) -> list[Check]:
     """All of them, in the order in which a deploy would meet them; needs neither Temporal nor a worker."""
-    looks, checks = _Looks(site, request, beat), Checks(beat)
+    checks = Checks(beat)
+    looks = _Looks(site, request, checks.beat)
     checks.look("pull credentials for pods", looks.pull_secret)
     if checks.look("Kubernetes", looks.kubernetes).verdict is not CheckVerdict.FAILED:
         _in_cluster(checks, looks)
     coordinator = checks.look("coordinator", looks.coordinator)
     if request.probe and looks.namespace_found:
         host, port = preflight.coordinator_of(request.spec)
-        probe = Probe(site.cluster, site.trials, request, site.owner, beat)
+        probe = Probe(site.cluster, site.trials, request, site.owner, checks.beat)
         told = checks.look("probe", lambda: probe.run(host, port, stopping))
         checks.found[checks.found.index(coordinator)] = preflight.outvoted(coordinator, told)
     elif request.probe:

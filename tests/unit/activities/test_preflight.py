@@ -237,6 +237,20 @@ def test_a_cancellation_passes_through() -> None:
         Checks(lambda _: None).look("rights", cancelled)
 
 
+def test_whoever_is_tired_of_waiting_ends_all_checks(room: ClusterRoom) -> None:
+    """What the beat raises is no finding of the check that was at work."""
+
+    class Enough(Exception):
+        """As the CLI's own time limit."""
+
+    def beat(text: str) -> None:
+        if text.startswith("trying"):
+            raise Enough
+
+    with pytest.raises(Enough):
+        cluster_checks(room.site(), room.request(), beat)
+
+
 def test_the_probe_is_run_and_taken_away(room: ClusterRoom) -> None:
     """Its word stands beside the worker's own."""
     found = room.look(room.request(probe=True, probe_image="reg/probe:1"))
