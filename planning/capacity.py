@@ -37,10 +37,12 @@ def judge(around: Surroundings, spec: ClusterSpec, replicas: int, *, keep: bool 
     judged.sort(key=lambda found: (not found.labelled, found.name))
     usable = sum(_usable(found, keep=keep) for found in judged)
     running = around.occupancy.running
+    staying = len(running) - sum(bool(found.ours) and not found.alive for found in judged) if keep else 0
     allowed = quota.allowance(around.quotas or [], client, running)
-    room = _room(allowed, spec, replicas, len(running), keep=keep)
     if refused or allowed.missing:
-        room = len(running) if keep else 0
+        room: int | None = staying
+    else:
+        room = _room_beside(allowed, staying) if keep else _room(allowed, spec, replicas, len(running))
     listed = _listed(judged, spec, keep=keep, everywhere=around.occupancy.everywhere)
     possible = usable if room is None else min(usable, room)
     return NodesReport(
@@ -58,14 +60,16 @@ def _usable(found: Judged, *, keep: bool) -> bool:
     return not found.code or (keep and bool(found.ours) and found.alive)
 
 
-def _room(allowed: Allowance, spec: ClusterSpec, replicas: int, old: int, *, keep: bool) -> int | None:
-    """Clients that the quotas admit, all at once and on the way there; None when none of them counts clients."""
+def _room_beside(allowed: Allowance, staying: int) -> int | None:
+    """Clients that the quotas admit with those that stay; None when none of them counts clients."""
+    more = [int((limit.hard - limit.taken - staying * limit.before) // limit.each) for limit in allowed.limits]
+    return staying + max(0, min(more)) if more else None
+
+
+def _room(allowed: Allowance, spec: ClusterSpec, replicas: int, old: int) -> int | None:
+    """The same when all are replaced: all at once, and on the way there."""
     if not allowed.limits:
         return None
-    if keep:
-        return old + max(
-            0, min(int((limit.hard - limit.taken - old * limit.before) // limit.each) for limit in allowed.limits)
-        )
     room = min(limit.room for limit in allowed.limits)
     if not old or _comes_through(allowed.limits, spec, min(room, replicas), old):
         return room

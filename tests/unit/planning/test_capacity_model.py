@@ -30,6 +30,7 @@ QUOTAS: st.SearchStrategy[dict[str, int]] = st.one_of(
         max_size=2,
     ),
 )
+SHRINKING = Case((Node(), Node(), Node()), 3, Ask(1), old=(0, 1, 2), old_ask=Ask(2), quota={"pods": 3})
 
 
 @st.composite
@@ -56,9 +57,14 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases(), seed=st.integers(0, 3))
 @example(case=Case(nodes=(Node(), Node(cordoned=True)), replicas=2, old=(0, 1), scaled=True), seed=0)
+@example(case=Case((Node(), Node(ready=False), Node()), 2, old=(0, 1), scaled=True, quota={"pods": 0}), seed=0)
+@example(case=Case((Node(), Node(), Node()), 3, Ask(1), old=(0, 1, 2), old_ask=Ask(2), quota={"pods": 3}), seed=0)
+@example(
+    case=Case((Node(), Node(), Node()), 3, Ask(1), old=(0, 1, 2), old_ask=Ask(2), quota={"requests.cpu": 3}), seed=0
+)
 def test_judged_able_exactly_when_the_model_finishes(case: Case, seed: int) -> None:
     """The report has a diagnosis exactly when the rollout would not come to its end."""
     report = judge(case)
