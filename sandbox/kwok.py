@@ -9,7 +9,7 @@ from sandbox.settings import Settings
 ANNOTATION = {"kwok.x-k8s.io/node": "fake"}
 """Nodes with it are kwok's, all others are left alone."""
 
-_STAGES = Path(__file__).parent / "stages.yaml"
+_CONFIGURATION = Path(__file__).parent / "kwok.yaml"
 # Renewed every quarter of it: well within the 50 s after which a silent node is Unknown, and at 5,000 nodes still only
 # 170 requests a second.
 _LEASE_SECONDS = 120
@@ -26,7 +26,7 @@ def kwok(settings: Settings) -> Program:
         command=(
             f"{settings.bin}/kwok",
             f"--kubeconfig={settings.pki}/kwok.kubeconfig",
-            f"--config={_STAGES}",
+            f"--config={_CONFIGURATION}",
             f"--manage-nodes-with-annotation-selector={selector}",
             f"--node-lease-duration-seconds={_LEASE_SECONDS}",
             f"--node-ip={settings.host}",
