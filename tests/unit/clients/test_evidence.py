@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,24 @@ def test_two_at_the_same_second_are_two(tmp_path: Path) -> None:
     """Two deployments may fail together."""
     files = EvidenceFiles(tmp_path)
     assert files.keep("one", {}) != files.keep("one", {})
+
+
+def test_a_worker_that_is_killed_leaves_whole_bundles_only(tmp_path: Path) -> None:
+    """SIGKILL in the middle of writing: what has its final name can be read."""
+    program = (
+        "import sys; from pathlib import Path; from clients.evidence import EvidenceFiles\n"
+        "files = EvidenceFiles(Path(sys.argv[1]))\n"
+        "while True: print(files.keep('one', {'noise': list(range(200_000))}), flush=True)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    for _ in range(3):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as worker:
+            assert worker.stdout is not None
+            assert worker.stdout.readline()
+            worker.kill()
+    whole = list((tmp_path / "evidence").glob("*.json.gz"))
+    assert len(whole) >= 3
+    assert {len(json.loads(gzip.decompress(path.read_bytes()))["noise"]) for path in whole} == {200_000}
 
 
 def test_a_disk_that_does_not_take_it_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("command", ["run-all", "setup-all", "deploy", "render"])
+@pytest.mark.parametrize("command", ["run-all", "setup-all", "deploy", "render", "plan"])
 def test_every_problem_at_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Malformed settings and a malformed common flag together, each by its name; stdout stays empty."""
     wrong = {
@@ -213,6 +213,7 @@ def test_good_settings_reach_out_and_end_with_5(capsys: pytest.CaptureFixture[st
         ["status"],
         ["list"],
         ["nodes"],
+        ["diagnose"],
         ["backend", "status"],
     ],
 )
