@@ -61,7 +61,7 @@ class Planner:
             "Pod",
             self._warnings,
         )
-        return plan.report(changes, trials[-1], pods, found, judged, self._warnings)
+        return plan.report(changes, trials[-1], pods, found, judged, self._spec, self._warnings)
 
     def _mark(self, namespace: Found, stage: str) -> ObjectChange:
         """The Namespace: made when missing; its marks are written where that is allowed, and not needed."""
@@ -137,7 +137,7 @@ class Planner:
     def _nodes(self) -> tuple[list[Manifest] | None, NodesReport | None]:
         self._beat("looking at the nodes")
         try:
-            found = self._cluster.find("Node")
+            found = self._cluster.find("Node", slim=lambda one: plan.slim(one, self._spec))
         except Forbidden as error:
             self._warnings.append(reading.unknown(error, "What the nodes hold", "Node", "list"))
             return None, None

@@ -12,7 +12,7 @@ from domain.ports import Manifest
 from domain.spec import ClusterSpec
 from domain.status import Release
 from domain.steps import Action, NodesReport, ObjectChange, PlanReport
-from planning import difference, live, ownership
+from planning import difference, live, node, ownership
 
 MAX_NODES = 50  # verdicts in a plan; `proverctl nodes` lists all
 NEW_ADDRESS = "its address family cannot be changed: it is deleted and made anew"
@@ -83,12 +83,21 @@ def reused(release: Release, deployment: Manifest | None) -> Release:
     return release.model_copy(update=known | ({"image": image} if same and "@" not in release.image else {}))
 
 
+def slim(found: Manifest, spec: ClusterSpec) -> Manifest:
+    """The parts of a node that a plan looks at: those that are judged, and the images of our repository."""
+    small = node.slim(found, spec.node_label.key)
+    ours = f"{spec.image.pull_host}/{spec.image.repository}"
+    images = [entry for entry in live.status(found).get("images") or [] if ours in str(entry.get("names"))]
+    return small | {"status": small["status"] | {"images": images}}
+
+
 def report(
     changes: list[ObjectChange],
     deployment: Trial,
     pods: list[Manifest],
     nodes: list[Manifest] | None,
     judged: NodesReport | None,
+    spec: ClusterSpec,
     warnings: list[str],
 ) -> PlanReport:
     """The whole plan; `pods` are ours, `nodes` None when they may not be read."""
@@ -96,7 +105,7 @@ def report(
     wanted = int(live.spec(deployment.manifest).get("replicas") or 0)
     replaced = min(len(running), wanted) if _restarts(deployment) else 0
     starting = replaced + max(0, wanted - len(running))
-    lacking = None if nodes is None else _lacking(nodes, running, judged, _image(deployment.manifest))
+    lacking = None if nodes is None else _lacking(nodes, running, judged, spec, _image(deployment.manifest))
     pulls = 0 if lacking is None else min(starting, lacking)
     return PlanReport(
         changes=changes,
@@ -118,20 +127,28 @@ def _restarts(trial: Trial) -> bool:
     return bool(difference.lines(old, new))
 
 
-def _lacking(nodes: list[Manifest], running: list[Manifest], judged: NodesReport | None, image: str) -> int:
-    """Nodes that may get a client and do not have the image."""
+def _lacking(
+    nodes: list[Manifest], running: list[Manifest], judged: NodesReport | None, spec: ClusterSpec, image: str
+) -> int:
+    """Nodes that may get a client and do not have the image; of thousands not every verdict is in the report."""
     holding = {str(live.spec(pod).get("nodeName") or "") for pod in running}
-    usable = {node.name for node in judged.nodes if node.usable} if judged else set()
-    chosen = [node for node in nodes if live.name(node) in holding | usable]
-    return sum(not has_image(node, image) for node in chosen)
+    unusable = {verdict.name for verdict in judged.nodes if not verdict.usable} if judged else set()
+    label = spec.node_label
+    chosen = [
+        found
+        for found in nodes
+        if live.name(found) in holding
+        or (live.labels(found).get(label.key) == label.value and live.name(found) not in unusable)
+    ]
+    return sum(not has_image(found, image) for found in chosen)
 
 
-def has_image(node: Manifest, image: str) -> bool:
+def has_image(found: Manifest, image: str) -> bool:
     """Whether the kubelet reports the image, by its digest where that is known; it reports the largest 50."""
     tagged, _, digest = image.partition("@")
     repository = tagged.rpartition(":")[0]
     same = {f"{repository}@{digest}"} if digest else {tagged}
-    return any(name in same for entry in live.status(node).get("images") or [] for name in entry.get("names") or [])
+    return any(name in same for entry in live.status(found).get("images") or [] for name in entry.get("names") or [])
 
 
 def _image(manifest: Manifest) -> str:

@@ -121,14 +121,17 @@ def test_the_serving_image_is_taken_for_its_own_stage_only(stage: str, image: st
 
 def node(name: str, *images: str) -> Manifest:
     """A node that reports these images."""
-    return {"metadata": {"name": name}, "status": {"images": [{"names": list(images)}] if images else []}}
+    return {
+        "metadata": {"name": name, "labels": {"fluidexnode": "computation"}},
+        "status": {"images": [{"names": list(images)}] if images else []},
+    }
 
 
 def report(trial: Trial, pods: list[Manifest], nodes: list[Manifest] | None) -> Any:
     """The plan of a Deployment on nodes that are all usable."""
     verdicts = [NodeVerdict(name=one["metadata"]["name"], usable=True) for one in nodes or []]
     judged = NodesReport(wanted=2, usable=len(verdicts), nodes=verdicts)
-    return plan.report([], trial, pods, nodes, judged, [])
+    return plan.report([], trial, pods, nodes, judged, SPEC, [])
 
 
 HELD = f"pull:5000/prover@{IMAGE.partition('@')[2]}"
