@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from sandbox.api import STRATEGIC, Api
 from sandbox.kwok import ANNOTATION
+from sandbox.readiness import wait_until
 from sandbox.settings import Settings
 
 _OURS = "prover-world/fleet"
@@ -106,13 +107,11 @@ class Fleet:
 
     def not_ready(self, name: str) -> None:
         """The node is not ready: it is tainted, and the pods on it are marked as when a kubelet falls silent."""
-        self.condition(name, "Ready", "False")
-        self._mark_pods(name, "False")
+        self._set_ready(name, "False")
 
     def ready(self, name: str) -> None:
         """The node is well again, and so are the pods on it."""
-        self.condition(name, "Ready", "True")
-        self._mark_pods(name, "True")
+        self._set_ready(name, "True")
 
     def delete(self, *names: str) -> None:
         """Delete nodes as an autoscaler does; their pods go with them."""
@@ -142,11 +141,19 @@ class Fleet:
             # Every new node is tainted as not ready until a controller has seen its condition: with thousands, minutes.
             self._api.patch(f"{_NODES}/{node['metadata']['name']}", {"spec": {"taints": node["spec"]["taints"]}})
 
-    def _mark_pods(self, name: str, ready: str) -> None:
+    def _set_ready(self, name: str, ready: str) -> None:
+        self.condition(name, "Ready", ready)
         conditions = [_condition(kind, ready) for kind in ("ContainersReady", "Ready")]
         for pod in self.pods(name):
             if pod["status"]["phase"] == "Running":
                 self._api.patch(f"{_path(pod)}/status", {"status": {"conditions": conditions}}, STRATEGIC)
+
+        def followed() -> str | None:
+            taints = self._api.get(f"{_NODES}/{name}")["spec"].get("taints", [])
+            tainted = any(taint["key"] == f"{_BY_CONTROLLER}not-ready" for taint in taints)
+            return f"its taints are {taints}" if tainted is (ready == "True") else None
+
+        wait_until(followed, seconds=60, what=f"taint of node {name}, whose condition Ready is {ready}")
 
     def _delete_pods(self, names: set[str]) -> None:
         pods = self.pods(*names) if names else []
