@@ -32,7 +32,8 @@ def judge(evidence: Evidence) -> list[Diagnosis]:
     if not evidence.seen:
         # What the status says is about the spec before: its deadline, its ReplicaSet and its pods are all history.
         return _unseen(evidence)
-    found = [*creation.judge(evidence), *_of_pods(evidence), *disruption.judge(evidence), *registration.judge(evidence)]
+    # What took a client away comes before what keeps its replacement waiting, as long as nobody has to act.
+    found = [*creation.judge(evidence), *disruption.judge(evidence), *_of_pods(evidence), *registration.judge(evidence)]
     found.sort(key=lambda finding: _RANK.index(finding.severity))
     served = _serving(evidence)
     return [finding.model_copy(update={"serving": served}) for finding in _with_deadline(found, evidence)]

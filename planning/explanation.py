@@ -70,7 +70,8 @@ def _full(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnos
     unknown = "" if places.whole else "; those of other namespaces we may not see"
     return found.model_copy(
         update={
-            "what": f"{len(booked)} prove-clients hold the {len(names)} nodes for clients; {len(pods)} more are needed",
+            "what": f"{len(booked)} prove-clients hold the {len(names)} nodes for clients; "
+            f"more nodes needed: {len(pods)}",
             "because": f"each node takes one client: {_few(booked)}{unknown}",
         }
     )
@@ -102,7 +103,7 @@ def _takers(there: list[Manifest], resource: str) -> str:
     largest = sorted(((amount, pod) for pod, amount in amounts.items() if amount), reverse=True)
     if not largest:
         return "it is too small even when empty"
-    return f"because of {_few([f'{pod} ({quantity.shown(amount, resource)})' for amount, pod in largest])}"
+    return f"the rest is taken by {_few([f'{pod} ({quantity.shown(amount, resource)})' for amount, pod in largest])}"
 
 
 def _left(node: Manifest, resource: str, places: Places | None) -> Decimal:

@@ -12,7 +12,7 @@ from clients.cluster import KubernetesCluster
 from clients.cluster_errors import Call
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
-from domain.errors import ProverError
+from domain.errors import ProverError, TransientError
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
@@ -64,7 +64,7 @@ class Case:
         self.fleet: Fleet | None = None
         self.image = scene.actor
         self.spec = self._spec()
-        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        self._apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
 
     def nodes(self, count: int, **how: Any) -> list[str]:
         """So many fake nodes, that only this case's pods are for."""
@@ -105,12 +105,23 @@ class Case:
         objects[-1]["spec"] |= deployment or {}
         for found in objects:
             if found["kind"] not in without:
-                self.cluster.apply(found)
+                self._apply(found)
 
     def put(self, manifest: Manifest) -> None:
         """Apply an object into this case's namespace."""
         metadata = {"namespace": self.namespace} | manifest["metadata"]
-        self.cluster.apply(manifest | {"metadata": metadata})
+        self._apply(manifest | {"metadata": metadata})
+
+    def _apply(self, manifest: Manifest) -> None:
+        """As the product's worker does it: what fails for the moment is tried again."""
+        for again in (True, True, False):
+            try:
+                self.cluster.apply(manifest)
+            except TransientError:
+                if not again:
+                    raise
+            else:
+                return
 
     def pods(self) -> list[Manifest]:
         """The pods of the deployment."""

@@ -19,7 +19,16 @@ _METADATA = (
     "ownerReferences",
 )
 _ANNOTATIONS = ("deployment.kubernetes.io/revision", "prover-cluster/config-hash")
-_DROPPED = {"managedFields", "volumes", "volumeMounts", "terminationMessagePath", "dnsPolicy", "hostIPs", "podIPs"}
+_DROPPED = frozenset(
+    {
+        *("managedFields", "apiVersion", "resourceVersion", "fieldPath", "blockOwnerDeletion", "revisionHistoryLimit"),
+        *("volumes", "volumeMounts", "terminationMessagePath", "terminationMessagePolicy", "dnsPolicy", "qosClass"),
+        *("hostIP", "hostIPs", "podIP", "podIPs", "containerID", "securityContext", "automountServiceAccountToken"),
+        *("enableServiceLinks", "preemptionPolicy", "restartPolicy", "schedulerName", "serviceAccount"),
+        *("serviceAccountName", "imagePullPolicy", "protocol"),
+    }
+)
+_OF_EVENTS = ("involvedObject", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime", "series")
 
 
 def record(name: str, autoscale: bool, image: str, seen: Verdict) -> None:
@@ -33,10 +42,13 @@ def record(name: str, autoscale: bool, image: str, seen: Verdict) -> None:
         "autoscale": autoscale,
         "stage": STAGE,
         "image": image,
-        "snapshot": _slim(seen.snapshot.model_dump(mode="json")),
+        "snapshot": {  # an empty part was read, and held nothing
+            part: _slim(found) for part, found in seen.snapshot.model_dump(mode="json").items() if found is not None
+        },
     }
     CORPUS.mkdir(exist_ok=True)
-    (CORPUS / f"{name}.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    (CORPUS / f"{name}.json").write_text(text.replace('"snapshot":', '\n"snapshot":') + "\n")
 
 
 def _slim(found: Any) -> Any:
@@ -44,6 +56,9 @@ def _slim(found: Any) -> Any:
         return [_slim(one) for one in found]
     if not isinstance(found, dict):
         return found
+    if "involvedObject" in found:
+        created = {"metadata": {"creationTimestamp": found["metadata"].get("creationTimestamp")}}
+        found = {key: found[key] for key in _OF_EVENTS if key in found} | created
     kept = {key: _slim(value) for key, value in found.items() if key not in _DROPPED and value not in (None, {}, [])}
     if isinstance(found.get("metadata"), dict):
         metadata = found["metadata"]

@@ -9,7 +9,6 @@ from typing import Any
 from domain import names
 from domain.diagnosis import Severity
 from domain.ports import Manifest
-from planning import live
 from tests.integration.diagnosis_case import Case
 
 FATAL, HUMAN, TRANSIENT, PROGRESS = Severity.FATAL, Severity.NEEDS_HUMAN, Severity.TRANSIENT, Severity.PROGRESS
@@ -112,12 +111,6 @@ def _unknown_name(case: Case) -> None:
     case.deploy(args=("poll", "nowhere.invalid:80"), coordinator_serv="http://nowhere.invalid")
 
 
-def _kept(case: Case) -> None:
-    case.deploy(args=("say", "hello"), template={"finalizers": ["tests.example/kept"]})
-    case.wait(lambda: any(map(live.ready, case.pods())), "a pod")
-    case.deploy(args=("say", "hello"), replicas=0, template={"finalizers": ["tests.example/kept"]})
-
-
 SERVICE = names.COORDINATOR_SERVICE
 KUBELET = {
     "image_not_found": Row(
@@ -190,9 +183,6 @@ KUBELET = {
     "not_registered_slice": Row("NOT_REGISTERED", HUMAN, _lost_slice, ("its EndpointSlice is gone",)),
     "not_registered_name": Row("NOT_REGISTERED", HUMAN, _unknown_name, ("no such host",)),
     "coordinator_down": Row("COORDINATOR_DOWN", TRANSIENT, _coordinator_away, ("refused", "proverctl backend status")),
-    "terminating_stuck": Row(
-        "TERMINATING_STUCK", HUMAN, _kept, ("finalizers: tests.example/kept", "keeps node"), seconds=180
-    ),
 }
 
 

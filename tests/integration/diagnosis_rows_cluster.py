@@ -170,6 +170,15 @@ def _lost(case: Case) -> None:
     case.fleet.not_ready(name)
 
 
+def _kept(case: Case) -> None:
+    """A finalizer keeps the old client, which keeps the only node."""
+    case.nodes(1)
+    finalizers = {"finalizers": ["tests.example/kept"]}
+    case.deploy(template=finalizers)
+    case.settle()
+    case.deploy(args=("say", "other"), template=finalizers)
+
+
 def _preempted(case: Case) -> None:
     """Somebody more important takes the node."""
     case.nodes(1, allocatable={"cpu": "8"})
@@ -244,7 +253,13 @@ API = {
         "SCHED_ANTIAFFINITY_FULL",
         HUMAN,
         _full,
-        ("2 prove-clients hold the 2 nodes", "1 more are needed", "default/stranger-", "(stage old)", "(1 of 2 pods)"),
+        (
+            "2 prove-clients hold the 2 nodes",
+            "more nodes needed: 1",
+            "default/stranger-",
+            "(stage old)",
+            "(1 of 2 pods)",
+        ),
     ),
     "surge_deadlock": Row("SCHED_SURGE_DEADLOCK", FATAL, _deadlock, ("maxUnavailable 0", "Still serving: 2/2")),
     "resources": Row("SCHED_RESOURCES", HUMAN, _resources, ("asks for 60 cpu", "44 free of 64", "database (20)")),
@@ -264,6 +279,9 @@ API = {
     "cordon": Row("SCHED_CORDON", TRANSIENT, _cordon, ("2 of 2 nodes for clients are cordoned",)),
     "node_not_ready": Row("NODE_NOT_READY", TRANSIENT, _not_ready, ("2 of 2 nodes for clients are not ready",)),
     "node_lost": Row("NODE_NOT_READY", TRANSIENT, _lost, ("not ready",)),
+    "terminating_stuck": Row(
+        "TERMINATING_STUCK", HUMAN, _kept, ("finalizers: tests.example/kept", "keeps node"), seconds=180
+    ),
     "preempted": Row("PREEMPTED", TRANSIENT, _preempted, ("higher priority", "its replacement")),
     "spot": Row("SPOT", TRANSIENT, _spot, ("lost its node",)),
     "deadline": Row("DEADLINE", FATAL, _deadline, ("0 of 1 pods are ready, 1 exist",)),
