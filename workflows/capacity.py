@@ -8,7 +8,6 @@ with workflow.unsafe.imports_passed_through():
     from domain.diagnosis import Diagnosis, Severity
     from domain.spec import ClusterSpec, Shortage
     from domain.status import Phase
-    from domain.steps import NodesRequest
     from workflows import timeouts
     from workflows.attempt import Stopped
     from workflows.deployment import stamp
@@ -16,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.site import Site
 
 PATCH = "shortage"
+NOT_OF_NODES = {"QUOTA", "LIMITRANGE"}  # no new node helps against these
 
 
 async def require_nodes(site: Site, spec: ClusterSpec) -> ClusterSpec:
@@ -23,7 +23,8 @@ async def require_nodes(site: Site, spec: ClusterSpec) -> ClusterSpec:
     report = await site.check_nodes(spec)
     if report.diagnosis is None:
         return spec
-    if spec.shortage is Shortage.REFUSE or not workflow.patched(PATCH):
+    hopeless = spec.shortage is Shortage.AUTOSCALE and report.diagnosis.code in NOT_OF_NODES
+    if spec.shortage is Shortage.REFUSE or hopeless or not workflow.patched(PATCH):
         raise Stopped(report.diagnosis)
     if spec.shortage is Shortage.WAIT:
         await _wait(site, spec, report.diagnosis)
@@ -52,8 +53,7 @@ async def await_nodes(site: Site, spec: ClusterSpec) -> ClusterSpec:
             return spec
         if not may_ask(spec, trouble):
             raise Stopped(trouble)
-        request = NodesRequest(spec=spec, replicas=spec.replicas)
-        found = await ask(site, spec, trouble, timeouts.AWAIT_NODES, request)
+        found = await ask(site, spec, trouble, timeouts.AWAIT_NODES, site.places(spec))
         site.deployment.enter(Phase.WAITING)
         if isinstance(found, int):
             spec = spec.model_copy(update={"replicas": found})
@@ -66,7 +66,7 @@ async def _wait(site: Site, spec: ClusterSpec, lacking: Diagnosis) -> None:
         site.attempts.step = f"wait for nodes for {spec.replicas} clients, until {stamp(site.nodes_by)}"
         found = await site.attempts.outlast(
             timeouts.AWAIT_NODES,
-            NodesRequest(spec=spec, replicas=spec.replicas),
+            site.places(spec),
             spec,
             seconds=(site.nodes_by - workflow.now()).total_seconds(),
         )

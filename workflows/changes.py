@@ -26,6 +26,7 @@ async def scale(site: Site, command: Command) -> Result:
     policy = {"shortage": asked.shortage, "wait_for_nodes": asked.wait_for_nodes}
     wanted = spec.model_copy(update={"replicas": asked.replicas, **policy})
     site.shortfall = ""
+    site.keep = not site.deployment.unconfirmed
     if asked.replicas > release.replicas:
         wanted = await capacity.require_nodes(site, wanted)
     return await _change(site, wanted, release.model_copy(update={"replicas": wanted.replicas}))

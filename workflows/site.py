@@ -41,6 +41,7 @@ class Site:
         self.command_id = command_id
         self.touched = False
         self.wrote = False
+        self.keep = False  # running clients stay where they are, for nothing but their number changes
         self.phase_before = deployment.phase
         self.diagnosis_before = deployment.diagnosis
         self.notes: list[str] = []  # what people should know of how the command ended
@@ -61,13 +62,17 @@ class Site:
         attempts = self.attempts.briefly() if briefly else self.attempts
         report = await attempts.run(
             timeouts.CHECK_NODES,
-            NodesRequest(spec=spec, replicas=spec.replicas),
+            self.places(spec),
             spec,
             summary=f"check the nodes for {spec.replicas} clients",
             lacking=(lambda answer: answer.diagnosis) if insist else None,
         )
         self.deployment.warn(report.warnings)
         return report
+
+    def places(self, spec: ClusterSpec) -> NodesRequest:
+        """What is asked of the nodes; clients that are not replaced need no new place."""
+        return NodesRequest(spec=spec, replicas=spec.replicas, keep=self.keep)
 
     def fall_short(self, fits: int, wanted: int, lacking: Diagnosis) -> None:
         """Go on with fewer clients, and say so for as long as it is true."""
