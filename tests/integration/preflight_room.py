@@ -40,6 +40,9 @@ class Room:
         self._folder = folder
         self.listening = socket.create_server((world["COORDINATOR_EP"], 0))
         self.port = int(self.listening.getsockname()[1])
+
+    def prepare(self) -> None:
+        """What has to be there before anything is looked at."""
         self.namespace()
         self._make_repository()
 

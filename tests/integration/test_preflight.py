@@ -31,6 +31,7 @@ def room(world: dict[str, str], cluster: KubernetesCluster, tmp_path: Path) -> I
     """A namespace of its own, looked at by an administrator."""
     made = Room(world, cluster, tmp_path)
     try:
+        made.prepare()
         yield made
     finally:
         made.close()
