@@ -3,17 +3,20 @@
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from activities.rollout import Rollout
 from bench.world import World
 from clients.cluster import KubernetesCluster
 from domain import names
 from domain.errors import TransientError
 from domain.ports import Manifest
+from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.status import Observation, Release
-from planning import render, rollout
+from domain.steps import RolloutRequest
+from planning import render
 
 _STAGE = "bench"
 _USER = "65532"  # any number but 0 will do: the images name their own
@@ -80,10 +83,28 @@ class Case:
         with contextlib.suppress(TransientError):
             cluster.delete("Namespace", self.namespace, "")
 
-    def observations(self, cluster: KubernetesCluster, seconds: float) -> Iterator[Observation]:
-        """What the product's tracker makes of the rollout, at each change, for at most so long."""
+    def await_rollout(
+        self, cluster: KubernetesCluster, hear: Callable[[Observation], None], seconds: float
+    ) -> Observation | None:
+        """What ends the product's wait for the rollout; `hear` each judgement on the way. None: nothing has."""
         deadline = time.monotonic() + seconds
-        app = self.spec.deploy_name
-        for snapshot in cluster.follow(self.namespace, app, lambda: time.monotonic() > deadline):
-            if snapshot is not None:
-                yield rollout.observe(snapshot, app=app, stage=self.release.stage, image=self.release.image)
+        request = RolloutRequest(spec=self.spec, release=self.release, generation=0, replicas=self.spec.replicas)
+        try:
+            return _Overheard(cluster, request, hear).run(lambda: time.monotonic() > deadline)
+        except TransientError:
+            return None
+
+
+class _Overheard(Rollout):
+    """The wait of activity await_rollout."""
+
+    def __init__(
+        self, cluster: KubernetesCluster, request: RolloutRequest, hear: Callable[[Observation], None]
+    ) -> None:
+        super().__init__(cluster, request, beat=lambda _: None)
+        self._hear = hear
+
+    def _judge(self, snapshot: Snapshot) -> Observation:
+        seen = super()._judge(snapshot)
+        self._hear(seen)
+        return seen

@@ -21,15 +21,14 @@ from bench.faults import Case
 from bench.result import Figures, Result, best
 from bench.world import World
 from clients.cluster import connect
-from domain.diagnosis import Severity
 from domain.ports import Manifest
+from domain.status import Observation
 from sandbox.peers import ensure_peers
 from sandbox.settings import Settings
 
 _ROUNDS = 3  # of ours; a peer's 60 s are 60 s each time
 _PATIENCE = 60
 _ENOUGH = 180.0  # seconds after which we have nothing to say
-_FINAL = (Severity.FATAL, Severity.NEEDS_HUMAN)
 _QUOTA = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
 
 
@@ -119,24 +118,22 @@ def _in_namespace(world: World, fault: _Fault, ask: Callable[[World, Case], _Ans
 
 
 def _ours(world: World, case: Case, code: str) -> _Answer:
+    first = 0.0
+
+    def hear(seen: Observation) -> None:
+        nonlocal first
+        if seen.diagnosis and seen.diagnosis.code == code and not first:
+            first = time.monotonic() - start
+
     cluster = connect("default", {}, world.env["KUBECONFIG"])
     start = time.monotonic()
-    first = 0.0
-    said = "nothing"
     try:
         case.apply(cluster)
-        for seen in case.observations(cluster, _ENOUGH):
-            found = seen.diagnosis
-            if found is None:
-                continue
-            seconds, said = time.monotonic() - start, str(found)
-            if found.code == code and not first:
-                first = seconds
-            if found.severity in _FINAL:
-                return _Answer(seconds, said, first)
+        seen = case.await_rollout(cluster, hear, _ENOUGH)
+        said = str(seen.diagnosis) if seen else f"nothing final in {_ENOUGH:.0f} s"
+        return _Answer(time.monotonic() - start, said, first)
     finally:
         cluster.close()
-    return _Answer(_ENOUGH, f"nothing final in {_ENOUGH:.0f} s; last: {said}", first)
 
 
 def _kubectl(world: World, case: Case) -> _Answer:

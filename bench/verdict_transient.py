@@ -21,6 +21,7 @@ from bench.result import Figures, Result
 from bench.world import World
 from clients.cluster import KubernetesCluster, connect
 from domain.diagnosis import Severity
+from domain.status import Observation
 from sandbox.fleet import Fleet
 from sandbox.settings import Settings
 
@@ -188,18 +189,21 @@ def _all_runs(suite: _Suite) -> list[_Run]:
 
 
 def _judge(run: _Run, case: Case, cluster: KubernetesCluster) -> None:
-    start = time.monotonic()
-    for seen in case.observations(cluster, _ENOUGH):
-        if seen.complete:
-            run.complete, run.seconds = True, time.monotonic() - start
-            return
+    """Until it is complete: what ends the product's wait before that is what it should not have said."""
+
+    def hear(seen: Observation) -> None:
         found = seen.diagnosis
-        if found is None:
-            continue
-        worst = run.said.get(found.code, Severity.PROGRESS)
-        run.said[found.code] = max(worst, found.severity, key=_ORDER.index)
+        if found is None or seen.complete:
+            return
+        run.said[found.code] = max(run.said.get(found.code, found.severity), found.severity, key=_ORDER.index)
         if found.severity is Severity.FATAL:
             run.example = run.example or str(found)
+
+    start = time.monotonic()
+    while not run.complete and (left := start + _ENOUGH - time.monotonic()) > 0:
+        seen = case.await_rollout(cluster, hear, left)
+        if seen and seen.complete:
+            run.complete, run.seconds = True, time.monotonic() - start
 
 
 def _told(runs: list[_Run]) -> dict[str, str]:
