@@ -29,7 +29,8 @@ def stuck(room: Inspected) -> None:
 
     def unscheduled() -> bool:
         pods = room.cluster.find("Pod", room.namespace)
-        return len(pods) == 2 and all((pod["status"].get("conditions") or []) for pod in pods)
+        told = [event.get("reason") for event in room.cluster.events(room.namespace)]
+        return len(pods) == 2 and all(pod["status"].get("conditions") for pod in pods) and "FailedScheduling" in told
 
     assert until(unscheduled)
 
@@ -165,7 +166,10 @@ async def test_a_cluster_that_is_away_is_said_at_once(room: Inspected) -> None:
     """Exit 1 with the address, in the caller's own terms; a kubeconfig that is none is exit 2."""
     away = room.folder / "away.kubeconfig"
     unreachable = {"clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}]}
-    entries = {"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}], "users": [{"name": "u", "user": {}}]}
+    entries = {
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
     away.write_text(yaml.safe_dump({**unreachable, **entries, "current-context": "c"}))
     done = await room.cli("status", "--direct", KUBECONFIG=str(away))
     assert done.code == 1
