@@ -22,7 +22,7 @@ from tests.unit.planning.cluster_model import Case, Node
 
 PATIENCE = 120.0  # seconds for one rollout; cases share two cores
 REST = 5.0  # seconds that a stuck state must stand still: longer than the scheduler waits before it tries again
-LOOK = 0.5  # seconds between two looks
+LOOK = 1.0  # seconds between two looks
 NOT_READY = "node.kubernetes.io/not-ready"
 IMAGE = "prover@sha256:" + "0" * 64  # never pulled: the nodes are fake
 
@@ -140,13 +140,13 @@ class Stage:
 
     def _await_end(self, generation: int) -> tuple[bool, str]:
         deadline = time.monotonic() + PATIENCE
-        still, since = "", time.monotonic()
+        standing, since = "", time.monotonic()
         while time.monotonic() < deadline:
             look = Look(self.cluster, self.namespace, generation, self.case)
             if look.finished:
                 return True, look.state
-            if not look.stuck or look.state != still:
-                still, since = look.state if look.stuck else "", time.monotonic()
+            if not look.stuck or look.standing != standing:
+                standing, since = look.standing if look.stuck else "", time.monotonic()
             elif time.monotonic() - since >= REST:
                 return False, look.state
             time.sleep(LOOK)
@@ -163,9 +163,10 @@ class Look:
         self._deployment = cluster.get("Deployment", names.DEPLOYMENT, namespace) or {}
         self._sets = cluster.find("ReplicaSet", namespace)
         self._pods = cluster.find("Pod", namespace)
-        lines = [f"{live.name(found)}: {_numbers(found)} {_failure(found)}" for found in self._sets]
-        lines += [f"{live.name(pod)}: {live.spec(pod).get('nodeName') or _unscheduled(pod)}" for pod in self._pods]
-        self.state = "; ".join(sorted(lines))
+        sets = {live.name(found): f"{_numbers(found)} {_failure(found)}" for found in self._sets}
+        pods = {live.name(pod): str(live.spec(pod).get("nodeName") or "") for pod in self._pods}
+        self.standing = f"{sets} {pods}"  # without the scheduler's words, which count the nodes of all cases
+        self.state = f"{self.standing} {sorted({_unscheduled(pod) for pod in self._pods})}"
 
     @property
     def finished(self) -> bool:
