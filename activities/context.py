@@ -10,7 +10,7 @@ from domain.errors import ProverError
 from domain.ports import Cluster, Manifest
 from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Shortage
-from planning import diagnosis, live, node
+from planning import diagnosis, live, node, registration
 
 MAX_LOGS = 2  # pods whose log is read: equal pods say equal things
 LOG_LINES = 20
@@ -44,7 +44,7 @@ def enrich(cluster: Cluster, spec: ClusterSpec, snapshot: Snapshot) -> Snapshot:
         update["pull_hosts"] = _unless_refused(reader.pull_hosts)
     if codes & _ENDED:
         update["logs"] = dict(reader.last_words())
-    elif not codes - {"NOT_REGISTERED", "COORDINATOR_DOWN"}:
+    elif not codes - registration.CODES:
         update |= reader.registration()
     return snapshot.model_copy(update=update) if update else snapshot
 

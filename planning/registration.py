@@ -8,6 +8,7 @@ from domain.ports import Manifest
 from planning import live, text
 from planning.evidence import Evidence
 
+CODES = {"NOT_REGISTERED", "COORDINATOR_DOWN"}
 SERVICE = names.COORDINATOR_SERVICE
 _SLICE = f"EndpointSlice {SERVICE}"
 _UNRESOLVED = re.compile(

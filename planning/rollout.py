@@ -29,8 +29,9 @@ def observe(snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: 
         pods=pods,
     )
     complete = _complete(found, seen, Wanted(stage, image))
-    # What runs as it should may still not reach its coordinator; nothing else can be wrong with it.
-    findings = registration.judge(found) if complete else diagnosis.judge(found)
+    findings = diagnosis.judge(found)
+    if complete:  # what runs as it should may still not reach its coordinator; nothing else can be wrong with it
+        findings = [finding for finding in findings if finding.code in registration.CODES]
     return seen.model_copy(update={"complete": complete, "diagnosis": next(iter(findings), None)})
 
 

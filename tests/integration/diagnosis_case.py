@@ -50,7 +50,8 @@ class Verdict:
     all: list[Diagnosis] = field(default_factory=list)
     observed: Observation = field(default_factory=Observation)
     snapshot: Snapshot = field(default_factory=Snapshot)
-    lag: float = 0.0  # seconds from evidence and grace to the verdict
+    at: float = 0.0  # Unix time
+    lag: float = 0.0  # seconds from evidence and grace to this
     alarms: list[str] = field(default_factory=list)  # final findings of another kind on the way
 
 
@@ -170,13 +171,26 @@ class Case:
                 return last
         return last
 
+    def measure(self, seen: Verdict) -> None:
+        """Set the lag: since the grace was over, or since the API server has what was needed last, if that is later.
+
+        Not since it happened on the node: kubelets take some time to tell it, busy ones much. What was written after
+        the verdict was not needed.
+        """
+        found = seen.found
+        assert found is not None
+        kinds = ("Deployment", "ReplicaSet", "Pod", "Event")
+        times = [_written(one) for kind in kinds for one in self.cluster.find(kind, self.namespace)]
+        due = (live.seconds(found.since) or 0.0) + found.grace if found.severity in FINAL else 0.0
+        seen.lag = seen.at - max([due, *(time for time in times if time <= seen.at)])
+
     def _judge(self, snapshot: Snapshot, *, autoscale: bool) -> Verdict:
         full = enrich(self.cluster, self.spec, snapshot)
         wanted = {"app": self.spec.deploy_name, "stage": STAGE, "image": self.image}
         seen = rollout.observe(full, **wanted, autoscale=autoscale)
         every = diagnosis.findings(full, **wanted, autoscale=autoscale)
         found = seen.diagnosis
-        return Verdict(found, every, seen, full, max(0.0, time.time() - _due(found, full)))
+        return Verdict(found, every, seen, full, time.time())
 
     def remove(self) -> None:
         """Everything of the case."""
@@ -199,15 +213,9 @@ class Case:
         )
 
 
-def _due(found: Diagnosis | None, seen: Snapshot) -> float:
-    """Unix time at which evidence and grace of a finding were complete; a definite answer counts when given twice."""
-    if found is None:
-        return time.time()
-    due = (live.seconds(found.since) or time.time()) + (found.grace if found.severity in FINAL else 0)
-    if found.grace == 0 and found.code in ("IMAGE_AUTH", "IMAGE_NOT_FOUND"):
-        pulls = [one for one in seen.events if one.get("reason") == "Failed" and "Error: " not in live.message(one)]
-        due = max([due, *(live.seconds(live.last_seen(one)) or 0.0 for one in pulls)])
-    return due
+def _written(found: Manifest) -> float:
+    """Unix time, in whole seconds, at which the API server took the last change of an object."""
+    return max(live.seconds(one.get("time")) or 0.0 for one in found["metadata"]["managedFields"])
 
 
 def refusal(do: Callable[[], object]) -> Diagnosis:

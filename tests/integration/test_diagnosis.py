@@ -53,6 +53,7 @@ def _play(shared: Scene, name: str, row: Row) -> Verdict:
             autoscale=row.autoscale,
         )
         assert found.found, f"{found.observed}\n{events_of(case.cluster, case.namespace)}"
+        case.measure(found)
         if os.environ.get("RECORD_DIAGNOSES"):
             diagnosis_corpus.record(name, row.autoscale, case.image, found)
         return found
