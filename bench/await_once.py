@@ -5,6 +5,7 @@ A workflow awaits activity `await_rollout`; what is said is the time at which Te
 
 import asyncio
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
@@ -14,9 +15,10 @@ from temporalio.worker import Worker
 
 from activities.kube import KubeActivities
 from bench.world import World
-from clients.cluster import connect
+from clients.cluster import KubernetesCluster, connect
 from clients.credentials import WorkerSecrets
 from connection import client as temporal
+from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Release
 from domain.steps import RolloutRequest
@@ -39,11 +41,23 @@ class AwaitRollout:
         )
 
 
+class Announcing(KubernetesCluster):
+    """Says `waiting` when a wait has begun."""
+
+    def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
+        """As any other."""
+        for number, snapshot in enumerate(super().follow(namespace, deploy_name, stop)):
+            if number == 0:
+                print("waiting", flush=True)
+            yield snapshot
+
+
 async def main(kubeconfig: str, namespace: str, stage: str) -> None:
     """Says `complete at` and Unix time."""
     client = await temporal.connect(World().env)
     name = f"bench-await-{uuid4().hex}"
-    steps = KubeActivities({"default": connect("default", {}, kubeconfig)}, WorkerSecrets({}), "bench")
+    cluster = Announcing(connect("default", {}, kubeconfig).connection)
+    steps = KubeActivities({"default": cluster}, WorkerSecrets({}), "bench")
     spec = ClusterSpec(namespace=namespace, coordinator=Endpoint(ip="127.0.0.1"), image=ImageTarget(repository="toy"))
     request = RolloutRequest(spec=spec, release=Release(stage=stage), generation=0, replicas=spec.replicas)
     worker = Worker(

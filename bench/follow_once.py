@@ -7,9 +7,13 @@ from planning import rollout
 
 
 def main(kubeconfig: str, namespace: str, stage: str) -> None:
-    """Says `complete` as soon as the rollout of the stage is."""
+    """Says `waiting` once, and `complete` as soon as the rollout of the stage is."""
     cluster = connect("default", {}, kubeconfig)
+    waiting = False
     for snapshot in cluster.follow(namespace, "client", lambda: False):
+        if snapshot and not waiting:
+            waiting = True
+            print("waiting", flush=True)
         if snapshot and rollout.observe(snapshot, app="client", stage=stage, image="").complete:
             print("complete", flush=True)
             return

@@ -27,6 +27,7 @@ class Waiter:
     says: str  # in the line that reports; with a time after it, that is when
     applies: bool = False  # the change is its own
     stdin: bool = False  # the manifest goes there
+    begins: str = ""  # in the line that says that it waits; it is given time where it says nothing
     namespace: str = field(default_factory=lambda: f"bench-lag-{uuid4().hex[:6]}")
 
 
@@ -77,6 +78,8 @@ class Report:
         stage = manifest["spec"]["template"]["metadata"]["labels"]["stage"]
         named = [waiter.namespace, stage] if "-m" in waiter.command else [f"--namespace={waiter.namespace}"]
         self._says = waiter.says
+        self._begins = waiter.begins
+        self._begun = threading.Event()
         self._said = threading.Event()
         self._at = 0.0
         self._lines: list[str] = []
@@ -101,6 +104,11 @@ class Report:
             raise RuntimeError(f"no report of a rollout that is done:\n{''.join(self._lines)}")
         return self._at
 
+    def begun(self, patience: float) -> None:
+        """Return when it waits, as far as it says so."""
+        if self._begins and not self._begun.wait(patience):
+            raise RuntimeError(f"it does not wait:\n{''.join(self._lines)}")
+
     def end(self) -> None:
         """Whatever it does now."""
         self._process.terminate()
@@ -113,6 +121,8 @@ class Report:
         for line in self._process.stdout or ():
             now = time.time()
             self._lines.append(line)
+            if self._begins and self._begins in line:
+                self._begun.set()
             _, found, after = line.partition(self._says)
             if found and not self._at:
                 self._at = float(after) if after.strip().replace(".", "").isdigit() else now

@@ -13,7 +13,7 @@ from domain.ports import Manifest
 from domain.snapshot import Snapshot
 
 TICK = 2.0  # seconds between yields when nothing happens, so that callers beat
-BURST = 0.02  # seconds between yields when much happens; the first change of a burst does not wait
+BURST = 0.01  # seconds between yields when much happens; the first change of a burst does not wait
 LONGEST_PAUSE = 0.2  # seconds; a caller that takes long to judge many pods is given time to do other things, too
 # A watch of a rollout is short, so that a connection that silently leads nowhere is found out within seconds: the
 # server ends it after WATCH, and shortly before that it sends a bookmark.
