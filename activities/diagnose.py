@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from activities import context, reading
@@ -15,6 +16,7 @@ from domain.steps import DiagnoseReport, DiagnoseRequest
 from planning import bundle, diagnosis, rollout
 
 LOG_LINES = 200
+LOG_SECONDS = 12.0  # for all logs: a dead kubelet answers none, and a rollback waits for the evidence
 MAX_PODS = 500  # in a report, those that are not ready first: it travels through Temporal
 MAX_FINDINGS = 50  # causes, not pods: equal pods are one finding
 
@@ -55,10 +57,15 @@ def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat) -> Look:
     return Look(snapshot, observed, found[:MAX_FINDINGS] if observed.diagnosis else [], warnings)
 
 
-def evidence(cluster: Cluster, request: DiagnoseRequest, seen: Look, beat: Beat) -> dict[str, Any]:
-    """The bundle, with the logs of those pods that tell something."""
+def evidence(
+    cluster: Cluster, request: DiagnoseRequest, seen: Look, beat: Beat, clock: Callable[[], float] = time.monotonic
+) -> dict[str, Any]:
+    """The bundle, with the logs of those pods that tell something, as far as they come in time."""
     logs: dict[str, str] = {}
+    begun = clock()
     for pod, restarted in bundle.worth_reading(seen.snapshot.pods):
+        if clock() - begun > LOG_SECONDS:
+            break
         beat(f"reading the log of {pod}")
         for previous in (False, True) if restarted else (False,):
             text = cluster.logs(pod, request.spec.namespace, previous=previous, lines=LOG_LINES)
