@@ -136,13 +136,17 @@ def _question(status: Status) -> str:
 def _finding(found: Diagnosis | None) -> str:
     if found is None:
         return ""
-    lines = [f"**{_code(found.code)}** {_plain(found.what)}" + (f" on {_plain(found.on)}" if found.on else "")]
+    since = f", since {_plain(found.since)}" if found.since else ""
+    on = f" on {_plain(found.on)}" if found.on else ""
+    lines = [f"**{_code(found.code)}** {_plain(found.what)}{on}{since}"]
     if found.because:
         lines.append(f"- **Because:** {_plain(found.because)}")
     if found.evidence:
         lines.append(f"- **Evidence:** {_code(found.evidence)}")
     if found.do:
         lines.append(f"- **Do:** {_plain(found.do, keep_code=True)}")
+    if found.serving:
+        lines.append(f"- **Still serving:** {_plain(found.serving)} clients")
     return lines[0] + ("\n\n" + "\n".join(lines[1:]) if len(lines) > 1 else "")
 
 

@@ -70,7 +70,13 @@ def page(status: Status, ui: str) -> str:
 def finding(found: Diagnosis) -> list[tuple[str, str]]:
     """A row for each part, for on one line it is longer than any terminal."""
     what = f"{found.code}: {found.what}" + (f" on {found.on}" if found.on else "")
-    parts = [("because", found.because), ("evidence", found.evidence), ("do", found.do)]
+    what += f", since {found.since}" if found.since else ""
+    parts = [
+        ("because", found.because),
+        ("evidence", found.evidence),
+        ("do", found.do),
+        ("serving", found.serving and f"{found.serving} clients"),
+    ]
     return [("diagnosis", what), *((f"  {name}", " ".join(text.split())) for name, text in parts if text)]
 
 

@@ -80,6 +80,13 @@ def test_a_failing_step_shows_its_reason_at_once() -> None:
     assert "the registry is away" in page
 
 
+def test_a_finding_says_since_when_and_what_serves_all_the_same() -> None:
+    """Nobody needs to hurry as long as the old clients work."""
+    found = Diagnosis(code="X", what="it fails", on="pod p", since="2026-01-01T00:00:00Z", serving="1/2")
+    page = status_markdown(Status(diagnosis=found))
+    assert "**`X`** it fails on pod p, since 2026-01-01T00:00:00Z\n\n- **Still serving:** 1/2 clients\n" in page
+
+
 def test_an_open_question_comes_with_the_lines_to_type() -> None:
     """What each does, and what happens without an answer; namespace and cluster are in the line."""
     found = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node")

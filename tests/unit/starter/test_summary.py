@@ -37,6 +37,16 @@ def test_what_releases_counts_no_clients() -> None:
     assert summary.progress(status) == "releasing     remove the objects"
 
 
+def test_a_finding_says_since_when_and_what_serves_all_the_same() -> None:
+    """Nobody needs to hurry as long as the old clients work."""
+    found = STUCK.model_copy(update={"since": "2026-01-01T00:00:00Z", "serving": "1/2"})
+    assert summary.finding(found) == [
+        ("diagnosis", "IMAGE_AUTH: pull denied, since 2026-01-01T00:00:00Z"),
+        ("  do", "log in"),
+        ("  serving", "1/2 clients"),
+    ]
+
+
 def test_the_page_shows_an_open_question() -> None:
     """With the lines to type and what happens without them."""
     asked = question.ask("d1#1", "d1", STUCK, "2026-01-01T00:00:00Z", wanted=3, fits=0, back=False)
