@@ -42,8 +42,8 @@ def with_login(spec: ClusterSpec) -> ClusterSpec:
 class Room:
     """Activities over a fake cluster that has the namespace, and calls to them."""
 
-    def __init__(self) -> None:
-        self.cluster = FakeCluster()
+    def __init__(self, cluster: FakeCluster | None = None) -> None:
+        self.cluster = cluster or FakeCluster()
         self.cluster.put("Namespace", NS)
         self.activities = KubeActivities({"default": self.cluster}, FakeSecrets(), "temporal/default")
         self.beats: list[str] = []

@@ -1,6 +1,7 @@
 """Removal and the wait for a rollout: only our own, until the last pod, and never for ever without a word."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from domain.errors import Unavailable
 from domain.ports import Manifest
 from domain.status import Release
 from domain.steps import RolloutRequest
+from tests.unit.activities.fake_cluster import FakeCluster
 from tests.unit.activities.kube_room import IMAGE, NS, Room, make_spec, with_login
 
 
@@ -154,3 +156,53 @@ def test_a_worker_that_stops_hands_the_wait_over(room: Room) -> None:
     room.apply()
     with pytest.raises(Unavailable, match="WORKER_STOPPING"):
         room.await_rollout(replicas=2)
+
+
+def _pending(room: Room) -> None:
+    """A client that no node takes."""
+    deployment = _controlled(room)
+    _finish(deployment)
+    deployment["spec"]["replicas"] = 1
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    message = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."
+    owner = room.cluster.objects["ReplicaSet", NS, "prover-cli-t-5"]["metadata"]["uid"]
+    room.cluster.put(
+        "Pod",
+        "prover-cli-t-5-a",
+        NS,
+        labels={"app": "client", "stage": "abc"},
+        ownerReferences=[{"kind": "ReplicaSet", "name": "prover-cli-t-5", "uid": owner, "controller": True}],
+        spec={"containers": [{"name": "client"}]},
+        status={"phase": "Pending", "conditions": [unschedulable | {"message": message}]},
+    )
+
+
+class Reading(FakeCluster):
+    """Counts how often nodes are read."""
+
+    reads = 0
+
+    def find(self, kind: str, namespace: str = "", **chosen: Any) -> list[Manifest]:
+        """As any other."""
+        self.reads += kind == "Node"
+        return super().find(kind, namespace, **chosen)
+
+
+def test_what_explains_a_trouble_is_read_seldom() -> None:
+    """However often something changes: nodes are many, and every rollout in trouble would list them."""
+    cluster = Reading()
+    room = Room(cluster)
+    _pending(room)
+    now = 0.0
+
+    def later() -> None:
+        nonlocal now
+        now += 0.5
+
+    gone = partial(room.cluster.drop, "Deployment", names.DEPLOYMENT, NS)
+    room.cluster.steps = [*[later] * 9, gone]
+    request = RolloutRequest(spec=make_spec(), release=Release(stage="abc", image=IMAGE), generation=1, replicas=1)
+    seen = Rollout(room.cluster, request, room.beats.append, clock=lambda: now).run(lambda: False)
+    assert seen.exists is False
+    assert len([beat for beat in room.beats if "SCHED_" in beat]) == 10
+    assert cluster.reads == 3  # at 0, 2 and 4 seconds
