@@ -118,6 +118,6 @@ def _deadline(evidence: Evidence) -> Diagnosis | None:
         evidence=text.one_line(message),
         because="no pod or event says why",
         do="look at the pods with `kubectl describe pods -l role=cluster-prover`",
-        severity=Severity.FATAL,
+        severity=Severity.NEEDS_HUMAN,  # nobody knows that it is hopeless
         since=str(condition.get("lastTransitionTime") or ""),
     )

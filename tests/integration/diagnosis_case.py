@@ -5,7 +5,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import httpx
 
 from activities.context import enrich
 from clients.cluster import KubernetesCluster
@@ -21,6 +23,7 @@ from planning import diagnosis, live, render, rollout
 from sandbox.api import Api
 from sandbox.fleet import Fleet
 
+T = TypeVar("T")
 OWNER = "test/owner"
 STAGE = "abc"
 FINAL = (Severity.FATAL, Severity.NEEDS_HUMAN)
@@ -115,18 +118,11 @@ class Case:
 
     def _apply(self, manifest: Manifest) -> None:
         """As the product's worker does it: what fails for the moment is tried again."""
-        for again in (True, True, False):
-            try:
-                self.cluster.apply(manifest)
-            except TransientError:
-                if not again:
-                    raise
-            else:
-                return
+        patiently(lambda: self.cluster.apply(manifest))
 
     def pods(self) -> list[Manifest]:
         """The pods of the deployment."""
-        return self.cluster.find("Pod", self.namespace, selector=f"app={self.spec.deploy_name}")
+        return patiently(lambda: self.cluster.find("Pod", self.namespace, selector=f"app={self.spec.deploy_name}"))
 
     def event(self, about: Manifest, reason: str, message: str, source: str) -> None:
         """An event as a controller writes it."""
@@ -197,9 +193,9 @@ class Case:
         for pod in self.pods():
             if (pod["metadata"]).get("finalizers"):
                 self.patch("pods", live.name(pod), {"metadata": {"finalizers": None}})
-        self.cluster.delete("Namespace", self.namespace, "")
+        patiently(lambda: self.cluster.delete("Namespace", self.namespace, ""))
         if self.fleet:
-            self.fleet.close()
+            patiently(self.fleet.close)
 
     def _spec(self) -> ClusterSpec:
         registry = self.scene.world["WORLD_ANONYMOUS_REGISTRY_ALIAS"]
@@ -216,6 +212,18 @@ class Case:
 def _written(found: Manifest) -> float:
     """Unix time, in whole seconds, at which the API server took the last change of an object."""
     return max(live.seconds(one.get("time")) or 0.0 for one in found["metadata"]["managedFields"])
+
+
+def patiently(do: Callable[[], T], seconds: float = 60) -> T:
+    """The result, however often the API server is restarted by somebody meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return do()
+        except (TransientError, httpx.TransportError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def refusal(do: Callable[[], object]) -> Diagnosis:

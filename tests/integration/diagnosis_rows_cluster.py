@@ -222,7 +222,7 @@ def _deadline(case: Case) -> None:
 
 def _deadline_with_cause(case: Case) -> None:
     host = case.scene.world["WORLD_ANONYMOUS_REGISTRY_ALIAS"].partition(":")[0]
-    case.deploy(f"{host}:9/prover:client-abc", progress_deadline=15)
+    case.deploy(f"{host}:9/prover:client-abc", progress_deadline=40)
 
 
 def _unscheduled(case: Case) -> None:
@@ -284,7 +284,7 @@ API = {
     ),
     "preempted": Row("PREEMPTED", TRANSIENT, _preempted, ("higher priority", "its replacement")),
     "spot": Row("SPOT", TRANSIENT, _spot, ("lost its node",)),
-    "deadline": Row("DEADLINE", FATAL, _deadline, ("0 of 1 pods are ready, 1 exist",)),
+    "deadline": Row("DEADLINE", HUMAN, _deadline, ("0 of 1 pods are ready, 1 exist",)),
     "deadline_with_cause": Row(
         "IMAGE_REGISTRY_DOWN", HUMAN, _deadline_with_cause, ("the progress deadline has passed", "refused")
     ),

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from statistics import median
 from threading import Semaphore
 
@@ -17,7 +18,7 @@ from domain.diagnosis import Severity
 from sandbox.api import Api
 from sandbox.settings import Settings
 from tests.integration import diagnosis_corpus
-from tests.integration.diagnosis_case import Case, Scene, Verdict, events_of
+from tests.integration.diagnosis_case import Case, Scene, Verdict, events_of, patiently
 from tests.integration.diagnosis_rows import KUBELET, Row
 from tests.integration.diagnosis_rows_cluster import API
 from tests.integration.diagnosis_scene import scene
@@ -71,7 +72,7 @@ def _forget(case: Case) -> None:
         f"{hooks}/validatingadmissionpolicies",
         "/apis/scheduling.k8s.io/v1/priorityclasses",
     ):
-        case.scene.api.delete(f"{path}/{case.namespace}")
+        patiently(partial(case.scene.api.delete, f"{path}/{case.namespace}"))
 
 
 @pytest.mark.parametrize("name", ROWS)

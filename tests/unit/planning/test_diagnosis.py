@@ -317,7 +317,7 @@ def expired(name: str) -> Manifest:
 def test_the_deadline_is_the_last_resort() -> None:
     """Alone only when nothing else explains it; with a cause, the cause is named and a person is needed."""
     silent = objects.pod("p1", conditions=[{"type": "Ready", "status": "False"}])
-    assert verdict(diagnose(silent, deployment=expired("prover-cli-t-new"))) == ("DEADLINE", FATAL)
+    assert verdict(diagnose(silent, deployment=expired("prover-cli-t-new"))) == ("DEADLINE", HUMAN)
     outage = objects.waiting("p1", "ImagePullBackOff", "connection refused")
     assert verdict(diagnose(outage, deployment=expired("prover-cli-t-new"))) == ("IMAGE_REGISTRY_DOWN", HUMAN)
 
