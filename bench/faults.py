@@ -19,6 +19,7 @@ from domain.steps import RolloutRequest
 from planning import render
 
 _STAGE = "bench"
+_PATIENCE = 60.0  # seconds for an apply
 _USER = "65532"  # any number but 0 will do: the images name their own
 
 
@@ -69,14 +70,11 @@ class Case:
     def prepare(self, cluster: KubernetesCluster) -> None:
         """The namespace and what hinders the deployment."""
         metadata = {"name": self.namespace, "labels": self._labels}
-        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        for found in self._extra:
-            cluster.apply(found)
+        _apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, *self._extra)
 
     def apply(self, cluster: KubernetesCluster) -> None:
         """Roll it out."""
-        for found in self.manifests():
-            cluster.apply(found)
+        _apply(cluster, *self.manifests())
 
     def remove(self, cluster: KubernetesCluster) -> None:
         """Delete the namespace; its end is not awaited."""
@@ -93,6 +91,19 @@ class Case:
             return _Overheard(cluster, request, hear).run(lambda: time.monotonic() > deadline)
         except TransientError:
             return None
+
+
+def _apply(cluster: KubernetesCluster, *objects: Manifest) -> None:
+    """Again while the API server is too busy to answer, as the product's workflow does."""
+    deadline = time.monotonic() + _PATIENCE
+    for found in objects:
+        while True:
+            try:
+                cluster.apply(found)
+                break
+            except TransientError:
+                if time.monotonic() > deadline:
+                    raise
 
 
 class _Overheard(Rollout):
