@@ -98,7 +98,8 @@ def _with_deadline(found: list[Diagnosis], evidence: Evidence) -> list[Diagnosis
     if found[0].severity not in _PASSING:
         return found
     because = f"{found[0].because}; the progress deadline has passed".removeprefix("; ")
-    return [found[0].model_copy(update={"severity": Severity.NEEDS_HUMAN, "because": because}), *found[1:]]
+    late = {"severity": Severity.NEEDS_HUMAN, "because": because, "grace": 0}
+    return [found[0].model_copy(update=late), *found[1:]]
 
 
 def _deadline(evidence: Evidence) -> Diagnosis | None:
