@@ -25,7 +25,7 @@ RBAC = re.compile(
 MANAGER = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 ADMISSION = (
     ("exceeded quota", "QUOTA", "raise the ResourceQuota of the namespace, or ask for fewer or smaller clients"),
-    ("failed quota", "QUOTA", "set CLIENT_CPU and CLIENT_MEMORY: the namespace's ResourceQuota demands them"),
+    ("failed quota", "LIMITRANGE", "set CLIENT_CPU and CLIENT_MEMORY: the namespace's ResourceQuota demands them"),
     ("violates PodSecurity", "PODSECURITY", "use an image with a non-root USER, or relax the namespace's label"),
     ("admission webhook", "ADMISSION_DENIED", "ask the owner of this admission webhook"),
     ("ValidatingAdmissionPolicy", "ADMISSION_DENIED", "ask the owner of this admission policy"),

@@ -33,7 +33,7 @@ def answered(status: int, message: str = "", call: Call = CALL, **more: Any) -> 
         (401, "Unauthorized", "TOKEN_EXPIRED", CredentialsRejected),
         (404, 'namespaces "provers" not found', "NOT_FOUND", ObjectRejected),
         (403, 'pods "p" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1', "QUOTA", ObjectRejected),
-        (403, 'pods "p" is forbidden: failed quota: q: must specify limits.memory', "QUOTA", ObjectRejected),
+        (403, 'pods "p" is forbidden: failed quota: q: must specify limits.memory', "LIMITRANGE", ObjectRejected),
         (403, 'pods "p" is forbidden: violates PodSecurity "restricted:latest": …', "PODSECURITY", ObjectRejected),
         (403, 'pods "p" is forbidden: maximum memory usage per Container is 1Gi', "LIMITRANGE", ObjectRejected),
         (403, 'admission webhook "w.example" denied the request: no', "ADMISSION_DENIED", ObjectRejected),
