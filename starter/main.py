@@ -24,7 +24,7 @@ COMMANDS = {
     "render": ("offline", "The Kubernetes manifests as YAML; contacts nothing."),
     "rbac": ("offline", "The rights the worker needs as YAML; contacts nothing."),
     "backend": ("backend", "Set up, look at, restart, stop and purge the backend."),
-    "preflight": ("preflight", "Everything that could stop a deploy with these settings, each with a verdict and a remedy."),
+    "preflight": ("preflight", "Everything that could stop a deploy, each with a verdict and a remedy."),
     "nodes": ("nodes", "Which nodes can take a client, and why others cannot."),
     "plan": ("plan", "What a deploy would change, object by object, and what it costs."),
     "diagnose": ("diagnose", "Everything that is wrong with the clients, or that nothing is."),

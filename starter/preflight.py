@@ -28,7 +28,7 @@ WORDS = {"ok": "✓ ok", "warning": "! warning", "unknown": "? unknown", "failed
 @options.direct
 @options.everywhere
 def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
-    """Everything that could stop a deploy with these settings, each with a verdict and a remedy.
+    """Everything that could stop a deploy, each with a verdict and a remedy.
 
     Temporal and its workers, credentials, commit, circuit, Docker, registry, rights, namespace, nodes, quota, Pod
     Security and admission, coordinator. Changes nothing; exit 3 when a check failed. What may not be looked at is
