@@ -9,7 +9,7 @@ import pytest
 
 from activities.rollout import Rollout
 from clients.cluster import KubernetesCluster
-from clients.cluster_feed import WATCH
+from clients.cluster_stream import STEADY
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Release
@@ -60,7 +60,7 @@ def resident() -> int:
 
 
 def test_five_hundred_clients(world: dict[str, str], cluster: KubernetesCluster, fleet: Fleet) -> None:
-    """From nothing to all of them with one list a kind; the rest is watches, opened again three times a minute."""
+    """From nothing to all of them with one list a kind; the rest is watches."""
     namespace = f"test-fleet-{uuid4().hex[:6]}"
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     counting = Counting(world["KUBECONFIG"])
@@ -70,7 +70,8 @@ def test_five_hundred_clients(world: dict[str, str], cluster: KubernetesCluster,
         seen = awaited(KubernetesCluster(counting), namespace, "one", REPLICAS)
         assert (seen.complete, seen.ready, len(seen.pods)) == (True, REPLICAS, REPLICAS), seen.diagnosis
         assert {kind: counting.lists[kind] for kind in KINDS} == dict.fromkeys(KINDS, 1)
-        assert max(counting.watches.values()) <= 2 + (time.monotonic() - began) / (WATCH / 2)
+        # three times a minute by themselves, and when the API server finds us slow to read: never without a pause
+        assert max(counting.watches.values()) <= 2 + (time.monotonic() - began) / STEADY
     finally:
         cluster.delete("Namespace", namespace, "")
         counting.close()
