@@ -6,7 +6,7 @@ from sandbox.binaries import Module, ensure_built
 from sandbox.settings import Settings
 
 _HELM_3 = "v3.22.0"
-_HELM_4 = "v4.3.1"
+_HELM_4 = "v4.3.0"  # with the same Kubernetes modules as helm 3, which the compiler then knows
 _KAPP = "v0.64.2"
 _NICENESS = 10  # a world may be at work beside it
 
