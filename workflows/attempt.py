@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.timeouts import Answer, Asked, Work, start_to_close
 
 ONCE = RetryPolicy(maximum_attempts=1)
+BRIEFLY = 10.0  # seconds
 
 
 class Stopped(Exception):
@@ -63,8 +64,8 @@ class Attempts:
         return self._cut or (self._parent is not None and self._parent.interrupted)
 
     def briefly(self) -> "Attempts":
-        """For a step whose first failure ends it, as part of this one."""
-        return Attempts(0, self._changed, self)
+        """For a step that only helps: what does not work soon is left out."""
+        return Attempts(BRIEFLY, self._changed, self)
 
     async def run(
         self,

@@ -58,7 +58,7 @@ class Site:
         self.deployment.warn(target.warnings)
 
     async def check_nodes(self, spec: ClusterSpec, *, insist: bool = False, briefly: bool = False) -> NodesReport:
-        """The verdicts; `insist` asks again while nodes lack, `briefly` gives up at the first failure."""
+        """The verdicts; `insist` asks again while nodes lack, `briefly` gives up soon."""
         attempts = self.attempts.briefly() if briefly else self.attempts
         report = await attempts.run(
             timeouts.CHECK_NODES,
