@@ -153,7 +153,7 @@ async def test_nodes_are_watched_while_somebody_waits(cluster: KubernetesCluster
             await _quiet(changes)
         await asyncio.to_thread(cluster.apply, node(name, **labels))
         for changes in waiting:
-            await _told_within(changes, watch_nodes.REVIEW / 4)
+            await _told_within(changes, watch_nodes.REVIEW - 2)
     await asyncio.to_thread(cluster.delete, "Node", name, "")
     for changes in waiting:
         await changes.aclose()
