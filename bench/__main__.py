@@ -4,13 +4,14 @@ import sys
 
 import click
 
-from bench import cli_start, deploy, rollout_lag, verdict, verdict_transient
+from bench import cli_start, deploy, nodes, rollout_lag, verdict, verdict_transient
 from bench.result import Result
 from bench.world import World
 
 BENCHES = {
     "cli-start": cli_start.run,
     "deploy": deploy.run,
+    "nodes": nodes.run,
     "rollout-lag": rollout_lag.run,
     "verdict": verdict.run,
     "verdict-transient": verdict_transient.run,
