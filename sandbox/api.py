@@ -1,6 +1,7 @@
 """JSON over HTTPS to the world's own API server as its administrator; many requests at a time."""
 
 import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -12,7 +13,8 @@ from sandbox.settings import Settings
 
 _T = TypeVar("_T")
 _AT_ONCE = 16
-_PATIENCE = 60.0  # seconds for one answer
+_PATIENCE = 60.0  # seconds for one answer, and for an API server that does not answer at all
+_PAUSE = 0.2  # seconds
 _OK = 400  # statuses from here on are refusals
 
 MERGE = "application/merge-patch+json"
@@ -35,21 +37,23 @@ class Api:
 
     def get(self, path: str, **query: str) -> Any:
         """The object or list at this path."""
-        return self._answer(self._http.get(path, params=query))
+        return _content(self._ask("GET", path, params=query))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Create an object."""
-        return self._answer(self._http.post(path, json=body))
+    def post(self, path: str, body: Mapping[str, Any]) -> None:
+        """Create an object; one that exists already may be of an attempt whose answer was lost."""
+        answer = self._ask("POST", path, json=body)
+        if answer.status_code != httpx.codes.CONFLICT:
+            _content(answer)
 
     def patch(self, path: str, body: Mapping[str, Any], kind: str = MERGE) -> Any:
         """Change an object."""
-        return self._answer(self._http.patch(path, json=body, headers={"Content-Type": kind}))
+        return _content(self._ask("PATCH", path, json=body, headers={"Content-Type": kind}))
 
     def delete(self, path: str, **query: str) -> None:
         """Delete an object, or nothing when it is gone already."""
-        answer = self._http.delete(path, params=query)
+        answer = self._ask("DELETE", path, params=query)
         if answer.status_code != httpx.codes.NOT_FOUND:
-            self._answer(answer)
+            _content(answer)
 
     def each(self, do: Callable[[_T], object], items: Iterable[_T]) -> None:
         """Do it for all of them, several at a time; the first error is raised."""
@@ -61,8 +65,19 @@ class Api:
         self._threads.shutdown()
         self._http.close()
 
-    @staticmethod
-    def _answer(answer: httpx.Response) -> Any:
-        if answer.status_code >= _OK:
-            raise WorldError(f"{answer.request.method} {answer.url.path}: {answer.status_code} {answer.text[:300]}")
-        return answer.json()
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Again while the API server is being restarted, which tests do."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self._http.request(method, path, **request)
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    raise WorldError(f"{method} {path}: {error}") from error
+                time.sleep(_PAUSE)
+
+
+def _content(answer: httpx.Response) -> Any:
+    if answer.status_code >= _OK:
+        raise WorldError(f"{answer.request.method} {answer.url.path}: {answer.status_code} {answer.text[:300]}")
+    return answer.json()
