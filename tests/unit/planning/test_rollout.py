@@ -20,7 +20,7 @@ def observe(
     found = [objects.replica_set(), objects.old_replica_set()] if sets is None else sets
     names = {"app": "client", "stage": "abc", "image": objects.IMAGE} | wanted
     snapshot = Snapshot(now=objects.NOW, deployment=deployment, replica_sets=found, pods=pods)
-    return rollout.observe(snapshot, **names)
+    return rollout.observe(snapshot, app=names["app"], stage=names["stage"], image=names["image"])
 
 
 TWO = [objects.pod("p1"), objects.pod("p2")]
