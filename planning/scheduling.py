@@ -9,6 +9,7 @@ from planning.evidence import Evidence
 
 GRACE = 60.0  # seconds: a node may be on its way
 NODE_GRACE = 300.0  # seconds: a node that is cordoned or not ready often comes back
+OUTDATED = 330.0  # seconds: every five minutes the scheduler tries again all the same, so then its words hold
 SCALE_UP_GRACE = 900.0  # seconds that an autoscaler by itself gives a new node
 
 _PIECE = re.compile(r"(\d+) ((?:node\(s\)|Insufficient|Too many)(?:\{[^}]*\}|[^,.{])*)")
@@ -60,7 +61,7 @@ def judge(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
         return _surge_deadlock(message, since)
     grace = NODE_GRACE if code in ("SCHED_CORDON", "NODE_NOT_READY") else GRACE
     waited = live.elapsed(since, evidence.now)
-    late = waited is not None and waited >= grace and current
+    late = waited is not None and waited >= (grace if current else OUTDATED)
     found = Diagnosis(
         code=code,
         what=_WHAT[code].format(count=count, detail=detail),

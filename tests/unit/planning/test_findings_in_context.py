@@ -87,6 +87,12 @@ def test_a_free_node_takes_the_schedulers_last_words_back() -> None:
     assert (found.code, found.severity) == ("SCHED_ANTIAFFINITY_FULL", TRANSIENT)
 
 
+def test_a_node_that_looks_free_for_long_is_not() -> None:
+    """By then the scheduler has tried again: something that we do not see keeps it away."""
+    found = first(client(message=FULL, age=340), nodes=[node("n1"), node("n2")], neighbours=[neighbour("a", "n1")])
+    assert (found.code, found.severity) == ("SCHED_ANTIAFFINITY_FULL", HUMAN)
+
+
 def test_without_the_right_to_see_others_a_free_node_may_not_be_free() -> None:
     """So the scheduler is believed."""
     assert first(client(message=FULL), nodes=[node("n1")]).severity is HUMAN
