@@ -108,8 +108,8 @@ def test_one_list_a_kind_and_then_watches(cluster: KubernetesCluster, namespace:
         assert [found["kind"] for found in seen.replica_sets] == ["ReplicaSet"]
         assert not [found for found in [*seen.pods, seen.deployment] if found and "managedFields" in found["metadata"]]
         assert {event["involvedObject"]["name"][: len(names.DEPLOYMENT)] for event in seen.events} == {names.DEPLOYMENT}
-    cluster.delete("Deployment", names.DEPLOYMENT, namespace)
-    first(snapshots, lambda snapshot: snapshot is not None and snapshot.deployment is None and not snapshot.pods)
+    cluster.apply(deployment(namespace, 0))
+    first(snapshots, wanting(0))
     snapshots.close()  # type: ignore[attr-defined]
     assert counting.lists == dict.fromkeys(KINDS, 1)
     assert set(threading.enumerate()) - before == set()
