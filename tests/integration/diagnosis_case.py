@@ -129,7 +129,9 @@ class Case:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         involved = {"kind": "Pod", "namespace": self.namespace, "apiVersion": "v1"}
         involved |= {"name": live.name(about), "uid": live.uid(about)}
-        body = {"metadata": {"name": f"{live.name(about)}.{uuid.uuid4().hex[:12]}", "namespace": self.namespace}}
+        body: Manifest = {
+            "metadata": {"name": f"{live.name(about)}.{uuid.uuid4().hex[:12]}", "namespace": self.namespace}
+        }
         body |= {"involvedObject": involved, "reason": reason, "message": message, "type": "Normal", "count": 1}
         body |= {"firstTimestamp": now, "lastTimestamp": now, "source": {"component": source}}
         self.scene.api.post(f"/api/v1/namespaces/{self.namespace}/events", body)
@@ -154,7 +156,8 @@ class Case:
         self, done: Callable[[Verdict], bool], *, seconds: float = 180, expected: str = "", autoscale: bool = False
     ) -> Verdict:
         """Follow until `done`; final findings of another code than `expected` are alarms on the way."""
-        deadline, alarms, last = time.monotonic() + seconds, [], Verdict()
+        deadline, last = time.monotonic() + seconds, Verdict()
+        alarms: list[str] = []
         for snapshot in self.cluster.follow(self.namespace, self.spec.deploy_name, lambda: time.monotonic() > deadline):
             if snapshot is None:
                 continue

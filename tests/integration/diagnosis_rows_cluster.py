@@ -189,7 +189,7 @@ def _preempted(case: Case) -> None:
     post(case.cluster, path, priority | {"metadata": {"name": case.namespace}})
     template = case.cluster.find("Deployment", case.namespace)[0]["spec"]["template"]["spec"]
     container = {"name": "c", "image": "none", "resources": {"requests": {"cpu": "6"}}}
-    spec = {"priorityClassName": case.namespace, "containers": [container]}
+    spec: Manifest = {"priorityClassName": case.namespace, "containers": [container]}
     spec |= {"tolerations": template["tolerations"], "affinity": {"nodeAffinity": template["affinity"]["nodeAffinity"]}}
     post(
         case.cluster,

@@ -8,13 +8,12 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from statistics import median
 from threading import Semaphore
 
 import pytest
 
 from clients.cluster import KubernetesCluster
-from domain.diagnosis import Diagnosis, Severity
+from domain.diagnosis import Diagnosis
 from sandbox.api import Api
 from sandbox.settings import Settings
 from tests.integration import diagnosis_corpus
@@ -25,8 +24,6 @@ from tests.integration.diagnosis_scene import scene
 
 ROWS = KUBELET | API
 _STAGE = Semaphore(8)  # plays that begin at once: the API server has two cores, and so have we
-FINAL = (Severity.FATAL, Severity.NEEDS_HUMAN)
-WORST, MEDIAN = 30.0, 5.0  # seconds from evidence and grace to the verdict, with all plays on two cores at once
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +80,7 @@ def _forget(case: Case) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_the_row_is_told_by_its_cause(verdicts: dict[str, Future[Verdict]], name: str) -> None:
-    """Code, class and the words that help; soon after the evidence is there, and without a false alarm before."""
+    """Code, class and the words that help, and no false alarm before."""
     row, seen = ROWS[name], verdicts[name].result()
     assert seen.found is not None
     said = f"{seen.found.severity}: {seen.found}"
@@ -92,14 +89,6 @@ def test_the_row_is_told_by_its_cause(verdicts: dict[str, Future[Verdict]], name
         pytest.fail(f"{missing} not in {said}")
     assert seen.found.do
     assert seen.alarms == []
-    assert row.severity not in FINAL or seen.lag < WORST, said
-
-
-def test_verdicts_come_soon(verdicts: dict[str, Future[Verdict]]) -> None:
-    """Half of those that end a rollout come within seconds of evidence and grace."""
-    ended = [future.result() for future in verdicts.values() if not future.exception()]
-    lags = [seen.lag for seen in ended if seen.found and seen.found.severity in FINAL]
-    assert not lags or median(lags) < MEDIAN
 
 
 def test_the_world_is_left_clean(verdicts: dict[str, Future[Verdict]]) -> None:

@@ -1,8 +1,8 @@
 """What was recorded on real clusters is recognised again, in milliseconds: code and class, row by row."""
 
 import json
-import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -57,13 +57,16 @@ def test_the_strongest_is_the_first_of_all_findings() -> None:
         assert next(iter(diagnosis.findings(snapshot, app="client", **wanted))) == judged(recorded)
 
 
-def test_the_whole_corpus_takes_milliseconds() -> None:
-    """Judging is done at each change of a rollout."""
-    snapshots = [(Snapshot.model_validate(one["snapshot"]), one) for one in RECORDED.values()]
-    began = time.process_time()
-    for snapshot, one in snapshots:
-        diagnosis.findings(snapshot, app="client", stage=one["stage"], image=one["image"])
-    assert time.process_time() - began < 0.5
+def test_the_page_tells_the_figures_of_the_recorded_run() -> None:
+    """docs/diagnoses.md says what was measured, and of which plays."""
+    page = (REPOSITORY / "docs/diagnoses.md").read_text()
+    fatal = [one["seconds"] for one in RECORDED.values() if one["severity"] == "fatal"]
+    final = [one["seconds"] for one in RECORDED.values() if one["severity"] in ("fatal", "needs-human")]
+    for sample in (fatal, final):
+        assert f"{len(sample)} plays): median {median(sample):.1f} s, worst {max(sample):.1f} s" in " ".join(
+            page.split()
+        )
+    assert f"0 in {len(RECORDED)} plays" in " ".join(page.split())
 
 
 def test_every_recorded_code_is_documented() -> None:
