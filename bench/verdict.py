@@ -2,8 +2,7 @@
 
 Each contestant has the same manifests in a namespace of its own; a peer's patience is 60 s. Ours is the product's
 tracker, until its finding is fatal or needs a person. By the rules of docs/diagnoses.md some findings must last before
-they count (60 s without a node that fits), so the moment of the first right finding is told, too. No count of nodes or
-pods makes this faster: contestants of one fault run side by side, so that the bench takes minutes and not half an hour.
+they count (60 s without a node that fits), so the moment of the first right finding is told, too. Contestants of one fault run side by side, so that the bench takes minutes and not half an hour.
 """
 
 import json
@@ -89,7 +88,8 @@ def _told(told: dict[str, list[_Answer]]) -> str:
     ours = told["ours"]
     spread = ", ".join(f"{answer.seconds:.1f}" for answer in ours)
     lines = [f"ours after {spread} s (first shown after {ours[0].first:.1f} s): {ours[0].said}"]
-    lines += [f"{name} after {a.seconds:.1f} s: {a.said}" for name, [a] in told.items() if name != "ours"]
+    theirs = {name: answers[0] for name, answers in told.items() if name != "ours"}
+    lines += [f"{name} after {answer.seconds:.1f} s: {answer.said}" for name, answer in theirs.items()]
     return " | ".join(lines)
 
 
