@@ -2,7 +2,8 @@
 
 Each contestant has the same manifests in a namespace of its own; a peer's patience is 60 s. Ours is the product's
 tracker, until its finding is fatal or needs a person. By the rules of docs/diagnoses.md some findings must last before
-they count (60 s without a node that fits), so the moment of the first right finding is told, too. Contestants of one fault run side by side, so that the bench takes minutes and not half an hour.
+they count (60 s without a node that fits), so the moment of the first right finding is told, too. Contestants of one
+fault run side by side, so that the bench takes minutes and not half an hour.
 """
 
 import json
