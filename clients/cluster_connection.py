@@ -24,7 +24,7 @@ from domain.errors import SettingsInvalid
 
 CONNECT_TIMEOUT = 3.0  # seconds
 READ_TIMEOUT = 6.0  # seconds without a byte; with the above still below every heartbeat timeout
-POOL_SIZE = 32  # idle connections kept; more are opened when needed
+POOL_SIZE = 256  # idle connections kept: each rollout that is waited for has four streams
 UNAUTHORIZED = 401
 FIRST_ERROR_STATUS = 300
 DEFAULT = "default"

@@ -38,7 +38,7 @@ BEAT = timedelta(seconds=1)  # at least this often a beat goes out, and a cancel
 WATCH_BEAT = timedelta(seconds=5)
 ANY = timedelta.max  # every call to Kubernetes has a socket timeout
 SHORT = timedelta(minutes=30)  # builds and steps are longer, and beat for themselves
-KUBE_SLOTS = 100  # each rollout holds a thread while it waits
+KUBE_SLOTS = 300  # each rollout holds a thread while it waits, also while a question about it is open
 WATCH_SLOTS = 2000  # a watch holds nothing but memory
 HOST_SLOTS = 32  # long steps run beside each other, and logs are read meanwhile; builds keep apart by a lock
 HOST_WATCH_SLOTS = 200  # one for each backend of the host
