@@ -1,4 +1,9 @@
-"""kwok: heartbeats of fake nodes and the life of the pods on them; sandbox/fleet.py makes the nodes."""
+"""kwok: heartbeats of fake nodes and the life of the pods on them; sandbox/fleet.py makes the nodes.
+
+It forgets to forget: nodes that are deleted while it has no watch, as during a restart of the API server, keep their
+leases coming for ever. Thousands of them load the API server; `python -m sandbox restart kwok` ends that. Fake nodes
+of that moment are Unknown until their leases have run out.
+"""
 
 from pathlib import Path
 
