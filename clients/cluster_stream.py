@@ -95,7 +95,7 @@ class Stream:
         self._stopping.set()
         with self._lock:
             if self._response is not None:
-                with contextlib.suppress(OSError, ValueError):  # it may be closing at this moment
+                with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be closing at this moment
                     self._response.shutdown()  # wakes the thread out of its read
         if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(JOIN)

@@ -17,7 +17,8 @@ def observe(snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: 
     waits for an autoscaler.
     """
     found = evidence.gather(snapshot, app=app, stage=stage, image=image, autoscale=autoscale)
-    pods = [_pod(pod) for pod in evidence.ours(snapshot, app)]
+    # One that has ended and is being deleted is gone but for the paperwork.
+    pods = [_pod(pod) for pod in evidence.ours(snapshot, app) if not (live.finished(pod) and live.terminating(pod))]
     if found is None:
         return Observation(exists=False, pods=pods)
     seen = Observation(

@@ -101,7 +101,14 @@ def _by_nodes(pod: Manifest, code: str, evidence: Evidence) -> tuple[str, bool]:
     seen = [placement.obstacle(pod, node, found.held.get(live.name(node), [])).code for node in found.labelled]
     if "" in seen:
         return code, code in ("SCHED_ANTIAFFINITY_FULL", "SCHED_RESOURCES") and not found.whole
+    lost = [one for one in seen if one in ("SCHED_CORDON", "NODE_NOT_READY")]
+    if code == "SCHED_ANTIAFFINITY_FULL" and len(lost) >= len(evidence.pods) - len(_placed(evidence)):
+        return lost[0], True  # the others are full as they should be: those that came back would suffice
     return (code if code in seen else next(one for one in ORDER if one in seen)), True
+
+
+def _placed(evidence: Evidence) -> list[Manifest]:
+    return [pod for pod in evidence.pods if live.node_name(pod)]
 
 
 def _scaled(pod: Manifest, found: Diagnosis, evidence: Evidence) -> Diagnosis:

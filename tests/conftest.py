@@ -4,11 +4,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from dotenv import dotenv_values
 
 from sandbox.fleet import Fleet
 from sandbox.settings import Settings
+
+# How long a case takes says nothing on a machine that builds, proves and tests at once.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _FOREIGN = ("KUBECONFIG", "DOCKER_HOST", "DOCKER_CONTEXT")
 

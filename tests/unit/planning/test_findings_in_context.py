@@ -93,6 +93,13 @@ def test_a_node_that_looks_free_for_long_is_not() -> None:
     assert (found.code, found.severity) == ("SCHED_ANTIAFFINITY_FULL", HUMAN)
 
 
+def test_of_full_nodes_and_a_lost_one_the_lost_one_is_the_cause() -> None:
+    """The others are full as they should be; with more clients waiting than lost nodes it would not suffice."""
+    around = {"nodes": [node("n1"), node("n2", ready="Unknown")], "neighbours": [neighbour("a", "n1")]}
+    assert first(client(message=FULL), **around).code == "NODE_NOT_READY"
+    assert first(client(message=FULL), client("p2", FULL), **around).code == "SCHED_ANTIAFFINITY_FULL"
+
+
 def test_without_the_right_to_see_others_a_free_node_may_not_be_free() -> None:
     """So the scheduler is believed."""
     assert first(client(message=FULL), nodes=[node("n1")]).severity is HUMAN

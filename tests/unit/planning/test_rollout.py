@@ -95,6 +95,13 @@ def test_ended_pods_do_not_hold_a_rollout_up() -> None:
     assert seen.pods[0].state == "Evicted"
 
 
+def test_a_pod_that_ended_and_is_being_deleted_is_gone() -> None:
+    """Nothing runs of it; what the API server still holds is paperwork."""
+    ending = objects.leaving(objects.pod("p1", phase="Succeeded", conditions=[], containerStatuses=[]))
+    seen = observe(objects.deployment(0), [ending])
+    assert (seen.complete, seen.pods) == (True, [])
+
+
 def test_missing_deployment() -> None:
     """Without the Deployment nothing exists, and pods that are left are still shown."""
     seen = observe(None, [objects.leaving(objects.pod("p1"))])
