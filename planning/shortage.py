@@ -132,7 +132,9 @@ def _line(node: Judged) -> str:
 
 
 def _remedy(cause: str, judged: list[Judged], spec: ClusterSpec, usable: int, lacking: int) -> str:
+    # Those with nothing else against them first: mending the others would not be enough.
     held = [node for node in judged if node.code == cause]
+    held.sort(key=lambda node: len(node.reasons) + bool(node.booked_by))
     chosen = " ".join(node.name for node in held[:lacking][:SHOWN]) or "NODE"
     other = " --overwrite" if any(node.value is not None for node in held[:lacking]) else ""
     ways = {

@@ -163,6 +163,13 @@ def test_no_clients_need_no_nodes() -> None:
     assert judge([], 0).diagnosis is None
 
 
+def test_the_node_with_nothing_else_against_it_is_to_be_mended() -> None:
+    """Labelling one that another fleet holds would not help."""
+    report = judge([node("held", {}), node("free", {})], 1, [prover("held")])
+    assert report.diagnosis is not None
+    assert report.diagnosis.do.startswith("kubectl label node free fluidexnode=computation")
+
+
 def test_custom_label_and_taint() -> None:
     """NODE_LABEL and NODE_TAINT are what counts."""
     found = node("n1", {"pool": "provers"}, {"key": "pool", "value": "provers", "effect": "NoSchedule"})
