@@ -16,7 +16,7 @@ from domain.steps import NodesReport, NodesRequest
 from sandbox.fleet import Fleet
 from sandbox.settings import Settings
 
-PATIENCE = 30.0  # seconds on a busy machine; the review alone comes every ten
+PATIENCE = 60.0  # seconds on a busy machine; the review alone comes every ten
 
 
 @pytest.fixture
