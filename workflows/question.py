@@ -32,8 +32,8 @@ async def ask(
     """
     deployment = site.deployment
     question = await _question(site, spec, trouble)
-    deployment.ask(question)
     site.attempts.step = f"wait for an answer: {questions.offered(question)}"
+    deployment.ask(question)
     try:
         found = await site.attempts.outlast(
             work, request, spec, seconds=spec.answer_within, ended=lambda: deployment.reply is not None
