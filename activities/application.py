@@ -10,6 +10,7 @@ from domain.errors import ApplyConflict, Forbidden, ObjectRejected, Unavailable
 from domain.ports import Beat, Cluster, Login, Manifest
 from domain.steps import Applied, ApplyRequest
 from planning import ownership, rbac, render
+from planning.plan import family
 
 RECREATE_WAIT = 20.0  # seconds for a deleted object to be gone
 POLL = 0.1  # seconds; nothing watches these kinds
@@ -75,7 +76,7 @@ class Application:
         self._beat(f"applying {kind} {name}")
         self._fence()
         before = live.find(kind, name)
-        if before and _family(before) != _family(manifest) and _family(manifest):
+        if before and family(before) != family(manifest) and family(manifest):
             self._remove(before)  # the address family of a slice or a Service is immutable
             before = None
         try:
@@ -123,11 +124,3 @@ class Application:
         except (Forbidden, ApplyConflict) as error:
             snippet = rbac.snippet("Namespace", "patch")
             self._warnings.append(f"The namespace was not annotated with its stage: {error} {snippet}".strip())
-
-
-def _family(manifest: Manifest) -> str:
-    """IPv4 or IPv6 of a slice or a Service, empty for everything else."""
-    if manifest["kind"] == "EndpointSlice":
-        return str(manifest["addressType"])
-    families = (manifest.get("spec") or {}).get("ipFamilies") if manifest["kind"] == "Service" else None
-    return str(families[0]) if families else ""
