@@ -40,9 +40,29 @@ def outcomes(cluster: KubernetesCluster, elsewhere: str, request: pytest.Fixture
     """All cases, several at a time."""
     chance = random.Random(request.param)  # noqa: S311 - cases, no secrets
     run = uuid4().hex[:4]
-    stages = [Stage(cluster, f"truth-{run}-{number}", elsewhere, draw(chance)) for number in range(CASES)]
+    cases = [draw(chance) for _ in range(CASES)]
+
+    def play(number: int, turn: str = "") -> Outcome | Exception:
+        try:
+            return Stage(cluster, f"truth-{run}-{number}{turn}", elsewhere, cases[number]).play()
+        except Exception as error:  # noqa: BLE001 - whatever kept it from an end is no answer
+            return error
+
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        return list(threads.map(Stage.play, stages))
+        ended = list(threads.map(play, range(CASES)))
+    # Controllers that were refused often wait ever longer before they try again, sometimes for minutes: such a case
+    # has said nothing yet, neither yes nor no. It is played once more, and then it must answer.
+    for number, found in enumerate(ended):
+        if isinstance(found, Exception):
+            print(f"case {number} is played again: {found}")  # noqa: T201 - pytest shows it with a failure
+            ended[number] = play(number, "b")
+    return [_answer(found) for found in ended]
+
+
+def _answer(found: Outcome | Exception) -> Outcome:
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def test_judged_able_finishes_and_judged_unable_never_does(outcomes: list[Outcome]) -> None:
