@@ -188,15 +188,21 @@ class Look:
             for found in self._sets
             if _failure(found)
         )
+        # A client on a dead node is never Ready and stays where it is.
         ready = sum(live.ready(pod) for pod in placed)
+        dead = sum(not live.ready(pod) and not self._node(pod).ready for pod in placed)
         least = self._case.replicas - self._case.unavailable
         return (
             wanted == self._case.replicas
-            and ready == len(placed)
-            and ready + len(unscheduled) + refused == wanted
+            and ready + dead == len(placed)
+            and ready + dead + len(unscheduled) + refused == wanted
             and ready < wanted
             and (self._case.scaled or ready <= least or not self._old)
         )
+
+    def _node(self, pod: Manifest) -> Node:
+        """Where it is; the fleet numbers its nodes."""
+        return self._case.nodes[int(live.node_name(pod).rpartition("-")[2])]
 
     @property
     def _observed(self) -> bool:

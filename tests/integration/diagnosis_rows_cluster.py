@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from domain.errors import ObjectRejected
 from domain.ports import Manifest
 from planning import live
 from tests.integration.diagnosis_case import Case, post
@@ -191,11 +192,17 @@ def _preempted(case: Case) -> None:
     container = {"name": "c", "image": "none", "resources": {"requests": {"cpu": "6"}}}
     spec: Manifest = {"priorityClassName": case.namespace, "containers": [container]}
     spec |= {"tolerations": template["tolerations"], "affinity": {"nodeAffinity": template["affinity"]["nodeAffinity"]}}
-    post(
-        case.cluster,
-        f"/api/v1/namespaces/{case.namespace}/pods",
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "important"}, "spec": spec},
-    )
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "important"}, "spec": spec}
+
+    def admitted() -> bool:
+        """Admission hears of a new class a moment later."""
+        try:
+            post(case.cluster, f"/api/v1/namespaces/{case.namespace}/pods", pod)
+        except ObjectRejected:
+            return False
+        return True
+
+    case.wait(admitted, "its priority is known")
 
 
 def _spot(case: Case) -> None:
