@@ -11,7 +11,7 @@ from clients.cluster import KubernetesCluster
 from clients.cluster_errors import Call
 from domain.ports import Manifest
 
-PATIENCE = 20.0  # seconds that a condition may take on a busy machine
+PATIENCE = 60.0  # seconds that a condition may take on a busy machine
 RBAC = "rbac.authorization.k8s.io"
 
 
