@@ -108,7 +108,7 @@ class Room:
         found = [one for kind in KEPT for one in self.cluster.find(kind, self.name)]
         home = self.cluster.get("Namespace", self.name)
         every = [*found, *([home] if home else [])]
-        return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in every}
+        return {f"{one['kind']}/{one['metadata']['name']}": _version(one["metadata"]) for one in every}
 
     def pushed_to(self) -> bool:
         """Whether an upload was ever begun in our repository of the registry."""
@@ -140,3 +140,8 @@ class Room:
         author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
         for words in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message", "circuit"]):
             subprocess.run(["git", "-C", str(self.repo), *words], check=True)
+
+
+def _version(metadata: dict[str, Any]) -> str:
+    """Of what people write: controllers go on writing the status of what has one."""
+    return str(metadata.get("generation") or metadata["resourceVersion"])
