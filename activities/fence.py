@@ -1,8 +1,20 @@
 """The questions before every write and wait: is this our cluster, is this object ours, does this worker go on?"""
 
+from collections.abc import Mapping
+
 from domain import names
-from domain.errors import Unavailable, WrongCluster
+from domain.errors import SettingsInvalid, Unavailable, WrongCluster
 from domain.ports import Cluster, Manifest
+
+
+def known_cluster(clusters: Mapping[str, Cluster], name: str) -> Cluster:
+    """The cluster of that CLUSTER name; SettingsInvalid when this worker has no such one."""
+    if name not in clusters:
+        known = ", ".join(sorted(clusters))
+        raise SettingsInvalid(
+            [f"CLUSTER={name} is not known to this worker (it knows {known}): add it to KUBE_CONTEXTS."]
+        )
+    return clusters[name]
 
 
 def same_cluster(known: str, seen: str) -> bool:

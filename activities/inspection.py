@@ -5,8 +5,8 @@ import time
 from temporalio import activity
 
 from activities import diagnose
+from activities.fence import known_cluster
 from activities.plan import Planner
-from domain.errors import SettingsInvalid
 from domain.ports import Cluster, Evidence, Secrets
 from domain.steps import DiagnoseReport, DiagnoseRequest, PlanReport, PlanRequest
 
@@ -48,9 +48,4 @@ class InspectionActivities:
         return seen.report().model_copy(update={"bundle": path, "host": diagnose.host_name()})
 
     def _cluster(self, name: str) -> Cluster:
-        if name not in self._clusters:
-            known = ", ".join(sorted(self._clusters))
-            raise SettingsInvalid(
-                [f"CLUSTER={name} is not known to this worker (it knows {known}): add it to KUBE_CONTEXTS."]
-            )
-        return self._clusters[name]
+        return known_cluster(self._clusters, name)

@@ -6,12 +6,11 @@ from temporalio import activity
 
 from activities import capacity
 from activities.application import Application
-from activities.fence import check_fence
+from activities.fence import check_fence, known_cluster
 from activities.inventory import check_rights, judge_ownership
 from activities.removal import Removal
 from activities.rollout import Rollout, look
 from activities.trial import refusals
-from domain.errors import SettingsInvalid
 from domain.ports import Cluster, Secrets
 from domain.status import Observation
 from domain.steps import (
@@ -87,9 +86,4 @@ class KubeActivities:
         return f"{self._owner_prefix}/{deployment_id}"
 
     def _cluster(self, name: str) -> Cluster:
-        if name not in self._clusters:
-            known = ", ".join(sorted(self._clusters))
-            raise SettingsInvalid(
-                [f"CLUSTER={name} is not known to this worker (it knows {known}): add it to KUBE_CONTEXTS."]
-            )
-        return self._clusters[name]
+        return known_cluster(self._clusters, name)

@@ -11,9 +11,10 @@ from temporalio import activity
 
 from activities import capacity, inventory
 from activities.checks import Checks
+from activities.fence import known_cluster
 from activities.probe import Probe
 from activities.trial import refusals
-from domain.errors import Forbidden, ObjectRejected, SettingsInvalid
+from domain.errors import Forbidden, ObjectRejected
 from domain.ports import Beat, Cluster, Manifest, Reach, Secrets, Trials
 from domain.spec import ClusterSpec
 from domain.steps import Check, CheckVerdict, NodesRequest, PreflightReport, PreflightRequest
@@ -53,13 +54,9 @@ class PreflightActivities:
     def preflight_cluster(self, request: PreflightRequest) -> PreflightReport:
         """Every check of the cluster's side; heartbeats name the one at work."""
         name = request.spec.cluster
-        if name not in self._clusters:
-            known = ", ".join(sorted(self._clusters))
-            raise SettingsInvalid(
-                [f"CLUSTER={name} is not known to this worker (it knows {known}): add it to KUBE_CONTEXTS."]
-            )
+        cluster = known_cluster(self._clusters, name)
         owner = f"{self._owner_prefix}/{request.deployment_id}"
-        site = Site(self._clusters[name], self._trials[name], self._secrets, self._reach, owner)
+        site = Site(cluster, self._trials[name], self._secrets, self._reach, owner)
         checks = cluster_checks(site, request, activity.heartbeat, activity.is_worker_shutdown)
         return PreflightReport(checks=checks)
 
