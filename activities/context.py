@@ -77,7 +77,7 @@ class _Reader:
 
     def quotas(self) -> list[Manifest]:
         """The namespace's quotas."""
-        return self._cluster.find("ResourceQuota", self._spec.namespace, slim=_bare)
+        return self._cluster.find("ResourceQuota", self._spec.namespace, slim=live.bare)
 
     def pull_hosts(self) -> list[str]:
         """The hosts that `img-cred` has credentials for; the credentials are dropped at once."""
@@ -112,7 +112,7 @@ class _Reader:
 
     def _one(self, kind: str) -> Manifest | None:
         found = self._cluster.get(kind, names.COORDINATOR_SERVICE, self._spec.namespace)
-        return _bare(found) if found else None
+        return live.bare(found) if found else None
 
     def _log(self, pod: Manifest, *, previous: bool) -> str:
         def read() -> str:
@@ -140,11 +140,6 @@ def _silent(pod: Manifest) -> bool:
 
 def _has_ended(container: dict[str, Any]) -> bool:
     return any((container.get(part) or {}).get("terminated") for part in ("state", "lastState"))
-
-
-def _bare(found: Manifest) -> Manifest:
-    metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
-    return found | {"metadata": metadata}
 
 
 def _slim_pod(pod: Manifest) -> Manifest:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from clients.cluster_connection import Connection, configuration
 from clients.cluster_errors import Absent, Call
-from clients.cluster_feed import Feed, last_seen
+from clients.cluster_feed import Feed
 from clients.cluster_paths import ACCESS_REVIEW, collection, item, item_of, label, log_of
 from clients.cluster_stream import Stream
 from domain.errors import Forbidden, ProverError
@@ -16,6 +16,7 @@ from domain.names import CONTAINER, FIELD_MANAGER
 from domain.ports import Manifest, Slim
 from domain.rights import Right
 from domain.snapshot import Snapshot
+from planning import live
 from planning.text import scrub
 
 __all__ = ["KubernetesCluster", "connect"]
@@ -99,7 +100,7 @@ class KubernetesCluster:
             found = self.find("Event", namespace)
         except Forbidden:
             return []
-        return sorted(found, key=last_seen)
+        return sorted(found, key=live.last_seen)
 
     def missing(self, namespace: str, rights: list[Right]) -> list[Right]:
         """Those of the rights that this worker lacks in the namespace (empty: cluster-wide)."""

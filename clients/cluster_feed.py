@@ -11,6 +11,7 @@ from domain import names
 from domain.errors import ProverError
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
+from planning import live
 
 TICK = 2.0  # seconds between yields when nothing happens, so that callers beat
 BURST = 0.01  # seconds between yields when much happens; the first change of a burst does not wait
@@ -122,7 +123,7 @@ class _Events(_Kept):
     """The newest events about our objects, oldest first; none with no right to read them."""
 
     def replaced(self, objects: list[Manifest]) -> None:
-        super().replaced(sorted(filter(_ours, objects), key=last_seen)[-MOST_EVENTS:])
+        super().replaced(sorted(filter(_ours, objects), key=live.last_seen)[-MOST_EVENTS:])
 
     def changed(self, change: str, found: Manifest) -> None:
         if not _ours(found):
@@ -135,13 +136,6 @@ class _Events(_Kept):
     def refused(self, error: ProverError) -> None:
         self.listed = True
         super().refused(error)
-
-
-def last_seen(event: Manifest) -> str:
-    """When the event happened last, as text that sorts."""
-    series = event.get("series") or {}
-    seen = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-    return str(seen or event["metadata"].get("creationTimestamp") or "")
 
 
 def _ours(event: Manifest) -> bool:

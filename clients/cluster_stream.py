@@ -17,6 +17,7 @@ from clients.cluster_connection import Connection
 from clients.cluster_errors import Call, Gone
 from domain.errors import PermanentError, ProverError
 from domain.ports import Manifest
+from planning import live
 
 SERVER_TIMEOUT = 240  # seconds until the server ends a watch; a bookmark comes about every 60
 SILENCE = 90.0  # seconds without a byte after which the connection counts as dead
@@ -45,12 +46,6 @@ class Sink(Protocol):
         ...
 
 
-def slim(found: Manifest) -> Manifest:
-    """Without the field managers, which are most of an object and say nothing about its state."""
-    metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
-    return {**found, "metadata": metadata}
-
-
 class Stream:
     """One thread that follows one collection (a path, perhaps with a selector) until closed.
 
@@ -67,7 +62,7 @@ class Stream:
         selectors: dict[str, str] | None = None,
         server_timeout: int = SERVER_TIMEOUT,
         silence: float = SILENCE,
-        slim: Slim = slim,
+        slim: Slim = live.bare,
     ) -> None:
         self.away: ProverError | None = None
         self.refusal: ProverError | None = None

@@ -12,6 +12,12 @@ TEMPLATE_HASH = "pod-template-hash"
 FINISHED = {"Succeeded", "Failed"}
 
 
+def bare(manifest: Manifest) -> Manifest:
+    """Without the field managers, which are most of an object and say nothing about its state."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
+    return {**manifest, "metadata": metadata}
+
+
 def name(manifest: Manifest) -> str:
     """Its name."""
     return str(_meta(manifest).get("name") or "")
@@ -130,7 +136,7 @@ def first_seen(event: Manifest) -> str:
 
 
 def last_seen(event: Manifest) -> str:
-    """When the event happened last."""
+    """When the event happened last, as text that sorts."""
     series = (event.get("series") or {}).get("lastObservedTime")
     return str(series or event.get("lastTimestamp") or first_seen(event))
 
