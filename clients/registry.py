@@ -78,36 +78,36 @@ class Registry:
 
     def blob_size(self, digest: str) -> int | None:
         """Bytes of a blob of this repository, None when it is not there."""
-        answer = self._call("HEAD", f"/v2/{self.repository}/blobs/{digest}", expected=(_OK, _NOT_FOUND))
+        answer = self.call("HEAD", f"/v2/{self.repository}/blobs/{digest}", expected=(_OK, _NOT_FOUND))
         return int(answer.headers.get("Content-Length", "0")) if answer.status == _OK else None
 
     def manifest_digest(self, reference: str) -> str | None:
         """Digest of the manifest under a tag or digest, None when there is none."""
         path = f"/v2/{self.repository}/manifests/{reference}"
-        answer = self._call("HEAD", path, headers={"Accept": _ACCEPTED}, expected=(_OK, _NOT_FOUND))
+        answer = self.call("HEAD", path, headers={"Accept": _ACCEPTED}, expected=(_OK, _NOT_FOUND))
         return answer.headers.get("Docker-Content-Digest", "") if answer.status == _OK else None
 
     def put_manifest(self, tag: str, manifest: bytes) -> None:
         """Put the manifest under the tag; the registry refuses one whose blobs are missing."""
         payload = Payload(lambda: [manifest], len(manifest))
         path = f"/v2/{self.repository}/manifests/{tag}"
-        self._call("PUT", path, headers={"Content-Type": MANIFEST_TYPE}, payload=payload, expected=(_CREATED, _OK))
+        self.call("PUT", path, headers={"Content-Type": MANIFEST_TYPE}, payload=payload, expected=(_CREATED, _OK))
 
     def upload(self, blob: Blob, journal: Journal) -> None:
         """Send a blob; whatever ends it early also ends the upload on the registry's side, if that still answers."""
         path = f"/v2/{self.repository}/blobs/uploads/"
-        began = self._location(self._call("POST", path, expected=(_ACCEPTED_STATUS,)))
+        began = self._location(self.call("POST", path, expected=(_ACCEPTED_STATUS,)))
         journal.opened(began)
         location = began
         try:
             octets = {"Content-Type": "application/octet-stream"}
             expected = (_ACCEPTED_STATUS, _NO_CONTENT)
-            sent = self._call("PATCH", began, headers=octets, payload=blob.payload, expected=expected, what=blob.title)
+            sent = self.call("PATCH", began, headers=octets, payload=blob.payload, expected=expected, what=blob.title)
             location = self._location(sent)
             blob.check()
             joint = "&" if urlsplit(location).query else "?"
             commit = f"{location}{joint}{urlencode({'digest': blob.digest})}"
-            self._call("PUT", commit, expected=(_CREATED, _NO_CONTENT), seconds=_COMMIT_SECONDS, what=blob.title)
+            self.call("PUT", commit, expected=(_CREATED, _NO_CONTENT), seconds=_COMMIT_SECONDS, what=blob.title)
         except BaseException:
             if self.cancel(location):
                 journal.closed(began)
@@ -116,7 +116,7 @@ class Registry:
 
     def try_push(self) -> bool:
         """Begin an upload and end it: CredentialsRejected unless we may push; False when it would not be ended."""
-        began = self._call("POST", f"/v2/{self.repository}/blobs/uploads/", expected=(_ACCEPTED_STATUS,))
+        began = self.call("POST", f"/v2/{self.repository}/blobs/uploads/", expected=(_ACCEPTED_STATUS,))
         return self.cancel(self._location(began))
 
     def cancel(self, location: str) -> bool:
@@ -141,7 +141,7 @@ class Registry:
             absolute = urlsplit(absolute)._replace(scheme=self._reached.scheme).geturl()
         return absolute
 
-    def _call(
+    def call(
         self,
         method: str,
         target: str,
@@ -152,6 +152,7 @@ class Registry:
         seconds: float | None = None,
         what: str = "",
     ) -> Answer:
+        """One request, authorized; another status than expected is raised as what it means for people."""
         try:
             answer = self._authorized(method, target, headers or {}, payload, seconds or self._patience)
         except (OSError, http.client.HTTPException) as error:

@@ -7,12 +7,14 @@ text of progress; it raises when the activity was cancelled.
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from domain.images import ImagesReport, ImagesRequest
 from domain.profile import StepStatus
 from domain.rights import Right
 from domain.snapshot import Snapshot
 from domain.spec import Backend, ImageTarget, SecretRef
 from domain.status import Observation
 from domain.steps import (
+    Checkout,
     Image,
     ImageRequest,
     LoadedProfile,
@@ -24,6 +26,7 @@ from domain.steps import (
 )
 
 Beat = Callable[[str], None]
+TransferBeat = Callable[..., None]  # a text as above and, where bytes move, a TransferProgress after it
 Manifest = dict[str, Any]  # one Kubernetes object as JSON
 Slim = Callable[[Manifest], Manifest | None]  # what is worth keeping of an object; None: nothing
 Reach = Callable[[str, int], str]  # how a TCP connection to host and port ends: ok, refused, timeout, no-route, …
@@ -31,6 +34,13 @@ Reach = Callable[[str, int], str]  # how a TCP connection to host and port ends:
 
 class Sources(Protocol):
     """Reads a git repository."""
+
+    def checkout(self, repo: str, ref: str, beat: Beat) -> Checkout:
+        """A clean work tree of the repository (path or URL) at a ref; NotARepository, Unavailable.
+
+        Files that git does not track stay, so that keys which were made once need not be made again.
+        """
+        ...
 
     def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
         """The commit of HEAD, its submodules and whether the tree is dirty; DirtyTree, NotARepository."""
@@ -40,8 +50,23 @@ class Sources(Protocol):
 class Images(Protocol):
     """Builds and pushes prover images."""
 
-    def ensure(self, request: ImageRequest, beat: Beat) -> Image:
-        """The image of this commit exists in the registry afterwards, built only when it is not there."""
+    def ensure(self, request: ImageRequest, beat: TransferBeat) -> Image:
+        """The image of this commit exists in the registry afterwards, built only when it is not there.
+
+        What `beat` raises leaves uploads to be resumed by the next call.
+        """
+        ...
+
+    def abandon(self, request: ImageRequest) -> None:
+        """End the uploads that an `ensure` of this request left behind, as far as the registry answers."""
+        ...
+
+
+class ImageStores(Protocol):
+    """The prover images at a registry and in the Docker Engine of this host."""
+
+    def survey(self, request: ImagesRequest, beat: Beat) -> ImagesReport:
+        """List them and, if asked, remove those that are neither among the newest nor named by anybody."""
         ...
 
 

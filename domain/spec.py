@@ -46,13 +46,18 @@ class ImageTarget(Message):
 
 
 class Backend(Message):
-    """The host that holds repository, keys and backend; `repo` and `profile` are paths on that host."""
+    """The host that holds repository, keys and backend; `repo` and `profile` are paths on that host.
+
+    Until the source was checked out `repo` may be a URL, too.
+    """
 
     host: str = "local"
     repo: str = ""
+    ref: str = ""  # commit, tag or branch to check out apart from any work tree; empty: the tree as it is
     profile: str = ""  # path or name of a bundled profile; empty: <repo>/proverctl.yaml
     circuit_dir: str = ""  # relative to repo; empty: the profile's
     base_image: str = "prover"
+    base_context: str = ""  # relative to repo; its Dockerfile builds the base image; empty: base_image is there already
 
 
 class KeyValue(Message):
@@ -71,6 +76,7 @@ class ConfigSchema(StrEnum):
 
     FLAT = "flat"
     STRUCT = "struct"
+    AUTO = "auto"  # read off the client's pinned source, before anything is rendered
 
 
 class BackendMode(StrEnum):
@@ -125,6 +131,8 @@ class ClusterSpec(Message):
     backend: Backend = Backend()
     backend_mode: BackendMode = BackendMode.NONE
     allow_dirty: bool = False
+    force_tag: bool = False  # let a commit's tag name other content than it does
+    pre_pull: bool = True  # nodes pull a new image before the clients that run are replaced
     on_failure: OnFailure = OnFailure.HOLD
     retry_for: int = DEFAULT_RETRY_FOR  # seconds that transient failures are retried before parking
     shortage: Shortage = Shortage.REFUSE

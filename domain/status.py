@@ -62,6 +62,7 @@ class Release(Message):
     dirty: bool = False
     image: str = ""  # host/repo:tag@sha256:…
     image_user: str = ""  # USER of its configuration, for the pod's security context
+    lagrange: bool = True  # the image holds lag.key; a configuration that names it without it is fatal
     config_hash: str = ""
     endpoint: str = ""
     replicas: int = 0

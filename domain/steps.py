@@ -5,7 +5,7 @@ from enum import StrEnum
 from domain.diagnosis import Diagnosis
 from domain.model import Message
 from domain.profile import Functions, Profile, Step, StepStatus
-from domain.spec import Backend, BackendMode, ClusterSpec, ImageTarget
+from domain.spec import Backend, BackendMode, ClusterSpec, ConfigSchema, ImageTarget
 from domain.status import Observation, Release
 
 
@@ -24,6 +24,22 @@ class Source(Message):
     stage: str
     dirty: bool = False
     submodules: dict[str, str] = {}  # path → commit
+    by_hand: bool = False  # the stage was set by hand: its tag may move
+    config_schema: ConfigSchema | None = None  # of the client at its pin; None: it was not asked for, or cannot be told
+
+
+class CheckoutRequest(Message):
+    """Fetch a repository at a ref into a work tree of the worker's own."""
+
+    repo: str  # path or URL
+    ref: str = ""  # empty: the default branch
+
+
+class Checkout(Message):
+    """A clean work tree, of this one commit."""
+
+    directory: str  # absolute, on the backend host
+    commit: str
 
 
 class ImageRequest(Message):
@@ -33,6 +49,8 @@ class ImageRequest(Message):
     circuit_dir: str  # resolved, relative to repo
     source: Source
     target: ImageTarget
+    force_tag: bool = False
+    config_schema: ConfigSchema = ConfigSchema.FLAT  # what the client will be given; never AUTO
 
 
 class Image(Message):
@@ -42,6 +60,8 @@ class Image(Message):
     digest: str
     user: str = ""  # USER of its configuration; empty or 0 means root
     built: bool = True  # False: the registry had it already
+    replaced: str = ""  # digest that a tag set by hand named before
+    lagrange: bool = True  # it holds lag.key
     warnings: list[str] = []
 
 

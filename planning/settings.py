@@ -19,7 +19,8 @@ from domain.spec import (
     Shortage,
 )
 from planning import endpoint, settings_syntax
-from planning.settings_table import BACKEND, BY_NAME, SETTINGS, Setting
+from planning.setting import Setting
+from planning.settings_table import BACKEND, BY_NAME, SETTINGS
 
 DOCKER_HUB = "docker.io"
 SHOWN = 80  # characters of a value in a message
@@ -38,6 +39,7 @@ BARE = (
     "NODE_MIN_CPU",
     "NODE_MIN_MEMORY",
     "BACKEND_REPO",
+    "BACKEND_REF",
     "BACKEND_PROFILE",
     "BACKEND_HOST",
     "CIRCUIT_DIR",
@@ -77,6 +79,8 @@ def cluster_spec(values: Values, *, mode: BackendMode = BackendMode.NONE, seen_o
         backend=_backend(get),
         backend_mode=mode,
         allow_dirty=get("PROVER_ALLOW_DIRTY").lower() in settings_syntax.TRUE,
+        force_tag=get("PROVER_FORCE_TAG").lower() in settings_syntax.TRUE,
+        pre_pull=get("PROVER_PRE_PULL") == "on",
         on_failure=OnFailure(get("PROVER_ON_FAILURE")),
         retry_for=settings_syntax.seconds(get("PROVER_RETRY_FOR")),
         shortage=_shortage(get),
@@ -321,7 +325,9 @@ def _backend(get: _Reader) -> Backend:
     return Backend(
         host=get("BACKEND_HOST"),
         repo=get("BACKEND_REPO"),
+        ref=get("BACKEND_REF"),
         profile=get("BACKEND_PROFILE"),
         circuit_dir=get("CIRCUIT_DIR"),
         base_image=get("PROVER_BASE_IMAGE"),
+        base_context=get("PROVER_BASE_CONTEXT"),
     )

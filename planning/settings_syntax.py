@@ -18,6 +18,7 @@ MAX_SECONDS = 30 * 24 * 3600
 MIN_MEMORY = 1 << 20
 MAX_CORES = 100_000
 PERCENT = 100
+GIT_SCHEMES = ("https", "ssh")
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -25,6 +26,7 @@ _DNS_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _HOST_LABEL = r"[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?"
+_GIT_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}", re.ASCII)
 _HOST = re.compile(rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9a-fA-F:]+\])(?::([0-9]{{1,5}}))?")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -230,9 +232,24 @@ def relative_path(value: str) -> str:
     return ""
 
 
-def directory(value: str) -> str:
-    """A directory on the backend host."""
-    return "is a URL: clone it on the backend host and give the directory" if "://" in value else ""
+def git_repository(value: str) -> str:
+    """A directory on the backend host, or an https or ssh URL without credentials."""
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        return "" if "::" not in value else "names a transport that git would run: give a directory or an https URL"
+    if scheme not in GIT_SCHEMES:
+        return f"has the scheme {scheme!r}: give a directory, or a URL with one of {', '.join(GIT_SCHEMES)}"
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    if at and (":" in user or scheme != "ssh"):
+        return "holds credentials: leave them to git's credential helper on the worker's host"
+    return ""
+
+
+def git_ref(value: str) -> str:
+    """A commit, tag or branch that git cannot take for an option or an expression."""
+    if _GIT_REF.fullmatch(value) and ".." not in value and not value.endswith((".lock", "/", ".")):
+        return ""
+    return "is no commit, tag or branch: give letters, digits and ._/- with no '..', and none of ._/- in front"
 
 
 def cpu(value: str) -> str:

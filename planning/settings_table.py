@@ -3,25 +3,9 @@
 Imports nothing but the standard library, so that `proverctl --help` stays fast.
 """
 
-from typing import NamedTuple
-
 from planning import settings_syntax as syntax
-from planning.settings_syntax import Check
-
-
-class Setting(NamedTuple):
-    """One setting; `default` is text as a user would write it, empty when there is none."""
-
-    name: str  # of the variable
-    flag: str  # empty: never a flag, for it is a secret
-    default: str
-    help: str
-    check: Check
-    group: str
-    masked: bool = False  # its value is never shown, not even in an error
-    switch: bool = False  # the flag takes no value
-    short: str = ""  # a second, shorter flag
-
+from planning.setting import Setting
+from planning.settings_image import IMAGE
 
 PROBE = "probe"  # the group of what only the preflight takes
 
@@ -65,78 +49,7 @@ SETTINGS: tuple[Setting, ...] = (
         syntax.upstream,
         "coordinator",
     ),
-    Setting(
-        "IMAGE_REPO",
-        "--image-repo",
-        "",
-        "Repository of the prover image; a first part that looks like a host is one.",
-        syntax.repository,
-        "image",
-    ),
-    Setting(
-        "IMAGE_HOST",
-        "--image-host",
-        "",
-        "Registry the image is pushed to (default: the host in IMAGE_REPO, else docker.io).",
-        syntax.registry_host,
-        "image",
-    ),
-    Setting(
-        "IMAGE_HOST_ALIAS",
-        "--image-host-alias",
-        "",
-        "Registry that pods pull from (default: the host in IMAGE_REPO, else IMAGE_HOST).",
-        syntax.registry_host,
-        "image",
-    ),
-    Setting(
-        "IMAGE_AUTH_USER", "", "", "User for push and pull; anonymous when unset.", syntax.text, "image", masked=True
-    ),
-    Setting("IMAGE_AUTH_PASSWORD", "", "", "Its password; stays on this machine.", syntax.text, "image", masked=True),
-    Setting(
-        "IMAGE_PUSH_AUTH",
-        "--image-push-auth",
-        "",
-        "Where the worker finds the push credential: env:NAME, file:/PATH, docker-config, kubernetes:SECRET"
-        " (default: env:IMAGE_AUTH when IMAGE_AUTH_USER is set).",
-        syntax.secret_reference,
-        "image",
-        masked=True,
-    ),
-    Setting(
-        "IMAGE_PULL_AUTH",
-        "--image-pull-auth",
-        "",
-        "The same for the credential that pods pull with.",
-        syntax.secret_reference,
-        "image",
-        masked=True,
-    ),
-    Setting(
-        "PROVER_BASE_IMAGE",
-        "--base-image",
-        "prover",
-        "Local image that holds the prove-client.",
-        syntax.image,
-        "image",
-    ),
-    Setting(
-        "STAGE",
-        "--stage",
-        "",
-        "Tag of the image and label of the objects (default: short commit of BACKEND_REPO).",
-        syntax.stage,
-        "image",
-    ),
-    Setting(
-        "PROVER_ALLOW_DIRTY",
-        "--allow-dirty",
-        "",
-        "Deploy a git tree with uncommitted changes; the stage is marked as dirty.",
-        syntax.boolean,
-        "image",
-        switch=True,
-    ),
+    *IMAGE,
     Setting("CLIENT_REPLICAS", "--replicas", "2", "Number of prove-clients.", syntax.replicas, "clients"),
     Setting(
         "CLUSTER_DEPLOYNAME",
@@ -151,8 +64,9 @@ SETTINGS: tuple[Setting, ...] = (
         "CLIENT_CONFIG_SCHEMA",
         "--config-schema",
         "flat",
-        "Schema of the client's configuration: flat (the original's) or struct (upstream's later one).",
-        syntax.one_of("flat", "struct"),
+        "Schema of the client's configuration: flat (the original's), struct (upstream's later one), or auto to read it"
+        " off the client's pinned source.",
+        syntax.one_of("flat", "struct", "auto"),
         "clients",
     ),
     Setting(
@@ -270,8 +184,18 @@ SETTINGS: tuple[Setting, ...] = (
         "BACKEND_REPO",
         "--backend-repo",
         "",
-        "The backend's git tree on the backend host (default: the one around the working directory).",
-        syntax.directory,
+        "The backend's git tree on the backend host, or the URL of its repository (default: the tree around the working"
+        " directory).",
+        syntax.git_repository,
+        "backend",
+    ),
+    Setting(
+        "BACKEND_REF",
+        "--backend-ref",
+        "",
+        "Commit, tag or branch of BACKEND_REPO to check out apart from any work tree (default for a URL: its default"
+        " branch).",
+        syntax.git_ref,
         "backend",
     ),
     Setting(
@@ -313,6 +237,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 # What commands about a backend take.
 BACKEND = (
     "BACKEND_REPO",
+    "BACKEND_REF",
     "BACKEND_PROFILE",
     "BACKEND_HOST",
     "CIRCUIT",

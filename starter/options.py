@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from planning.settings_table import BACKEND, BY_NAME, CLUSTER, CLUSTER_NS, PROBE, SETTINGS, Setting
+from planning.setting import Setting
+from planning.settings_table import BACKEND, BY_NAME, CLUSTER, CLUSTER_NS, PROBE, SETTINGS
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]

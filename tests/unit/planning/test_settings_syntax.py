@@ -54,7 +54,8 @@ WRONG: list[tuple[Check, list[str]]] = [
     (syntax.circuit, ["x" * 31, "a b", ""]),
     (syntax.relative_path, ["/a", "../a", "a/../../b"]),
     (syntax.plain_name, ["a/b", "a=b", "a,b", "", "-a"]),
-    (syntax.directory, ["https://github.com/x/y"]),
+    (syntax.git_repository, ["ext::sh -c id", "ftp://x/y", "https://ann:pw@x/y"]),
+    (syntax.git_ref, ["-x", "a..b", "x.lock", "a b"]),
 ]
 
 
