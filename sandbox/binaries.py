@@ -17,6 +17,8 @@ from sandbox.settings import Settings
 
 _MODULES = Path(__file__).parent / "modules"
 _PROGRESS_SECONDS = 15
+NICENESS = 10
+"""Of builds on request: a world may be at work beside them."""
 _KUBERNETES = "v1.34.4"
 
 
@@ -80,7 +82,7 @@ MODULES = (
     Module("probe", "1", (".",), "seconds"),
 )
 
-# Not part of the world: whoever checks docker-compose.yml asks for it.
+# Not part of the world: whoever needs one of them asks for it.
 COMPOSE = Module(
     name="compose",
     version="v2.40.3",
@@ -88,6 +90,23 @@ COMPOSE = Module(
     estimate="about 3 min on 2 cores",
     linker_flags="-s -w -X github.com/docker/compose/v2/internal.Version=v2.40.3",
     program="docker-compose",
+)
+REGISTRY = Module(  # the world's own is Debian's docker-registry 2.8
+    name="registry",
+    version="v3.1.2",
+    packages=("github.com/distribution/distribution/v3/cmd/registry",),
+    estimate="about 2 min on 2 cores",
+    linker_flags="-s -w -X github.com/distribution/distribution/v3/version.version=v3.1.2",
+    program="registry3",
+    niceness=NICENESS,
+)
+CRANE = Module(
+    name="crane",
+    version="v0.22.1",
+    packages=("github.com/google/go-containerregistry/cmd/crane",),
+    estimate="seconds",
+    linker_flags="-s -w -X github.com/google/go-containerregistry/cmd/crane/cmd.Version=v0.22.1",
+    niceness=NICENESS,
 )
 
 

@@ -2,41 +2,28 @@
 
 from pathlib import Path
 
-from sandbox.binaries import Module, ensure_built
+from sandbox.binaries import NICENESS, Module, ensure_built
 from sandbox.settings import Settings
 
-_HELM_3 = "v3.22.0"
-_HELM_4 = "v4.3.0"  # with the same Kubernetes modules as helm 3, which the compiler then knows
-_KAPP = "v0.64.2"
-_NICENESS = 10  # a world may be at work beside it
+
+def _peer(name: str, version: str, package: str, stamp: str, minutes: int) -> Module:
+    """`stamp` is the linker's assignment of the version."""
+    return Module(
+        name=name,
+        version=version,
+        packages=(package,),
+        estimate=f"about {minutes} min on 2 cores",
+        linker_flags=f"-s -w -X {stamp}",
+        program=name,
+        niceness=NICENESS,
+    )
+
 
 PEERS = (
-    Module(
-        name="helm3",
-        version=_HELM_3,
-        packages=("helm.sh/helm/v3/cmd/helm",),
-        estimate="about 4 min on 2 cores",
-        linker_flags=f"-s -w -X helm.sh/helm/v3/internal/version.version={_HELM_3}",
-        program="helm3",
-        niceness=_NICENESS,
-    ),
-    Module(
-        name="helm4",
-        version=_HELM_4,
-        packages=("helm.sh/helm/v4/cmd/helm",),
-        estimate="about 3 min on 2 cores",
-        linker_flags=f"-s -w -X helm.sh/helm/v4/internal/version.version={_HELM_4}",
-        program="helm4",
-        niceness=_NICENESS,
-    ),
-    Module(
-        name="kapp",
-        version=_KAPP,
-        packages=("carvel.dev/kapp/cmd/kapp",),
-        estimate="about 2 min on 2 cores",
-        linker_flags=f"-s -w -X carvel.dev/kapp/pkg/kapp/version.Version={_KAPP.removeprefix('v')}",
-        niceness=_NICENESS,
-    ),
+    _peer("helm3", "v3.22.0", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3/internal/version.version=v3.22.0", 4),
+    # With the same Kubernetes modules as helm 3, which the compiler then knows.
+    _peer("helm4", "v4.3.0", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4/internal/version.version=v4.3.0", 3),
+    _peer("kapp", "v0.64.2", "carvel.dev/kapp/cmd/kapp", "carvel.dev/kapp/pkg/kapp/version.Version=0.64.2", 2),
 )
 
 
