@@ -10,13 +10,13 @@ class LayerProgress(Message):
 
     title: str
     done: int  # bytes
-    total: int  # bytes
+    total: int  # bytes; 0: not known
     rate: float = 0.0  # bytes a second, of late; 0: not known yet
 
     @property
     def seconds_left(self) -> float | None:
         """None as long as nobody can tell."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
+        return (self.total - self.done) / self.rate if self.rate > 0 and self.total else None
 
 
 class TransferProgress(Message):
@@ -24,14 +24,16 @@ class TransferProgress(Message):
 
     verb: str  # reading, pushing
     layers: list[LayerProgress] = []  # those under way, in the order of the image; at most a few
+    count: int = 0  # of all layers
+    settled: int = 0  # of these
     done: int = 0  # bytes, of all layers
-    total: int = 0
+    total: int = 0  # 0: not known
     rate: float = 0.0
 
     @property
     def seconds_left(self) -> float | None:
         """None as long as nobody can tell."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
+        return (self.total - self.done) / self.rate if self.rate > 0 and self.total else None
 
 
 class ImagesRequest(Message):
