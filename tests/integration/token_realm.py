@@ -90,7 +90,7 @@ class Realm:
         end = time.time() + self.lifetime - _LEEWAY
         claims = {"iss": ISSUER, "sub": who, "aud": SERVICE, "exp": int(end), "nbf": now - 600, "iat": now}
         head = {"alg": "RS256", "typ": "JWT", "x5c": self._chain}
-    XX(_encoded, (head, {**claims, "jti": uuid.uuid4().hex, "access": access})))
+        text = f"{_encoded(head)}.{_encoded({**claims, 'jti': uuid.uuid4().hex, 'access': access})}"
         signature = self._key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
