@@ -34,7 +34,7 @@ class Meter:
         self._verb = verb
         self._layers: dict[str, _Layer] = {}
         for key, title, total in order:
-            self._layers.setdefault(key, _Layer(one_line(title, TITLE), total))
+            self._layers.setdefault(key, _Layer(_legible(title), total))
         self._flow = _Flow()
         self._lock = Lock()
 
@@ -127,18 +127,12 @@ def sentence(progress: TransferProgress) -> str:
     """
     whole = progress.settled == progress.count
     last = ["waiting for the registry"] if progress.verb == PUSHING else []  # it may read all of it again
-    facts = [amount(progress.done, progress.total), *(last if whole else [speed(progress.rate), left(progress)])]
-    told = f"{head(progress)}: {', '.join(fact for fact in facts if fact)}"
+    time = left(progress)
+    going = [speed(progress.rate), f"about {time}" if time else ""]
+    facts = [amount(progress.done, progress.total), *(last if whole else going)]
+    told = f"{_head(progress)}: {', '.join(fact for fact in facts if fact)}"
     shares = [f"{layer.title} {share(layer)}" for layer in progress.layers if progress.count > 1 and layer.total]
     return "; ".join([told, *([", ".join(shares)] if shares else [])])
-
-
-def head(progress: TransferProgress) -> str:
-    """What is moved: the layer, or how many of how many are done."""
-    if progress.count == 1 and progress.layers:
-        return f"{progress.verb} {progress.layers[0].title}"
-    done = f", {progress.settled} done" if progress.settled else ""
-    return f"{progress.verb} {progress.count} layer{'' if progress.count == 1 else 's'}{done}"
 
 
 def amount(done: int, total: int) -> str:
@@ -162,14 +156,26 @@ def speed(rate: float) -> str:
 
 
 def left(progress: LayerProgress | TransferProgress) -> str:
-    """Such as `about 1 min 20 s left`, rounded up and coarse, for it is a guess; empty where nobody can tell."""
+    """Such as `1 min 20 s left`, rounded up and coarse, for it is a guess; empty where nobody can tell."""
     seconds = progress.seconds_left
     if not seconds:
         return ""
     step = 1 if seconds <= _SLOW else 5 if seconds <= _MINUTE else 10 if seconds <= _HOUR else _MINUTE
     whole = ceil(seconds / step) * step
     parts = [(whole // _HOUR, "h"), (whole % _HOUR // _MINUTE, "min"), (whole % _MINUTE, "s")]
-    return f"about {' '.join(f'{count} {unit}' for count, unit in parts if count)} left"
+    return f"{' '.join(f'{count} {unit}' for count, unit in parts if count)} left"
+
+
+def _legible(title: str) -> str:
+    """The name of somebody's file need not be text, and a heartbeat must be."""
+    return one_line(title.encode("utf-8", "replace").decode(), TITLE)
+
+
+def _head(progress: TransferProgress) -> str:
+    if progress.count == 1 and progress.layers:
+        return f"{progress.verb} {progress.layers[0].title}"
+    done = f", {progress.settled} done" if progress.settled else ""
+    return f"{progress.verb} {progress.count} layer{'' if progress.count == 1 else 's'}{done}"
 
 
 def _unit(size: int) -> tuple[str, int]:
