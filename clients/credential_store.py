@@ -10,16 +10,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from domain.ports import TOKEN_USER
+
 HELPER_TIMEOUT = 30  # seconds
 HELPER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-TOKEN_USER = "<token>"  # noqa: S105 - how helpers mark an identity token
+_NOT_FOUND = "credentials not found"  # what every helper says on standard output when it has none
 HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 HUB_KEY = "https://index.docker.io/v1/"
-PASSED_ON = ("PATH", "HOME", "USER", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME")
+PASSED_ON = re.compile(
+    r"PATH|HOME|USER|DOCKER_CONFIG|DBUS_SESSION_BUS_ADDRESS|GNUPGHOME|PASSWORD_STORE_DIR|SSL_CERT_(FILE|DIR)"
+    r"|XDG_\w+|(AWS|ECR|GOOGLE|CLOUDSDK|AZURE)_\w+|(https?|no)_proxy",
+    re.IGNORECASE,
+)
+"""What a helper may see of the worker's environment: how to reach its keychain or its cloud, nothing of ours."""
 
 
 def stored(config: Path, host: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """User and password for a registry host, None when nothing is stored; ValueError says what is broken."""
+    """User and password for a registry host, None when nothing is stored; ValueError says what is broken.
+
+    The user is TOKEN_USER when an identity token takes the password's place.
+    """
     if not config.exists():
         return None
     try:
@@ -43,7 +53,7 @@ def _from_helper(name: str, key: str, environ: Mapping[str, str]) -> tuple[str, 
     program = shutil.which(f"docker-credential-{name}", path=environ.get("PATH"))
     if not HELPER_NAME.fullmatch(name) or not program:
         raise ValueError(f"the credential helper docker-credential-{name} is not installed")
-    passed = {variable: environ[variable] for variable in PASSED_ON if variable in environ}
+    passed = {variable: value for variable, value in environ.items() if PASSED_ON.fullmatch(variable)}
     try:
         done = subprocess.run(  # noqa: S603 - fixed argv; the host goes to stdin
             [program, "get"], input=key, env=passed, capture_output=True, text=True, timeout=HELPER_TIMEOUT, check=False
@@ -51,14 +61,14 @@ def _from_helper(name: str, key: str, environ: Mapping[str, str]) -> tuple[str, 
     except subprocess.TimeoutExpired:
         raise ValueError(f"docker-credential-{name} did not answer within {HELPER_TIMEOUT} s") from None
     if done.returncode:
-        return None  # "credentials not found in native keychain"
+        if _NOT_FOUND in done.stdout + done.stderr:
+            return None
+        raise ValueError(f"docker-credential-{name} failed with exit code {done.returncode}")
     try:
         answer = json.loads(done.stdout)
         user, password = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"docker-credential-{name} answered no JSON with Username and Secret") from None
-    if user == TOKEN_USER:
-        raise ValueError(f"docker-credential-{name} holds an identity token; only user and password are supported")
     return (user, password) if user and password else None
 
 
@@ -66,6 +76,8 @@ def _from_auths(auths: Mapping[str, Any], keys: list[str]) -> tuple[str, str] | 
     for written, entry in auths.items():
         if written not in keys and _host_of(written) not in keys:
             continue
+        if entry.get("identitytoken"):
+            return TOKEN_USER, str(entry["identitytoken"])
         user, password = str(entry.get("username") or ""), str(entry.get("password") or "")
         if entry.get("auth"):
             try:

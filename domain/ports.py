@@ -78,6 +78,10 @@ class Secrets(Protocol):
         ...
 
 
+TOKEN_USER = "<token>"  # noqa: S105 - how Docker marks an identity token that stands in a password's place
+"""User of a login whose `reveal` is a refresh token: for registries with a token server, and no use to kubelet."""
+
+
 class Login(Protocol):
     """A user and a password whose repr is masked."""
 

@@ -3,12 +3,14 @@
 import base64
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from clients.credentials import RegistryLogin, WorkerSecrets
 from domain.errors import CredentialsMissing
+from domain.ports import TOKEN_USER
 from domain.spec import SecretRef
 
 HOST = "registry.example:5000"
@@ -106,6 +108,63 @@ def test_a_credential_helper_comes_first(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     secrets = WorkerSecrets({"DOCKER_CONFIG": str(tmp_path), "PATH": f"{tmp_path}:/bin:/usr/bin"})
     assert _seen(secrets.login(SecretRef(ref="docker-config"), HOST)) == ("u", f"for {HOST}")
+
+
+_HELPER = """#!/bin/sh
+read -r host
+echo "$(env | cut -d= -f1 | sort | tr '\\n' ' ')" >"$HOME/seen"
+echo '{0}'
+exit {1}
+"""
+
+
+def _helper(folder: Path, says: str, code: int = 0, environ: Mapping[str, str] = {}) -> WorkerSecrets:
+    helper = folder / "docker-credential-test"
+    helper.write_text(_HELPER.format(says, code))
+    helper.chmod(0o755)
+    (folder / "config.json").write_text(json.dumps({"credsStore": "test"}))
+    base = {"DOCKER_CONFIG": str(folder), "HOME": str(folder), "PATH": f"{folder}:/bin:/usr/bin"}
+    return WorkerSecrets({**base, **environ})
+
+
+def test_an_identity_token_of_a_helper(tmp_path: Path) -> None:
+    """Its user says what it is."""
+    secrets = _helper(tmp_path, '{"Username":"<token>","Secret":"t"}')
+    assert _seen(secrets.login(SecretRef(ref="docker-config"), HOST)) == (TOKEN_USER, "t")
+
+
+def test_an_identity_token_of_the_auths(tmp_path: Path) -> None:
+    """It comes before the user that stands beside it, as in Docker."""
+    entry = {"auth": _auth("00000000-0000-0000-0000-000000000000:"), "identitytoken": "t"}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {HOST: entry}}))
+    secrets = WorkerSecrets({"DOCKER_CONFIG": str(tmp_path)})
+    assert _seen(secrets.login(SecretRef(ref="docker-config"), HOST)) == (TOKEN_USER, "t")
+
+
+def test_a_helper_without_the_host_is_no_failure(tmp_path: Path) -> None:
+    """Every helper says so in the same words."""
+    secrets = _helper(tmp_path, "credentials not found in native keychain", 1)
+    assert secrets.login(SecretRef(ref="docker-config"), HOST) is None
+
+
+def test_a_helper_that_fails_is_named_and_not_quoted(tmp_path: Path) -> None:
+    """A locked keychain is not the same as no credentials; what a helper prints may be a secret."""
+    secrets = _helper(tmp_path, "hunter2 locked", 3)
+    with pytest.raises(CredentialsMissing, match="docker-credential-test failed with exit code 3") as caught:
+        secrets.login(SecretRef(ref="docker-config"), HOST)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_a_helper_sees(tmp_path: Path) -> None:
+    """Its cloud's settings and the way out, none of the worker's secrets."""
+    ours = {"IMAGE_AUTH_PASSWORD": "x", "TEMPORAL_API_KEY": "x", "GITHUB_TOKEN": "x"}
+    theirs = {"AWS_PROFILE": "x", "GOOGLE_APPLICATION_CREDENTIALS": "x", "https_proxy": "x", "NO_PROXY": "x"}
+    _helper(tmp_path, '{"Username":"u","Secret":"p"}', environ={**ours, **theirs}).login(
+        SecretRef(ref="docker-config"), HOST
+    )
+    seen = (tmp_path / "seen").read_text().split()
+    assert [name for name in theirs if name not in seen] == []
+    assert [name for name in ours if name in seen] == []
 
 
 def test_a_missing_helper_is_named(tmp_path: Path) -> None:
