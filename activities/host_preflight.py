@@ -89,7 +89,12 @@ class _Looks:
         return preflight.ok("Docker", self._host.groundwork.engine())
 
     def base_image(self) -> Check:
-        name = self._spec.backend.base_image
+        backend = self._spec.backend
+        name = backend.base_image
+        if backend.base_context:
+            told, name = self._host.groundwork.base_context(backend.repo, backend.base_context)
+            if not name:
+                return preflight.ok("base image", f"a deploy builds it from {told}")
         self.user = self._host.groundwork.base_image(name)
         remarks = image_warnings(self.user)
         if remarks:

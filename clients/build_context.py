@@ -39,15 +39,16 @@ class Context(NamedTuple):
 
     def stream(self, check: Callable[[], None]) -> Iterator[bytes]:
         """The tar, read again; Unavailable before its last bytes when it is not what was packed."""
-        running = hashlib.sha256()
+        running, last = hashlib.sha256(), b""
         for chunk in _read(self.pieces, self.setting):
             check()
             running.update(chunk)
-            if chunk is not self.pieces[-1].data:
-                yield chunk
+            if last:
+                yield last
+            last = chunk
         if running.hexdigest() != self.digest:
             raise _changed(self.setting, "a file has other content now")
-        yield self.pieces[-1].data
+        yield last
 
 
 def pack(repo: str, base_context: str, progress: Callable[[str], None]) -> Context:

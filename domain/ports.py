@@ -161,7 +161,7 @@ class Trials(Protocol):
 class Groundwork(Protocol):
     """What building, pushing and pulling an image stands on; looked at from the backend host, leaving nothing.
 
-    Each method raises what the build would raise; each answer but the base image's is a clause for people.
+    Each method raises what the build would raise; an answer is a clause for people where nothing else is said.
     """
 
     def engine(self) -> str:
@@ -170,6 +170,10 @@ class Groundwork(Protocol):
 
     def base_image(self, name: str) -> str:
         """USER of the base image, possibly empty; ImageInputMissing, Unavailable."""
+        ...
+
+    def base_context(self, repo: str, base_context: str) -> tuple[str, str]:
+        """A clause about what the base image is built of, and the image's name, empty unless it was built already."""
         ...
 
     def circuit(self, repo: str, circuit_dir: str) -> str:

@@ -32,6 +32,7 @@ class FakeGroundwork:
     def __init__(self) -> None:
         self.faults: dict[str, Exception] = {}
         self.asked: list[str] = []
+        self.built = ""
 
     def _answer(self, method: str, answer: str) -> str:
         self.asked.append(method)
@@ -46,6 +47,10 @@ class FakeGroundwork:
     def base_image(self, name: str) -> str:
         """Its user."""
         return self._answer("base_image", "65532" if name == "prover" else "")
+
+    def base_context(self, repo: str, base_context: str) -> tuple[str, str]:
+        """What it is built of."""
+        return self._answer("base_context", f"2 files in {repo}/{base_context}"), self.built
 
     def circuit(self, repo: str, circuit_dir: str) -> str:
         """The files."""
@@ -121,6 +126,21 @@ def test_an_image_that_runs_as_root_is_a_warning(room: HostRoom) -> None:
     room.spec = make_spec(backend=room.spec.backend.model_copy(update={"base_image": "other"}))
     report = room.look()
     assert (verdicts(report.checks), report.image_user) == ({"base image": WARNING}, "")
+
+
+def test_a_base_image_from_a_context(room: HostRoom) -> None:
+    """Unless it was built already, its user is not known; a fault of the context is the check's."""
+    context = {"base_context": "client", "base_image": "unused"}
+    room.spec = make_spec(backend=room.spec.backend.model_copy(update=context))
+    report = room.look()
+    base = next(check for check in report.checks if check.name == "base image")
+    assert (base.verdict, report.image_user) == (OK, None)
+    assert base.detail == "a deploy builds it from 2 files in /srv/backend/client"
+    room.groundwork.built = "prover"
+    report = room.look()
+    assert (verdicts(report.checks), report.image_user) == ({}, "65532")
+    room.groundwork.faults["base_context"] = ImageInputMissing("there is no Dockerfile")
+    assert verdicts(room.look().checks) == {"base image": FAILED}
 
 
 def test_without_docker_nothing_of_it_is_asked_again(room: HostRoom) -> None:
