@@ -29,7 +29,8 @@ async def follow(
         while not ending.done():
             try:
                 report = await status()
-                steps.show(report, await detail(",".join(row.name for row in backend_summary.working(report))))
+                said = await detail(",".join(row.name for row in backend_summary.working(report)))
+                steps.show(report, said.text)
             except (RPCError, WorkflowQueryFailedError) as error:
                 progress.show(outage(error), "trouble")
             await asyncio.wait([ending], timeout=every)

@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain.commands import Outcome
 from domain.status import Status
 from starter import exits, summary
+from starter.heartbeats import Said
 from starter.output import Progress
 from workflows.cluster import ProverClusterWorkflow
 
@@ -20,7 +21,7 @@ PATIENCE = 3  # failed queries in a row before the run itself is looked at
 GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 
 
-Detail = Callable[[str], Awaitable[str]]  # from the step to what it says of its progress
+Detail = Callable[[str], Awaitable[Said]]  # from the step to what it says of its progress
 
 
 class Handle(Protocol):
@@ -49,8 +50,8 @@ class Ended(NamedTuple):
     status: Status | None
 
 
-async def _no_detail(_step: str) -> str:
-    return ""
+async def _no_detail(_step: str) -> Said:
+    return Said()
 
 
 async def follow(
@@ -79,11 +80,11 @@ async def follow(
         progress.end()
 
 
-def _show(status: Status, progress: Progress, detail: str) -> None:
+def _show(status: Status, progress: Progress, said: Said) -> None:
     """The trouble before the line of progress, since that one is overwritten."""
     trouble = summary.trouble(status)
     progress.trouble(*(trouble or ("", "", "")))
-    progress.show(summary.progress(status), status.phase, detail)
+    progress.show(summary.progress(status), status.phase, said.text, said.transfer)
 
 
 async def _status(handle: Handle, progress: Progress) -> Status | None:

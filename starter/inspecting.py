@@ -68,5 +68,5 @@ async def _tell(
             retry = await handle.query(InspectWorkflow.retry, rpc_timeout=session.RPC)
         if retry:
             progress.trouble(retry.diagnosis.code, f"will try again to {retry.step}: ", str(retry.diagnosis))
-        elif text := await beats.latest(what):
+        elif text := (await beats.latest(what)).text:
             progress.show(what, what, text)

@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain import names
 from domain.status import Status
 from starter import exits, output, summary
+from starter.heartbeats import Heartbeats, Said
 from starter.invocation import Invocation
 from starter.session import RPC, polled, queues, session, ui_page
 from workflows.cluster import ProverClusterWorkflow
@@ -31,22 +32,25 @@ async def standing(asked: Invocation) -> None:
         run = await _run(client, asked, workflow_id)
         ui = ui_page(client, asked, workflow_id)
         status = await queried(client, workflow_id)
+        # Without a worker for workflows, too: another one may be moving the image.
+        said = await Heartbeats(client, workflow_id).once(status.step if status else "its step")
         if status:
-            value = status.model_dump(mode="json") | {"source": "worker", "ui": ui}
-            output.data(value, asked.output, summary.page(status, ui))
+            value = status.model_dump(mode="json") | {"progress": said.data(), "source": "worker", "ui": ui}
+            output.data(value, asked.output, summary.page(status, ui, said.text))
             return
         row = await described(run)
-    await _show_kept(asked, row, ui)
+    _show_kept(asked, row, said, ui)
 
 
-async def _show_kept(asked: Invocation, row: dict[str, Any], ui: str) -> None:
+def _show_kept(asked: Invocation, row: dict[str, Any], said: Said, ui: str) -> None:
     since = str(row["as_of"])
     age = summary.age(since, datetime.now(UTC))
     output.note(
         f"no worker answers: this is what Temporal keeps, last written {age} ago. Start one with: proverctl worker"
     )
-    text = output.table([(key, str(row[key])) for key in row if row[key] not in ("", None)] + [("UI", ui)])
-    output.data({**row, "source": "memo", "ui": ui}, asked.output, text)
+    cells = [*row.items(), ("progress", said.text), ("UI", ui)]
+    text = output.table([(key, str(value)) for key, value in cells if value not in ("", None)])
+    output.data({**row, "progress": said.data(), "source": "memo", "ui": ui}, asked.output, text)
 
 
 async def _run(client: Client, asked: Invocation, workflow_id: str) -> WorkflowExecutionDescription:

@@ -50,9 +50,10 @@ def trouble(status: Status) -> Trouble | None:
     return Trouble(f"{head}{found.code} {found.on}", head, str(short))
 
 
-def page(status: Status, ui: str) -> str:
-    """Everything about one deployment."""
+def page(status: Status, ui: str, said: str = "") -> str:
+    """Everything about one deployment; `said` is what its step says of its progress."""
     rows = [("deployment", status.deployment), ("phase", _phase(status))]
+    rows += [("progress", " ".join(said.split()))] if said else []
     rows += _release_rows(status) + _place_rows(status)
     rows += [("warning", warning) for warning in status.warnings]
     rows += [("waiting", title) for title in status.pending]

@@ -11,6 +11,7 @@ from domain.profile import StepState, StepStatus
 from domain.steps import BackendReport
 from starter.backend_follow import follow
 from starter.exits import Exit
+from starter.heartbeats import Said
 from starter.output import Progress
 
 Answer = BackendReport | Exception
@@ -59,11 +60,11 @@ def _told(answer: Answer) -> BackendReport:
     return answer
 
 
-async def _said(_step: str) -> str:
-    return ""
+async def _said(_step: str) -> Said:
+    return Said()
 
 
-async def _follow(backend: Backend, detail: Callable[[str], Awaitable[str]] = _said) -> BackendReport:
+async def _follow(backend: Backend, detail: Callable[[str], Awaitable[Said]] = _said) -> BackendReport:
     return await follow(backend.result, backend.status, Progress(), detail, every=0)
 
 
@@ -83,9 +84,9 @@ async def test_the_last_words_of_what_works_are_shown(capsys: pytest.CaptureFixt
     """Asked for by the names of the steps, so that a new one begins with none."""
     asked = []
 
-    async def detail(step: str) -> str:
+    async def detail(step: str) -> Said:
         asked.append(step)
-        return f"{step} compiles"
+        return Said(f"{step} compiles")
 
     await _follow(Backend(FIRST, SECOND), detail)
     assert set(asked) == {"setup", "node"}
