@@ -10,7 +10,7 @@ from domain import names
 from domain.errors import ApplyConflict, Forbidden, Unavailable
 from domain.ports import Beat, Cluster, Manifest
 from domain.steps import Removed, TargetRequest
-from planning import rbac, render
+from planning import pre_pull, rbac, render
 
 STUCK = 60  # seconds beyond a pod's own grace period after which somebody holds it
 
@@ -65,9 +65,10 @@ class Removal:
         deployment = self._cluster.get("Deployment", names.DEPLOYMENT, namespace)
         if deployment is not None and owner_of(deployment) != self._owner:
             return []  # a newcomer's: its pods are not ours to wait for
-        selector = f"app={self._spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
+        clients = f"app={self._spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
+        pulls = f"app={pre_pull.app(self._spec)}"  # they go with the Deployment, whoever left them
         found = [] if deployment is None else [deployment]
-        for kind in ("ReplicaSet", "Pod"):
+        for kind, selector in (("ReplicaSet", clients), ("Pod", clients), ("Pod", pulls)):
             found += [e for e in self._cluster.find(kind, namespace, selector=selector) if _descends(e)]
         for entry in found:
             _check_not_stuck(entry, time.time())

@@ -1,5 +1,6 @@
 """Words about images as they travel and as they are kept: data only."""
 
+from domain.diagnosis import Diagnosis
 from domain.model import Message
 from domain.spec import Backend, ClusterSpec, ImageTarget
 from domain.status import Release
@@ -69,7 +70,7 @@ class ImagesReport(Message):
 
 
 class PrePullRequest(Message):
-    """Have the nodes that run clients pull the image of a new release."""
+    """Have the nodes to which clients of a new release will come pull its image, while the old clients run."""
 
     spec: ClusterSpec
     release: Release
@@ -80,6 +81,7 @@ class PrePullRequest(Message):
 class PrePulled(Message):
     """How it ended."""
 
-    nodes: int = 0  # that were asked
-    pulled: int = 0  # that have the image now
-    warnings: list[str] = []
+    nodes: int = 0  # to which clients may come, and those that run one
+    pulled: int = 0  # of them, that have the image now
+    diagnosis: Diagnosis | None = None  # no client would get the image: the rollout must not begin
+    warnings: list[str] = []  # which nodes have not pulled it, and why

@@ -130,12 +130,11 @@ def slow(pod: Manifest, events: list[Manifest], *, now: float | None) -> Diagnos
 def explain_slow(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
     """How many nodes are done, how large it is and how long it took there."""
     done = [pod for pod in evidence.pods if has_image(pod)]
-    pulls = [pull for pod in done for event in evidence.of(pod) if (pull := _PULLED.search(live.message(event)))]
+    pulls = [pull for pod in done if (pull := pull_time(evidence.of(pod)))]
     what = f"{found.what}: {len(done)} of {len(done) + len(pods)} nodes have it"
     if not pulls:
         return found.model_copy(update={"what": what})
-    longest = max(_duration(pull["time"]) for pull in pulls)
-    size = max(int(pull["size"] or 0) for pull in pulls)
+    longest, size = max(seconds for seconds, _ in pulls), max(size for _, size in pulls)
     told = f", it took up to {longest:.0f} s there" + (f" for {size / 1e9:.1f} GB" if size else "")
     return found.model_copy(update={"what": what + told})
 
@@ -170,6 +169,17 @@ def has_image(pod: Manifest) -> bool:
 def classify(message: str) -> Rule:
     """The first rule that recognises kubelet's text."""
     return next((rule for rule in _RULES if rule.pattern.search(message)), _OTHER)
+
+
+def explained(message: str) -> bool:
+    """Whether kubelet's text says a cause that is known here."""
+    return classify(message) is not _OTHER
+
+
+def pull_time(events: list[Manifest]) -> tuple[float, int] | None:
+    """Seconds of the pull and bytes of the image (0: not told) as kubelet tells them; None where it pulled nothing."""
+    pulls = [pull for event in events if (pull := _PULLED.search(live.message(event)))]
+    return (_duration(pulls[-1]["time"]), int(pulls[-1]["size"] or 0)) if pulls else None
 
 
 def _same_host(key: str, host: str) -> bool:

@@ -56,7 +56,7 @@ _HELPFUL = [  # in the namespace
     Grant("Log", "pods/log", ["get"]),
     Grant("ResourceQuota", "resourcequotas", ["list"]),
     Grant("LimitRange", "limitranges", ["list"]),
-    Grant("Probe", "pods", ["create", "delete"]),
+    Grant("Probe", "pods", ["create", "delete"]),  # short-lived: a preflight's, and those that have nodes pull
 ]
 _OPTIONAL = [
     Grant("Pod", "pods", ["list"]),
@@ -72,7 +72,7 @@ def role(namespace: str) -> Manifest:
 
 
 def optional_role(namespace: str) -> Manifest:
-    """Rights in the namespace that only make the worker know more: logs, quotas, and a probe's short-lived pod."""
+    """Rights in the namespace that only help: logs, quotas, and the short-lived pods of a probe and of pulls before a rollout."""
     return _rights("Role", OPTIONAL_NAME, _HELPFUL, namespace)
 
 

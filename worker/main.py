@@ -16,6 +16,7 @@ from activities.host import HostActivities
 from activities.host_preflight import Host, HostPreflightActivities
 from activities.inspection import InspectionActivities
 from activities.kube import KubeActivities
+from activities.pre_pull import PrePullActivities
 from activities.preflight import PreflightActivities
 from activities.watch import WatchActivities
 from clients import cluster as kubernetes
@@ -86,12 +87,16 @@ async def _workers(
         inspection = InspectionActivities(dict(clusters), secrets, prefix, EvidenceFiles(settings.state_dir))
         trials = {name: PodTrials(cluster.connection) for name, cluster in clusters.items()}
         preflight = PreflightActivities(dict(clusters), dict(trials), secrets, prefix, reach)
+        pre_pull = PrePullActivities(dict(clusters), dict(trials), secrets, prefix)
         shared = {name: SharedWatches(cluster) for name, cluster in clusters.items()}
         for one in shared.values():
             stack.push_async_callback(asyncio.to_thread, one.close)  # it joins threads
         watches = WatchActivities(shared, clusters)
         for name in clusters:
-            workers += [queues.kube(client, name, steps, inspection, preflight), queues.watch(client, name, watches)]
+            workers += [
+                queues.kube(client, name, steps, inspection, preflight, pre_pull),
+                queues.watch(client, name, watches),
+            ]
     if "host" in settings.roles:
         images = PushedImages(settings.docker_host, secrets, settings.state_dir)
         backends = LocalBackendHost(settings.state_dir, environ)

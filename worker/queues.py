@@ -14,6 +14,7 @@ from activities.host_preflight import HostPreflightActivities
 from activities.inspection import InspectionActivities
 from activities.interceptor import ErrorTranslation
 from activities.kube import KubeActivities
+from activities.pre_pull import PrePullActivities
 from activities.preflight import PreflightActivities
 from activities.watch import WatchActivities
 from domain import names
@@ -66,6 +67,7 @@ def kube(
     steps: KubeActivities,
     inspection: InspectionActivities,
     preflight: PreflightActivities,
+    pre_pull: PrePullActivities,
 ) -> Worker:
     """Short steps against one cluster."""
     methods: list[Callable[..., Any]] = [
@@ -79,6 +81,7 @@ def kube(
         inspection.diagnose,
         inspection.capture_evidence,
         preflight.preflight_cluster,
+        pre_pull.pre_pull,
     ]
     return _in_threads(client, names.kube_queue(cluster), methods, KUBE_SLOTS, SteadyBeats(ANY))
 

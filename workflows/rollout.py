@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import timeouts
     from workflows.attempt import Stopped
     from workflows.capacity import PATCH as CAPACITY_PATCH
+    from workflows.pre_pull import pre_pull
     from workflows.question import ask, may_ask
     from workflows.site import Site, not_deployed
 
@@ -20,6 +21,7 @@ AFRESH = 60.0  # seconds; a trouble's own grace where it has one
 
 async def converge(site: Site, spec: ClusterSpec, release: Release) -> Applied:
     """Apply, await the rollout, and take the release as the one that serves."""
+    await pre_pull(site, spec, release)
     afresh = 0.0
     while True:
         applied, seen = await _roll_out(site, spec, release, (Phase.APPLYING, Phase.ROLLING_OUT), afresh)

@@ -13,9 +13,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.host_preflight import HostPreflightActivities
     from activities.inspection import InspectionActivities
     from activities.kube import KubeActivities
+    from activities.pre_pull import PrePullActivities
     from activities.preflight import PreflightActivities
     from activities.watch import WatchActivities
     from domain import names
+    from domain.images import PrePulled, PrePullRequest
     from domain.profile import StepStatus
     from domain.spec import ClusterSpec
     from domain.status import Observation
@@ -116,6 +118,9 @@ PREFLIGHT_CLUSTER: Work[PreflightRequest, PreflightReport] = Work(
 )
 CAPTURE_EVIDENCE: Work[DiagnoseRequest, DiagnoseReport] = Work(
     InspectionActivities.capture_evidence, "keep the evidence", _cluster_queue, "kube", MINUTE / 2
+)
+PRE_PULL: Work[PrePullRequest, PrePulled] = Work(
+    PrePullActivities.pre_pull, "have the nodes pull the image", _cluster_queue, "kube", HOURS
 )
 APPLY: Work[ApplyRequest, Applied] = Work(
     KubeActivities.apply_release, "apply the objects", _cluster_queue, "kube", 5 * MINUTE
