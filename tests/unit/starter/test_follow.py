@@ -11,10 +11,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.commands import Kind, Outcome, Verdict
 from domain.diagnosis import Diagnosis
+from domain.images import TransferProgress
 from domain.status import Phase, Status
 from planning import question
 from starter import follow
 from starter.exits import Exit
+from starter.heartbeats import Said
 from starter.output import Progress
 
 MINE = Outcome(command_id="mine", kind=Kind.UPGRADE, title="deploy", verdict=Verdict.DONE)
@@ -104,6 +106,21 @@ async def test_an_outage_is_waited_for_and_said_once(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert words in lines[1]
+
+
+async def test_bytes_on_their_way_are_not_a_line_a_look(capsys: pytest.CaptureFixture[str]) -> None:
+    """Asked for by the step; without a terminal each tenth of them is a line."""
+    busy = Status(phase=Phase.IMAGE, step="push")
+    parts = iter((0, 4, 9, 10, 55, 56))
+
+    async def detail(step: str) -> Said:
+        done = next(parts)
+        told = TransferProgress(verb="pushing", count=1, done=done, total=100)
+        return Said(f"{step}ing {done}", told)
+
+    await follow.follow(FakeHandle([busy] * 6 + [DONE]), "mine", Progress(), detail, every=0)
+    said = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["pushing 0", "pushing 10", "pushing 55"]
 
 
 async def test_a_question_of_its_own_command_ends_it() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.diagnosis import Diagnosis, Severity
+from domain.images import TransferProgress
 from domain.status import Observation, Phase, Pod, Release, Retry, Status
 from planning import question
 from starter import output, summary
@@ -177,3 +178,34 @@ def test_details_are_said_again_after_a_while(
     for detail in ("1 of 7 GB", "1 of 7 GB", "2 of 7 GB"):
         progress.show("push", "image", detail)
     assert capsys.readouterr().err == "push: 1 of 7 GB\npush: 2 of 7 GB\n"
+
+
+def _moving(done: int, verb: str = "pushing") -> TransferProgress:
+    return TransferProgress(verb=verb, count=1, done=done, total=1000)
+
+
+def test_a_transfer_without_a_terminal_is_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a line a second; the first and the last are among them, and reading is not pushing."""
+    progress = output.Progress()
+    progress.show("push", "image", "looking")
+    for done in (0, 50, 99, 100, 101, 450, 999, 1000):
+        progress.show("push", "image", f"at {done}", _moving(done))
+    progress.show("push", "image", "reading 0", _moving(1000, "reading"))
+    progress.show("push", "image", "looking again")
+    assert capsys.readouterr().err.splitlines() == [
+        "push: looking",
+        *(f"push: at {done}" for done in (0, 100, 450, 999, 1000)),
+        "push: reading 0",
+    ]
+
+
+def test_a_slow_transfer_without_a_terminal_is_said_again_after_a_while(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of tens of GB takes long; so does what has no known end."""
+    monkeypatch.setattr(output, "TRANSFER_EVERY", 0.0)
+    progress = output.Progress()
+    for done in (1, 2, 2):
+        progress.show("push", "image", f"at {done}", _moving(done))
+    progress.show("push", "image", "at 3", _moving(3).model_copy(update={"total": 0}))
+    assert capsys.readouterr().err == "push: at 1\npush: at 2\npush: at 3\n"

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,22 @@ PROGRESS = (
     "for line, topic in [('a 1', 'a'), ('a 2', 'a'), ('b 1', 'b')]: p.show(line, topic)\n"
     "p.end(); note('', head=painted('end', 'green'))\n"
 )
+TRANSFER = (
+    "import termios\n"
+    "from domain.images import LayerProgress, TransferProgress\n"
+    "from starter.output import Progress, note\n"
+    "p = Progress()\n"
+    "def told(done):\n"
+    "    layers = [LayerProgress(title='a.key', done=done, total=500), LayerProgress(title='b', done=0, total=500)]\n"
+    "    return TransferProgress(verb='pushing', layers=layers, count=2, done=done, total=1000)\n"
+    "def show(done): p.show('push', 'image', f'pushing {done}', told(done))\n"
+)
 
 
-def _on_terminal(words: list[str], typed: str = "", **extra: str) -> tuple[int, str]:
-    """Exit code, and what the terminal received from stderr."""
+def _on_terminal(words: list[str], typed: str = "", size: tuple[int, int] = (0, 0), **extra: str) -> tuple[int, str]:
+    """Exit code, and what a terminal of so many rows and columns received from stderr; with 0 it does not say."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, size)
     process = subprocess.Popen(
         [sys.executable, *words],
         stdin=theirs,
@@ -86,3 +98,58 @@ def test_no_colour_where_it_is_not_wanted() -> None:
     """NO_COLOR takes the colours, a dumb terminal the overwriting too."""
     assert "\x1b[32m" not in _on_terminal(["-c", PROGRESS], NO_COLOR="1")[1]
     assert _on_terminal(["-c", PROGRESS], TERM="dumb")[1] == "a 1\r\na 2\r\nb 1\r\nend\r\n"
+
+
+def _painted(rest: str, size: tuple[int, int] = (24, 61), **extra: str) -> str:
+    code, said = _on_terminal(["-c", TRANSFER + rest], size=size, **{"PYTHONIOENCODING": "utf-8", **extra})
+    assert code == 0
+    return said
+
+
+BARS = {
+    done: f"push\r\n  pushing 0 of 2 {whole}\r\n  a.key          {part}\r\n  b              {'─' * 20}   0 %"
+    for done, whole, part in (
+        (100, "━━──────────────────  10 %", "━━━━────────────────  20 %"),
+        (400, "━━━━━━━━────────────  40 %", "━━━━━━━━━━━━━━━━────  80 %"),
+    )
+}
+UP = "\r\x1b[3A\x1b[J"
+
+
+def test_bars_are_painted_in_place() -> None:
+    """One line a layer, below what is being done; what follows begins on a line of its own."""
+    assert _painted("show(100); show(100); show(400); p.end(); note('end')") == f"{BARS[100]}{UP}{BARS[400]}\r\nend\r\n"
+
+
+def test_bars_give_way_to_a_line_again() -> None:
+    """The layers are there: nothing of the bars is left."""
+    assert _painted("show(100); p.show('push', 'image'); p.end()") == f"{BARS[100]}{UP}push\r\n"
+    assert _painted("show(100); p.settle('pushed')") == f"{BARS[100]}{UP}pushed\r\n"
+
+
+def test_trouble_leaves_the_bars_as_they_are() -> None:
+    """They are painted anew below it."""
+    said = _painted("show(100); p.trouble('k', 'oh: ', 'no'); show(400); p.end()", NO_COLOR="1")
+    assert said == f"{BARS[100]}\r\n! oh: no\r\n{BARS[400]}\r\n"
+
+
+def test_a_terminal_that_became_narrow_is_not_painted_over() -> None:
+    """Wrapped lines would send the cursor to the wrong place; one that became wider wraps nothing."""
+    resize = "show(100); termios.tcsetwinsize(2, (24, {columns})); show(400); p.end()"
+    narrow = _painted(resize.format(columns=40))
+    assert narrow.startswith(f"{BARS[100]}\r\npush\r\n  pushing 0 of 2  40 %\r\n")
+    assert "\x1b" not in narrow
+    assert _painted(resize.format(columns=200)).startswith(f"{BARS[100]}{UP}push\r\n")
+
+
+def test_a_terminal_of_a_few_rows_gets_the_sentence() -> None:
+    """Lines that scrolled away could not be painted over."""
+    assert _painted("show(100); show(400); p.end()", (4, 61)) == "push: pushing 100\r\x1b[2Kpush: pushing 400\r\n"
+
+
+def test_bars_in_ascii_and_without_colour() -> None:
+    """Where the terminal's encoding has no lines, or nobody wants colours; a dumb one gets sentences."""
+    plain = BARS[100].replace("━", "#").replace("─", ".") + "\r\n"
+    assert _painted("show(100); p.end()", PYTHONIOENCODING="ascii") == plain
+    assert _painted("show(100); p.end()", NO_COLOR="1") == f"{BARS[100]}\r\n"
+    assert _painted("show(100); show(101); p.end()", TERM="dumb") == "push: pushing 100\r\n"
