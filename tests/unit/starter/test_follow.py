@@ -118,7 +118,7 @@ async def test_bytes_on_their_way_are_not_a_line_a_look(capsys: pytest.CaptureFi
         told = TransferProgress(verb="pushing", count=1, done=done, total=100)
         return Said(f"{step}ing {done}", told)
 
-    await follow.follow(FakeHandle([busy] * 6 + [DONE]), "mine", Progress(), detail, every=0)
+    await follow.follow(FakeHandle([*[busy] * 6, DONE]), "mine", Progress(), detail, every=0)
     said = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
     assert said == ["pushing 0", "pushing 10", "pushing 55"]
 
