@@ -27,6 +27,7 @@ _SUBDOMAIN = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _HOST_LABEL = r"[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?"
 _GIT_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}", re.ASCII)
+_SCP = re.compile(r"([A-Za-z0-9._-]+@[A-Za-z0-9.-]+):([^:]+)", re.ASCII)  # user@host:path
 _HOST = re.compile(rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9a-fA-F:]+\])(?::([0-9]{{1,5}}))?")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -232,16 +233,33 @@ def relative_path(value: str) -> str:
     return ""
 
 
+def is_url(value: str) -> bool:
+    """Whether a repository is given by URL and not as a directory."""
+    return "://" in value
+
+
 def git_repository(value: str) -> str:
     """A directory on the backend host, or an https or ssh URL without credentials."""
-    scheme, separator, rest = value.partition("://")
-    if not separator:
-        return "" if "::" not in value else "names a transport that git would run: give a directory or an https URL"
+    if not is_url(value):
+        return _git_directory(value)
+    scheme, _, rest = value.partition("://")
     if scheme not in GIT_SCHEMES:
         return f"has the scheme {scheme!r}: give a directory, or a URL with one of {', '.join(GIT_SCHEMES)}"
-    user, at, _ = rest.partition("/")[0].rpartition("@")
+    place, _, path = rest.partition("/")
+    user, at, host = place.rpartition("@")
     if at and (":" in user or scheme != "ssh"):
         return "holds credentials: leave them to git's credential helper on the worker's host"
+    if not _HOST.fullmatch(host) or user.startswith("-") or not path.strip("/") or set(value) & set("?# "):
+        return "is not the URL of a repository: give something like https://git.example.com/team/backend.git"
+    return ""
+
+
+def _git_directory(value: str) -> str:
+    if "::" in value:
+        return "names a transport that git would run: give a directory or an https URL"
+    short = _SCP.fullmatch(value)
+    if short:
+        return f"is ssh's short form: give it as ssh://{short[1]}/{short[2].lstrip('/')}"
     return ""
 
 

@@ -1,0 +1,149 @@
+"""What a checkout consists of: the commit that a ref names, resolved once, and the submodules that it pins."""
+
+import re
+from pathlib import Path
+
+from clients import source_errors
+from clients.checkout_clone import WANTED, Clone, Slot
+from clients.source_errors import Asked
+from domain.errors import NotARepository, ProverError
+from planning import settings_syntax, source_tree
+from planning.source_tree import Submodule
+
+_DEEP, _MANY = 5, 200  # levels and number of submodules; past that somebody is playing
+_WHOLE = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_PART = re.compile(r"[0-9a-f]{7,63}")
+
+
+def bring(clone: Clone, slot: Slot, asked: Asked) -> str:
+    """Fetch what is asked for and check it out with its submodules; the commit."""
+    clone.prepare()
+    commit = _resolved(clone, asked)
+    _check_out(clone, commit)
+    _Submodules(slot, asked).of(clone, commit, depth=1)
+    return commit
+
+
+def _check_out(clone: Clone, commit: str) -> None:
+    clone.tree_of(commit)
+    clone.check_out(commit)
+
+
+def _resolved(clone: Clone, asked: Asked) -> str:
+    """By what was fetched and not by what was listed before, for a branch may move in between."""
+    ref = asked.ref
+    if _WHOLE.fullmatch(ref) and clone.commit(WANTED) == ref:
+        return ref  # it cannot have changed: no network is needed
+    there = clone.remote_refs(_candidates(ref))
+    if there:
+        clone.fetch(_one(there, asked))
+        commit = clone.commit(WANTED)
+    elif _WHOLE.fullmatch(ref) or _PART.fullmatch(ref):
+        commit = _by_commit(clone, asked)
+    elif ref in ("", "HEAD"):
+        raise NotARepository(
+            "the git repository has no commit yet",
+            on=asked.on,
+            do="push one, or give BACKEND_REF a branch that has one",
+        )
+    else:
+        raise source_errors.no_ref(asked, f"the repository has neither a branch nor a tag {ref}")
+    if not commit:
+        raise source_errors.no_ref(asked, f"{ref or 'HEAD'} is no commit there")
+    return commit
+
+
+def _candidates(ref: str) -> list[str]:
+    if ref in ("", "HEAD"):
+        return ["HEAD"]
+    return [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+
+
+def _one(there: dict[str, str], asked: Asked) -> str:
+    if len(there) > 1:
+        raise source_errors.no_ref(asked, f"the repository has several of that name: {' and '.join(sorted(there))}")
+    return next(iter(there))
+
+
+def _by_commit(clone: Clone, asked: Asked) -> str:
+    """Alone, where the server hands out what it is asked for; else with everything that branches and tags hold."""
+    if _WHOLE.fullmatch(asked.ref) and _fetched(clone, asked.ref):
+        return clone.commit(WANTED)
+    clone.fetch_all()
+    commit = clone.commit(asked.ref)
+    if not commit:
+        raise source_errors.no_ref(asked, f"no branch or tag of the repository holds one commit {asked.ref}")
+    clone.want(commit)
+    return commit
+
+
+def _fetched(clone: Clone, commit: str) -> bool:
+    try:
+        clone.fetch(commit)
+    except NotARepository:
+        return False
+    return True
+
+
+class _Submodules:
+    """Each at its pin, as a repository of its own inside the tree; what a commit does not list is left out."""
+
+    def __init__(self, slot: Slot, asked: Asked) -> None:
+        self._slot = slot
+        self._asked = asked
+        self._left = _MANY
+
+    def of(self, parent: Clone, commit: str, *, depth: int) -> None:
+        """Those of this commit, and theirs."""
+        pins = source_tree.pins(parent.tree_of(commit))
+        if not pins:
+            return
+        found, faults = source_tree.submodules(parent.listed_submodules(commit), pins, parent.source)
+        self._left -= len(found)
+        if depth > _DEEP or self._left < 0:
+            faults.append(f"it has submodules in more than {_DEEP} levels, or more than {_MANY}")
+        if faults:
+            raise source_errors.unsafe(self._asked, "; ".join(faults[:5]))
+        for one in found:
+            self._check_out(parent, one, depth)
+
+    def _check_out(self, parent: Clone, one: Submodule, depth: int) -> None:
+        asked = self._asked._replace(part=f"{self._asked.part}/{one.path}".lstrip("/"))
+        tree = parent.tree / one.path
+        if tree.resolve() != parent.tree.resolve() / one.path:
+            raise source_errors.unsafe(asked, f"something in the way makes {one.path} lead elsewhere")
+        clone = self._fetch(tree, self._sources(parent, one), one.commit, asked)
+        _check_out(clone, one.commit)
+        self.of(clone, one.commit, depth=depth + 1)
+
+    def _sources(self, parent: Clone, one: Submodule) -> list[str]:
+        """A local repository's own checkout of it first: it needs no network, and has what was not pushed yet."""
+        own = Path(parent.source) / one.path
+        local = not settings_syntax.is_url(parent.source) and own.resolve() == Path(parent.source).resolve() / one.path
+        return [*([str(own)] if local and (own / ".git").exists() else []), one.url]
+
+    def _fetch(self, tree: Path, sources: list[str], commit: str, asked: Asked) -> Clone:
+        trouble: list[ProverError] = []
+        for source in sources:
+            clone = Clone(tree, source, self._slot, asked)
+            clone.prepare()
+            try:
+                if clone.commit(WANTED) != commit:
+                    _brought(clone, commit)
+                return clone  # noqa: TRY300 - the loop goes on with the next source
+            except NotARepository as error:
+                trouble.append(error)
+        raise NotARepository(
+            f"the commit {commit[:12]} that the repository pins cannot be had",
+            on=asked.on,
+            evidence=str(trouble[-1].diagnosis.what),
+            do="push it to the submodule's repository, or pin one that is there",
+        ) from trouble[-1]
+
+
+def _brought(clone: Clone, commit: str) -> None:
+    if not _fetched(clone, commit):
+        clone.fetch_all()
+        if clone.commit(commit) != commit:
+            raise source_errors.no_ref(Asked(clone.source, commit), "no branch or tag holds it")
+        clone.want(commit)
