@@ -24,6 +24,7 @@ from domain.steps import (
     TargetRequest,
 )
 from planning import trial
+from planning.render import require_password
 
 
 class KubeActivities:
@@ -39,9 +40,12 @@ class KubeActivities:
     def inspect_target(self, request: TargetRequest) -> Target:
         """Fence, rights, ownership and the objects on trial, before anything is written or built.
 
-        WrongCluster, Forbidden, Refused, OwnedByAnother, ApplyConflict, ObjectRejected.
+        WrongCluster, Forbidden, Refused, OwnedByAnother, ApplyConflict, ObjectRejected, CredentialsMissing.
         """
         cluster, owner = self._cluster(request.spec.cluster), self._owner(request.deployment_id)
+        image = request.spec.image
+        if login := self._secrets.login(image.pull_auth, image.pull_host):
+            require_password(login.user, image.pull_host)
         uid = check_fence(cluster, request.cluster_uid, request.spec.cluster)
         warnings = check_rights(cluster, request.spec)
         target = judge_ownership(cluster, request.spec, owner, cluster_uid=uid)

@@ -11,7 +11,7 @@ from domain.errors import (
     ObjectRejected,
     Unavailable,
 )
-from domain.ports import Beat, Cluster, Login, Manifest, Secrets
+from domain.ports import Beat, Cluster, Manifest, Secrets
 from domain.spec import ClusterSpec
 from domain.steps import Action, NodesReport, NodesRequest, ObjectChange, PlanReport, PlanRequest
 from planning import live, plan, rbac, render
@@ -77,14 +77,14 @@ class Planner:
         """Whether pods pull with a Secret, and what becomes of it."""
         target = self._spec.image
         try:
-            login: Login | None = secrets.login(target.pull_auth, target.pull_host)
+            login = secrets.login(target.pull_auth, target.pull_host)
+            manifest = render.pull_secret(self._spec, login.user, login.reveal(), self._owner) if login else None
         except CredentialsMissing as error:
             action = Action.UNKNOWN if self._looking else Action.REFUSED
             note = str(error.diagnosis)
             return True, [ObjectChange(kind="Secret", name=names.PULL_SECRET, action=action, note=note)]
-        if login is None:
+        if manifest is None:
             return False, []
-        manifest = render.pull_secret(self._spec, login.user, login.reveal(), self._owner)
         return True, [plan.change(self._trial(manifest), self._spec, self._owner)]
 
     def _trial(self, manifest: Manifest) -> Trial:

@@ -106,7 +106,7 @@ class _Looks:
 
     def pull_secret(self) -> Check:
         login = self._site.secrets.login(self._spec.image.pull_auth, self._spec.image.pull_host)
-        return preflight.login("pull credentials for pods", login, self._spec.image.pull_host)
+        return preflight.pull_login("pull credentials for pods", login, self._spec.image.pull_host)
 
     def kubernetes(self) -> Check:
         return preflight.ok("Kubernetes", f"cluster {self._spec.cluster} answers, it is {self._cluster.uid()}")

@@ -4,11 +4,12 @@ from urllib.parse import urlsplit
 
 from domain.diagnosis import Diagnosis
 from domain.errors import Forbidden, ProverError
-from domain.ports import Login, Manifest
+from domain.ports import TOKEN_USER, Login, Manifest
 from domain.rights import Right
 from domain.spec import ClusterSpec, Shortage
 from domain.steps import Check, CheckVerdict, NodesReport, Source, Target
 from planning import live, rbac, text
+from planning.render import require_password
 
 CONNECTED = "ok"
 SHOWN = 5  # nodes in one sentence
@@ -66,7 +67,15 @@ def told(name: str, verdict: CheckVerdict, *found: Diagnosis) -> Check:
 
 def login(name: str, found: Login | None, host: str) -> Check:
     """A credential that this worker could resolve, or none that was asked for."""
-    return ok(name, f"user {found.user} for {host}" if found else f"none: {host} is used anonymously")
+    who = f"user {found.user}" if found and found.user != TOKEN_USER else "an identity token"
+    return ok(name, f"{who} for {host}" if found else f"none: {host} is used anonymously")
+
+
+def pull_login(name: str, found: Login | None, host: str) -> Check:
+    """The same for pods; CredentialsMissing when they cannot use it."""
+    if found:
+        require_password(found.user, host)
+    return login(name, found, host)
 
 
 def source(found: Source, repo: str) -> Check:

@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from typing import Any
 
 from domain import names
-from domain.ports import Manifest
+from domain.errors import CredentialsMissing
+from domain.ports import TOKEN_USER, Manifest
 from domain.spec import ClusterSpec
 from domain.status import Release
 from planning import client_config, endpoint, pod
@@ -23,6 +24,7 @@ __all__ = [
     "pull_secret",
     "registry_key",
     "render",
+    "require_password",
     "upstream",
 ]
 
@@ -77,8 +79,23 @@ def registry_key(host: str) -> str:
     return DOCKER_HUB_KEY if host in DOCKER_HUB_HOSTS else host
 
 
+def require_password(user: str, host: str) -> None:
+    """CredentialsMissing when a login is of no use to pods: kubelet takes a user and a password only."""
+    if user == TOKEN_USER:
+        raise CredentialsMissing(
+            f"the credentials for {host} are an identity token, with which pods cannot pull",
+            on=f"Secret {names.PULL_SECRET}",
+            because="kubelet takes a user and a password only",
+            do="set IMAGE_PULL_AUTH to a reference to a user and a password that may pull",
+        )
+
+
 def pull_secret(spec: ClusterSpec, user: str, password: str, owner: str) -> Manifest:
-    """The Secret `img-cred`; the one manifest that holds a password, so it is never logged nor shown."""
+    """The Secret `img-cred`; the one manifest that holds a password, so it is never logged nor shown.
+
+    CredentialsMissing as of `require_password`.
+    """
+    require_password(user, spec.image.pull_host)
     auth = base64.b64encode(f"{user}:{password}".encode()).decode()
     login = {"username": user, "password": password, "auth": auth}
     config = json.dumps({"auths": {registry_key(spec.image.pull_host): login}})

@@ -18,7 +18,7 @@ from clients.cluster_paths import collection
 from clients.credentials import WorkerSecrets
 from domain import names
 from domain.diagnosis import Severity
-from domain.errors import ApplyConflict, Forbidden, OwnedByAnother, Refused
+from domain.errors import ApplyConflict, CredentialsMissing, Forbidden, OwnedByAnother, Refused
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.status import Release
@@ -219,6 +219,48 @@ def test_the_pull_secret_holds_the_login_and_no_more(room: Room) -> None:
     assert "hunter2" not in json.dumps([room.beats, room.admin.get("Deployment", names.DEPLOYMENT, room.namespace)])
     room.apply(kube, room.spec(0), room.release())
     assert room.admin.get("Secret", names.PULL_SECRET, room.namespace) is None
+
+
+def test_new_credentials_come_without_a_rollout(room: Room, tmp_path: Path) -> None:
+    """Rotated where the reference points, the next apply puts them into the Secret; generation and pods stay."""
+    kube = room.grant(optional=True)
+    file = tmp_path / "login"
+    file.write_text("prover:canary-of-yesterday")
+    auth = SecretRef(ref=f"file:{file}", required=True)
+    spec = room.spec()
+    spec = spec.model_copy(update={"image": spec.image.model_copy(update={"pull_auth": auth})})
+    first = room.apply(kube, spec, room.release())
+    room.rollout(kube, spec, room.release(), first.generation)
+    before = _standing(room)
+    file.write_text("prover:canary-of-today")
+    second = room.apply(kube, spec, room.release())
+    secret = room.admin.get("Secret", names.PULL_SECRET, room.namespace)
+    assert secret is not None
+    config = base64.b64decode(secret["data"][".dockerconfigjson"]).decode()
+    assert ("canary-of-today" in config, "canary-of-yesterday" in config) == (True, False)
+    assert (second.changed, second.generation, _standing(room)) == (True, first.generation, before)
+    assert room.apply(kube, spec, room.release()).changed is False
+
+
+def _standing(room: Room) -> tuple[Any, ...]:
+    """The Deployment's generation and the pods there are."""
+    deployment = room.admin.get("Deployment", names.DEPLOYMENT, room.namespace)
+    assert deployment is not None
+    pods = sorted(pod["metadata"]["uid"] for pod in room.admin.find("Pod", room.namespace))
+    return deployment["metadata"]["generation"], pods
+
+
+def test_pods_cannot_use_an_identity_token(room: Room, tmp_path: Path) -> None:
+    """It is said before anything is built or written, with the setting that gives pods another login."""
+    kube = room.grant(optional=True)
+    file = tmp_path / "login"
+    file.write_text("<token>:canary-refresh")
+    spec = room.spec()
+    auth = SecretRef(ref=f"file:{file}", required=True)
+    spec = spec.model_copy(update={"image": spec.image.model_copy(update={"pull_auth": auth})})
+    with pytest.raises(CredentialsMissing, match="IMAGE_PULL_AUTH") as caught:
+        room.run(kube.inspect_target, room.target(spec))
+    assert "canary" not in str(caught.value)
 
 
 def test_a_foreign_deployment_is_refused_and_untouched(room: Room) -> None:
