@@ -44,7 +44,7 @@ class ImagesRequest(Message):
     target: ImageTarget
     prune: bool = False
     keep: int = 10  # newest images that stay whatever names them
-    named: dict[str, list[str]] = {}  # digest → who names it, such as "prover-cluster/default/fluidex revision 3"
+    named: dict[str, list[str]] = {}  # digest or tag → who names it, as "prover-cluster/default/fluidex revision 3"
 
 
 class StoredImage(Message):
@@ -58,11 +58,12 @@ class StoredImage(Message):
     size: int = 0  # bytes; layers that are shared count in each
     created: str = ""  # ISO 8601 UTC; empty: unknown
     named_by: list[str] = []
+    kept: str = ""  # why it stays, as "named by …" or "among the newest 10"; empty: nothing keeps it
     removed: bool = False
 
 
 class ImagesReport(Message):
-    """Newest first."""
+    """Those at the registry, then those in the Docker Engine, newest first each."""
 
     images: list[StoredImage] = []
     removed: int = 0

@@ -100,6 +100,7 @@ class Status(Message):
     since: str = ""  # of the phase, ISO 8601 UTC
     step: str = ""  # what is being done right now
     release: Release | None = None
+    serving: Release | None = None  # the last good one
     endpoint: str = ""
     upstream_override: str = ""
     backend: str = ""  # workflow id of the backend, empty when deployed without

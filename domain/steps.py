@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from domain.diagnosis import Diagnosis
+from domain.images import ImagesReport, ImagesRequest
 from domain.model import Message
 from domain.profile import Functions, Profile, Step, StepStatus
 from domain.spec import Backend, BackendMode, ClusterSpec, ConfigSchema, ImageTarget
@@ -220,14 +221,15 @@ class DiagnoseReport(Message):
 
 
 class InspectInput(Message):
-    """Start input of InspectWorkflow: look, change nothing."""
+    """Start input of InspectWorkflow: look, change nothing that is deployed."""
 
     spec: ClusterSpec
     replicas: int
-    what: str = "nodes"  # nodes, preflight, plan, diagnose
+    what: str = "nodes"  # nodes, preflight, plan, diagnose, images
     probe: bool = False
     probe_image: str = ""
     bundle: bool = False
+    images: ImagesRequest | None = None  # with images; prune changes what is stored, never what is deployed
 
 
 class Inspection(Message):
@@ -237,6 +239,7 @@ class Inspection(Message):
     preflight: PreflightReport | None = None
     plan: PlanReport | None = None
     diagnose: DiagnoseReport | None = None
+    images: ImagesReport | None = None
 
 
 class ApplyRequest(Message):

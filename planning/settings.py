@@ -27,6 +27,7 @@ SHOWN = 80  # characters of a value in a message
 AUTH_PAIR = "env:IMAGE_AUTH"
 
 SHORTAGE = ("PROVER_WAIT_FOR_NODES", "PROVER_AS_MANY_AS_FIT", "PROVER_EXPECT_AUTOSCALER")
+IMAGES = ("IMAGE_REPO", "IMAGE_HOST", "IMAGE_HOST_ALIAS", "IMAGE_PUSH_AUTH", "IMAGE_PULL_AUTH")
 BARE = (
     "CLUSTER",
     "CLUSTER_NS",
@@ -158,6 +159,15 @@ def backend_spec(values: Values) -> ClusterSpec:
         backend=_backend(get),
         retry_for=settings_syntax.seconds(get("PROVER_RETRY_FOR")),
     )
+
+
+def images_spec(values: Values, *, seen_on: str = "") -> ClusterSpec:
+    """A spec for the images that are kept: repository, hosts and backend host, no coordinator; SettingsInvalid."""
+    get = _Reader(values)
+    wrong = problems(values, IMAGES) + _missing(get) + _half_pair(get)
+    if wrong:
+        raise SettingsInvalid(wrong)
+    return bare_spec(values).model_copy(update={"image": _image_target(get, seen_on)})
 
 
 def profile_name(name: str) -> str:

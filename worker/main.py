@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 
 from activities.host import HostActivities
 from activities.host_preflight import Host, HostPreflightActivities
+from activities.images import ImageActivities
 from activities.inspection import InspectionActivities
 from activities.kube import KubeActivities
 from activities.pre_pull import PrePullActivities
@@ -26,6 +27,7 @@ from clients.credentials import WorkerSecrets
 from clients.evidence import EvidenceFiles
 from clients.groundwork import ImageGroundwork
 from clients.image import PushedImages
+from clients.image_store import LocalImageStores
 from clients.reach import reach
 from clients.source import GitSources
 from clients.watch import SharedWatches
@@ -103,7 +105,8 @@ async def _workers(
         host, host_steps = settings.backend_host, HostActivities(GitSources(), images, backends)
         groundwork = ImageGroundwork(settings.docker_host, secrets)
         looks = HostPreflightActivities(Host(GitSources(), groundwork, backends.load, secrets))
-        workers += [queues.host(client, host, host_steps, looks), queues.host_watch(client, host, host_steps)]
+        kept = ImageActivities(LocalImageStores(settings.docker_host, secrets))
+        workers += [queues.host(client, host, host_steps, looks, kept), queues.host_watch(client, host, host_steps)]
     return workers
 
 

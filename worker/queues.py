@@ -11,6 +11,7 @@ from temporalio.worker import Worker
 from activities.backend import BackendActivities
 from activities.host import HostActivities
 from activities.host_preflight import HostPreflightActivities
+from activities.images import ImageActivities
 from activities.inspection import InspectionActivities
 from activities.interceptor import ErrorTranslation
 from activities.kube import KubeActivities
@@ -86,7 +87,13 @@ def kube(
     return _in_threads(client, names.kube_queue(cluster), methods, KUBE_SLOTS, SteadyBeats(ANY))
 
 
-def host(client: Client, backend_host: str, steps: HostActivities, preflight: HostPreflightActivities) -> Worker:
+def host(
+    client: Client,
+    backend_host: str,
+    steps: HostActivities,
+    preflight: HostPreflightActivities,
+    images: ImageActivities,
+) -> Worker:
     """Source, image and backend, where repository and keys are."""
     methods: list[Callable[..., Any]] = [
         steps.resolve_source,
@@ -98,6 +105,7 @@ def host(client: Client, backend_host: str, steps: HostActivities, preflight: Ho
         steps.purge_backend,
         steps.read_log,
         preflight.preflight_host,
+        images.survey_images,
     ]
     return _in_threads(client, names.host_queue(backend_host), methods, HOST_SLOTS, SteadyBeats(SHORT))
 

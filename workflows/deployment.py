@@ -183,6 +183,7 @@ class Deployment:
             since=self.since,
             step=step,
             release=self.release,
+            serving=self.serving,
             endpoint=self.release.endpoint if self.release and self.release.endpoint else str(self.spec.coordinator),
             upstream_override=self.spec.coordinator_serv,
             backend=self.backend,

@@ -55,7 +55,9 @@ class InspectWorkflow:
         if request.what == "diagnose":
             asked = DiagnoseRequest(spec=spec, bundle=request.bundle)
             return Inspection(diagnose=await attempts.run(timeouts.DIAGNOSE, asked, spec))
-        known = "nodes, preflight, plan or diagnose"
+        if request.what == "images" and request.images:
+            return Inspection(images=await attempts.run(timeouts.SURVEY_IMAGES, request.images, spec))
+        known = "nodes, preflight, plan, diagnose or images"
         raise Stopped(messages.invalid(f"an inspection of {request.what!r}", f"ask for {known}"))
 
     async def _preflight(self, request: InspectInput) -> PreflightReport:

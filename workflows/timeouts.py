@@ -11,13 +11,14 @@ with workflow.unsafe.imports_passed_through():
     from activities.backend import BackendActivities
     from activities.host import HostActivities
     from activities.host_preflight import HostPreflightActivities
+    from activities.images import ImageActivities
     from activities.inspection import InspectionActivities
     from activities.kube import KubeActivities
     from activities.pre_pull import PrePullActivities
     from activities.preflight import PreflightActivities
     from activities.watch import WatchActivities
     from domain import names
-    from domain.images import PrePulled, PrePullRequest
+    from domain.images import ImagesReport, ImagesRequest, PrePulled, PrePullRequest
     from domain.profile import StepStatus
     from domain.spec import ClusterSpec
     from domain.status import Observation
@@ -160,6 +161,9 @@ RESOLVE_SOURCE: Work[SourceRequest, Source] = Work(
 )
 ENSURE_IMAGE: Work[ImageRequest, Image] = Work(
     HostActivities.ensure_image, "build and push the image", _host_queue, "host", HOURS
+)
+SURVEY_IMAGES: Work[ImagesRequest, ImagesReport] = Work(
+    ImageActivities.survey_images, "look at the images", _host_queue, "host", 30 * MINUTE
 )
 LOAD_PROFILE: Work[ProfileRequest, LoadedProfile] = Work(
     HostActivities.load_profile, "read the backend profile", _host_queue, "host", MINUTE
