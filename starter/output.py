@@ -96,11 +96,11 @@ class Progress:
         """Show a line that differs from the last one; `topic` is the phase it belongs to.
 
         `detail` changes often: it is followed on a terminal only, elsewhere it is a line every DETAIL_EVERY seconds.
-        With a `transfer`, of which `detail` is the sentence, that is a line for each tenth of it, or every
-        TRANSFER_EVERY seconds, and on a terminal bars in place of the sentence.
+        With a `transfer`, whose sentence `detail` has, that is a line for each tenth of it, or every TRANSFER_EVERY
+        seconds, and on a terminal bars in place of the sentence.
         """
         full = joined(f"{line}: {detail}" if detail else line)
-        lines = _painting(joined(line), full, transfer) if _lively() else [full]
+        lines = _painting(full, transfer) if _lively() else [full]
         now, tenth = time.monotonic(), _tenth(transfer)
         pause = TRANSFER_EVERY if transfer else DETAIL_EVERY
         early = now - self._said < pause and (not transfer or tenth == self._tenth)
@@ -163,17 +163,20 @@ def _tenth(transfer: "TransferProgress | None") -> str:
     return f"{transfer.verb} {transfer.done * 10 // (transfer.total or 1)}" if transfer and transfer.total else ""
 
 
-def _painting(line: str, full: str, transfer: "TransferProgress | None") -> list[str]:
+def _painting(full: str, transfer: "TransferProgress | None") -> list[str]:
     """Lines of which none wraps; those of a transfer only where there is room for them."""
     room = _columns() - 1  # a wrapped line could not be overwritten
-    lines = [line, *_bars(transfer, room)] if transfer else [full]
+    lines = _with_bars(full, transfer, room) if transfer else [full]
     return [fitted(_sayable(shown), room) for shown in (lines if len(lines) < _height() else [full])]
 
 
-def _bars(transfer: "TransferProgress", room: int) -> list[str]:
-    from starter.bars import FINE, PLAIN, bars  # noqa: PLC0415 - not for --help
+def _with_bars(full: str, transfer: "TransferProgress", room: int) -> list[str]:
+    """What is said beside the bars, such as why something is tried again, stays in the line."""
+    from planning.transfer import sentence  # noqa: PLC0415 - not for --help
+    from starter.bars import FINE, PLAIN, bars  # noqa: PLC0415 - same
 
-    return bars(transfer, room, FINE if _sayable(FINE) == FINE else PLAIN)
+    line = joined(full.replace(joined(sentence(transfer)), "")).removesuffix(":")
+    return [line, *bars(transfer, room, FINE if _sayable(FINE) == FINE else PLAIN)]
 
 
 def _sayable(text: str) -> str:

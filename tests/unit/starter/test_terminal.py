@@ -20,12 +20,13 @@ PROGRESS = (
 TRANSFER = (
     "import termios\n"
     "from domain.images import LayerProgress, TransferProgress\n"
+    "from planning.transfer import sentence\n"
     "from starter.output import Progress, note\n"
     "p = Progress()\n"
     "def told(done):\n"
     "    layers = [LayerProgress(title='a.key', done=done, total=500), LayerProgress(title='b', done=0, total=500)]\n"
     "    return TransferProgress(verb='pushing', layers=layers, count=2, done=done, total=1000)\n"
-    "def show(done): p.show('push', 'image', f'pushing {done}', told(done))\n"
+    "def show(done, more=''): p.show('push', 'image', sentence(told(done)) + more, told(done))\n"
 )
 
 
@@ -144,7 +145,8 @@ def test_a_terminal_that_became_narrow_is_not_painted_over() -> None:
 
 def test_a_terminal_of_a_few_rows_gets_the_sentence() -> None:
     """Lines that scrolled away could not be painted over."""
-    assert _painted("show(100); show(400); p.end()", (4, 61)) == "push: pushing 100\r\x1b[2Kpush: pushing 400\r\n"
+    first, second = (f"push: pushing 2 layers: 0 of 1 kB; a.key {share} %, b 0 %" for share in (20, 80))
+    assert _painted("show(100); show(400); p.end()", (4, 61)) == f"{first}\r\x1b[2K{second}\r\n"
 
 
 def test_bars_in_ascii_and_without_colour() -> None:
@@ -152,4 +154,10 @@ def test_bars_in_ascii_and_without_colour() -> None:
     plain = BARS[100].replace("━", "#").replace("─", ".") + "\r\n"
     assert _painted("show(100); p.end()", PYTHONIOENCODING="ascii") == plain
     assert _painted("show(100); p.end()", NO_COLOR="1") == f"{BARS[100]}\r\n"
-    assert _painted("show(100); show(101); p.end()", TERM="dumb") == "push: pushing 100\r\n"
+    assert _painted("show(100); show(101); p.end()", TERM="dumb").startswith("push: pushing 2 layers: 0 of 1 kB; a.")
+
+
+def test_what_is_said_beside_the_bars_is_not_lost() -> None:
+    """Such as why the registry is asked once more."""
+    said = _painted("show(100, ' (trying again: reset)'); p.end()")
+    assert said == f"{BARS[100].replace('push', 'push: (trying again: reset)', 1)}\r\n"
