@@ -72,7 +72,7 @@ def role(namespace: str) -> Manifest:
 
 
 def optional_role(namespace: str) -> Manifest:
-    """Rights in the namespace that only help: logs, quotas, and the short-lived pods of a probe and of pulls before a rollout."""
+    """Rights in the namespace that only help: logs, quotas, and the short-lived pods of a probe and of pre-pulls."""
     return _rights("Role", OPTIONAL_NAME, _HELPFUL, namespace)
 
 

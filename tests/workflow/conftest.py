@@ -35,6 +35,7 @@ from connection import search
 from domain import names
 from domain.commands import Outcome, Receipt, TearDown, Upgrade, Verdict
 from domain.diagnosis import Diagnosis, Severity
+from domain.images import PrePulled, PrePullRequest
 from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import Backend, BackendMode, ClusterSpec, Endpoint, ImageTarget
 from domain.state import ClusterInput
@@ -107,6 +108,7 @@ class World:
         self.rollouts: list[Observation] = []  # answers other than success, in order
         self.live: Observation | None = None  # what the watch sees; None: as known
         self.stuck = False  # the rollout that was applied last is one of those
+        self.pre_pulled: PrePulled | None = None  # None: all well
         self.cleared: Observation | None = None  # how a patient wait for it ends; None: not yet
         self.held = asyncio.Event()  # set: a held activity goes on
         self.processes: list[str] = []
@@ -211,6 +213,12 @@ class KubeFakes:
         """A file on the worker."""
         await self.world.called(request)
         return DiagnoseReport(bundle="/state/evidence/one.json.gz", host="worker-1")
+
+    @activity.defn
+    async def pre_pull(self, request: PrePullRequest) -> PrePulled:
+        """On all nodes, unless told otherwise."""
+        await self.world.called(request)
+        return self.world.pre_pulled or PrePulled(nodes=2, pulled=2)
 
     @activity.defn
     async def apply_release(self, request: ApplyRequest) -> Applied:
@@ -569,6 +577,7 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
             activities=[
                 kube.inspect_target,
                 kube.check_nodes,
+                kube.pre_pull,
                 kube.apply_release,
                 kube.await_rollout,
                 kube.remove_release,
