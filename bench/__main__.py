@@ -4,13 +4,28 @@ import sys
 
 import click
 
-from bench import cli_start, deploy, nodes, rollout_lag, verdict, verdict_transient
+from bench import (
+    cli_start,
+    deploy,
+    image_cold,
+    image_commit,
+    image_memory,
+    image_resume,
+    nodes,
+    rollout_lag,
+    verdict,
+    verdict_transient,
+)
 from bench.result import Result
 from bench.world import World
 
 BENCHES = {
     "cli-start": cli_start.run,
     "deploy": deploy.run,
+    "image-cold": image_cold.run,
+    "image-commit": image_commit.run,
+    "image-memory": image_memory.run,
+    "image-resume": image_resume.run,
     "nodes": nodes.run,
     "rollout-lag": rollout_lag.run,
     "verdict": verdict.run,
