@@ -179,10 +179,10 @@ def profile_name(name: str) -> str:
     return name
 
 
-def lines(value: str) -> int:
-    """A number of lines; SettingsInvalid."""
+def count(value: str, name: str) -> int:
+    """A number of something, which the user gives by this flag; SettingsInvalid."""
     if not re.fullmatch(r"[0-9]{1,6}", value):
-        raise SettingsInvalid([f"--lines={_shown(value)} must be a whole number from 0 to 999999."])
+        raise SettingsInvalid([f"{name}={_shown(value)} must be a whole number from 0 to 999999."])
     return int(value)
 
 

@@ -48,7 +48,7 @@ def logs_command(step: str, follow: bool, lines: str, name: str | None, **params
 
     if follow and params["output"] != "text":
         raise click.UsageError("-f writes text as it comes: it does not go with -o json or yaml.")
-    asked, spec = _settings(params, name, lambda: settings.lines(lines))
+    asked, spec = _settings(params, name, lambda: settings.count(lines, "--lines"))
     wanted = Wanted(step=step, lines=int(lines), follow=follow, name=name or "")
     look = asked.again_backend("logs", step)
     session.run(asked, show(asked, spec, wanted), look=look, what="the step")

@@ -28,6 +28,7 @@ COMMANDS = {
     "nodes": ("nodes", "Which nodes can take a client, and why others cannot."),
     "plan": ("plan", "What a deploy would change, object by object, and what it costs."),
     "diagnose": ("diagnose", "Everything that is wrong with the clients, or that nothing is."),
+    "images": ("images", "Prover images at the registry and on the backend host; remove old ones."),
     "worker": ("work", "Run the worker that does the work."),
 }
 EPILOG = """\b
