@@ -18,7 +18,7 @@ async def pre_pull(site: Site, spec: ClusterSpec, release: Release) -> None:
     if not _replaces(site, spec, release) or not workflow.patched(PATCH):
         return
     deployment = site.deployment
-    deployment.enter(Phase.IMAGE)
+    deployment.enter(Phase.WAITING)  # for nodes: a newer deploy need not wait for its end
     found = await _ask(site, spec, release)
     deployment.warn(found.warnings)
     if found.diagnosis:
