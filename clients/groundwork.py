@@ -1,10 +1,13 @@
 """Looks at what an image stands on (Docker Engine, base image, circuit files, registries) and leaves nothing behind."""
 
+from clients import build_context
+from clients.base_build import built_base
 from clients.engine import DEFAULT_HOST, connected
 from clients.image_base import Engine
 from clients.image_inputs import circuit_entries
 from clients.registry import Registry
 from clients.registry_connection import Breaker, insecure
+from clients.registry_upload import try_push
 from domain.names import image_tag
 from domain.ports import Login, Secrets
 from domain.spec import ImageTarget
@@ -35,6 +38,12 @@ class ImageGroundwork:
         """Its USER, possibly empty; ImageInputMissing, Unavailable."""
         return str(self._engine.base_image(name).config.get("User", ""))
 
+    def base_context(self, repo: str, base_context: str) -> tuple[str, str]:
+        """A clause about the build context, and the name of the image that was built of it already, or nothing."""
+        context = build_context.pack(repo, base_context, lambda _: None)
+        told = f"{base_context}: {context.files} files, {context.size / _MEGA:.1f} MB"
+        return told, built_base({"DOCKER_HOST": self._docker_host}, context)
+
     def circuit(self, repo: str, circuit_dir: str) -> str:
         """Number and size of the files that the image would take; ImageInputMissing."""
         entries = circuit_entries(repo, circuit_dir)
@@ -46,7 +55,7 @@ class ImageGroundwork:
         """An upload was begun and ended; CredentialsRejected, Unavailable."""
         login = self._secrets.login(target.push_auth, target.push_host)
         registry = self._registry(target.push_host, target.repository, login, "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD")
-        ended = registry.try_push()
+        ended = try_push(registry)
         user = f"user {login.user}" if login else "anybody"
         rest = "" if ended else "; it keeps the empty upload of this check until it cleans up"
         return f"{user} may push to {target.push_host}/{target.repository}{rest}"

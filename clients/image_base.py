@@ -49,7 +49,7 @@ class Engine:
 
     def __init__(self, host: str | None) -> None:
         """`host` as in DOCKER_HOST, None for the default socket."""
-        self._environ = {"DOCKER_HOST": host or DEFAULT_HOST}
+        self.environ = {"DOCKER_HOST": host or DEFAULT_HOST}
 
     def base_image(self, name: str) -> BaseImage:
         """The image by name; ImageInputMissing when the Engine does not have it."""
@@ -82,7 +82,7 @@ class Engine:
             yield Saved(file, archive, image, lambda: files.enter_context(tempfile.TemporaryFile(dir=folder)))
 
     def _client(self) -> contextlib.AbstractContextManager[docker.DockerClient]:
-        return connected(self._environ, _SECONDS)
+        return connected(self.environ, _SECONDS)
 
     def _inspected(self, client: docker.DockerClient, name: str) -> dict[str, Any]:
         try:
@@ -91,7 +91,7 @@ class Engine:
             raise ImageInputMissing(
                 f"the Docker Engine has no image {name}",
                 on=f"PROVER_BASE_IMAGE={name}",
-                because=f"the prover image is built upon it (asked at {self._environ['DOCKER_HOST']})",
+                because=f"the prover image is built upon it (asked at {self.environ['DOCKER_HOST']})",
                 do=f"build it (docker build -t {name} <the client's directory>), or set PROVER_BASE_IMAGE",
             ) from error
         return found

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from clients.image_layers import Entry
+from clients.registry_content import stamp
 from domain.errors import ImageInputMissing
 
 _TARGET = "opt/circuit"
@@ -53,7 +54,7 @@ def _entry(root: Path, path: Path) -> Entry:
     found = path.stat()
     # World-readable whatever the umask was: the client may run as any user, and one digest must come out.
     mode = 0o755 if found.st_mode & _EXECUTABLE else 0o644
-    return Entry(path.resolve(), name, found.st_size, mode, also)
+    return Entry(path.resolve(), name, found.st_size, mode, also, stamp(found))
 
 
 def _faults(root: Path, top: Path, entries: list[Entry]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from clients.registry_content import ContentChanged, Piece, read
+from clients.registry_content import ContentChanged, Piece, Stamp, read
 from domain.errors import Unavailable
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -22,13 +22,12 @@ class Entry(NamedTuple):
     size: int
     mode: int
     also: str = ""
+    stamp: Stamp | None = None  # of the file when it was looked at
 
     @property
     def identity(self) -> list[object]:
         """Changes when the file was changed, without reading it."""
-        found = self.path.stat()
-        stamp = [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
-        return [str(self.path), self.name, self.mode, self.also, *stamp]
+        return [str(self.path), self.name, self.mode, self.also, self.stamp]
 
 
 def group(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -48,7 +47,7 @@ def pieces(entries: Sequence[Entry]) -> list[Piece]:
     found = [Piece(_directories(entries))]
     for entry in entries:
         found.append(Piece(_head(entry)))
-        found.append(Piece(path=str(entry.path), size=entry.size))
+        found.append(Piece(path=str(entry.path), size=entry.size, stamp=entry.stamp))
         found.append(Piece(b"\0" * (-entry.size % _BLOCK) + _link(entry)))
     return [*found, Piece(b"\0" * (2 * _BLOCK))]
 

@@ -1,4 +1,7 @@
-"""What the image pipeline keeps on this host: one lock per set of inputs, known digests, and uploads under way."""
+"""What the image pipeline keeps on this host: one lock per set of inputs, uploads under way, and facts.
+
+Facts spare work and may be lost: digests of files by path, inode, size and times; sizes of layers; where blobs are.
+"""
 
 import contextlib
 import fcntl
@@ -9,34 +12,43 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 _POLL_SECONDS = 0.2
-_KEPT = 1000  # digests; one circuit has about ten files
+_STALE_SECONDS = 60.0
+_KEPT = 2000  # facts; one circuit has about ten files
 
 
 class UploadJournal:
-    """Uploads that were begun and not seen to end, in one file."""
+    """Uploads that were begun and not seen to end, by the digest of their blob, in one file; from any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = threading.Lock()
 
-    def opened(self, location: str) -> None:
-        """An upload has begun at this URL."""
-        _write(self.path, json.dumps([*self.open_ones(), location]))
+    def location(self, digest: str) -> str:
+        """Where the upload of this blob goes on; empty: none was begun."""
+        return self._read().get(digest, "")
 
-    def closed(self, location: str) -> None:
-        """That upload is over."""
-        left = [other for other in self.open_ones() if other != location]
-        if left:
-            _write(self.path, json.dumps(left))
-        else:
-            self.path.unlink(missing_ok=True)
+    def keep(self, digest: str, location: str) -> None:
+        """It goes on at this URL."""
+        with self._lock:
+            _write(self.path, json.dumps({**self._read(), digest: location}))
 
-    def open_ones(self) -> list[str]:
-        """URLs of the uploads that are not over."""
-        found = _parsed(self.path)
-        return [str(location) for location in found] if isinstance(found, list) else []
+    def forget(self, digest: str) -> None:
+        """It is over."""
+        with self._lock:
+            left = {other: location for other, location in self._read().items() if other != digest}
+            if left:
+                _write(self.path, json.dumps(left))
+            else:
+                self.path.unlink(missing_ok=True)
+
+    def digests(self) -> list[str]:
+        """Of the blobs whose uploads are not over."""
+        return list(self._read())
+
+    def _read(self) -> dict[str, str]:
+        return _strings(self.path)
 
 
 class ImageState:
@@ -48,7 +60,9 @@ class ImageState:
         self.folder = folder
         self._lock = folder / f"{name}.lock"
         self.journal = UploadJournal(folder / f"{name}.uploads")
-        self._digests = folder / "digests.json"
+        self._facts = folder / "facts.json"
+
+        _sweep(folder)
 
     @contextlib.contextmanager
     def locked(self, waiting: Callable[[], None]) -> Iterator[int]:
@@ -64,31 +78,44 @@ class ImageState:
                     time.sleep(_POLL_SECONDS)
             yield file.fileno()
 
-    def digest(self, identity: object) -> str | None:
-        """The digest known for this identity."""
-        return self._known().get(_short(identity))
+    def known(self, *key: object) -> str | None:
+        """What was remembered for this key."""
+        return _strings(self._facts).get(_short(key))
 
-    def know(self, identity: object, digest: str) -> None:
-        """Remember the digest, forgetting the oldest when there are many."""
-        known = self._known()
-        known.pop(_short(identity), None)
-        kept = [*known.items(), (_short(identity), digest)][-_KEPT:]
-        _write(self._digests, json.dumps(dict(kept)))
+    def know(self, *key: object, value: str) -> None:
+        """Remember a fact, forgetting the oldest when there are many."""
+        name = _short(key)
+        facts = _strings(self._facts)
+        if facts.get(name) == value:
+            return
+        facts.pop(name, None)
+        _write(self._facts, json.dumps(dict([*facts.items(), (name, value)][-_KEPT:])))
 
-    def _known(self) -> dict[str, str]:
-        found = _parsed(self._digests)
-        return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+    def forget(self, *key: object) -> None:
+        """It may not be true any more."""
+        facts = _strings(self._facts)
+        if facts.pop(_short(key), None) is not None:
+            _write(self._facts, json.dumps(facts))
 
 
-def _parsed(path: Path) -> Any:
+def _sweep(folder: Path) -> None:
+    """Drafts of killed processes; one that is being written is a second old at most."""
+    for draft in folder.glob("*.draft"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - draft.stat().st_mtime > _STALE_SECONDS:
+                draft.unlink()
+
+
+def _strings(path: Path) -> dict[str, str]:
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
-        return None  # a cache: losing it costs a second look
+        return {}  # a cache: losing it costs a second look
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _short(identity: object) -> str:
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+def _short(key: object) -> str:
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
 def _write(path: Path, text: str) -> None:

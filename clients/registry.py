@@ -1,54 +1,27 @@
-"""The registry's HTTP API (distribution v2) as far as an image is pushed and looked up.
+"""The registry's HTTP API (distribution v2) as far as images are looked up and manifests are put.
 
-Layers travel uncompressed and straight from disk: `docker push` gzips on one thread, which for 512 MiB of keys took
-27.6 s where this takes 3 s (measured, 2 cores, local registry).
+Blobs are sent by `clients.registry_upload`.
 """
 
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, NoReturn, Protocol
-from urllib.parse import urlencode, urljoin, urlsplit
+from collections.abc import Mapping
+from typing import NoReturn
+from urllib.parse import urljoin, urlsplit
 
 from clients.registry_auth import Authorizer, challenge
-from clients.registry_connection import Aborted, Answer, Breaker, Payload, Transport
+from clients.registry_connection import Answer, Breaker, Payload, Transport
+from clients.registry_trust import explained
 from domain.errors import PermanentError, Unavailable
 from domain.ports import Login
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _ACCEPTED = f"{MANIFEST_TYPE}, application/vnd.docker.distribution.manifest.v2+json"
 _HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
-_COMMIT_SECONDS = 600.0  # a registry may read the whole blob again before it accepts the digest
-_CANCEL_SECONDS = 3.0
 _MAX_DELAY = 300.0
-_OK, _CREATED, _ACCEPTED_STATUS, _NO_CONTENT = 200, 201, 202, 204
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER_ERROR = 401, 403, 404, 429, 500
-
-
-class Journal(Protocol):
-    """Remembers uploads under way, so that those of a killed worker can be ended."""
-
-    def opened(self, location: str) -> None:
-        """An upload has begun at this URL."""
-        ...
-
-    def closed(self, location: str) -> None:
-        """It is over."""
-        ...
-
-
-def _nothing() -> None:
-    return
-
-
-class Blob(NamedTuple):
-    """Content to upload; its digest was computed from the very files that `payload` reads again."""
-
-    digest: str
-    payload: Payload
-    title: str
-    check: Callable[[], None] = _nothing  # raises when the payload was ended early or is not what was announced
+_OK, _CREATED = 200, 201
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_LARGE, _TOO_MANY, _SERVER_ERROR = 401, 403, 404, 413, 429, 500
 
 
 class Registry:
@@ -73,7 +46,6 @@ class Registry:
         self._patience = patience
         self._netloc = _HUB.get(host, host)
         self._authorizer = Authorizer(host, self.repository, login, plain_realm=insecure, settings=settings)
-        self._authorization = ""
         self._transport: Transport | None = None
 
     def blob_size(self, digest: str) -> int | None:
@@ -87,59 +59,11 @@ class Registry:
         answer = self.call("HEAD", path, headers={"Accept": _ACCEPTED}, expected=(_OK, _NOT_FOUND))
         return answer.headers.get("Docker-Content-Digest", "") if answer.status == _OK else None
 
-    def put_manifest(self, tag: str, manifest: bytes) -> None:
-        """Put the manifest under the tag; the registry refuses one whose blobs are missing."""
+    def put_manifest(self, reference: str, manifest: bytes) -> None:
+        """Put the manifest under a tag or digest; the registry refuses one whose blobs are missing."""
         payload = Payload(lambda: [manifest], len(manifest))
-        path = f"/v2/{self.repository}/manifests/{tag}"
+        path = f"/v2/{self.repository}/manifests/{reference}"
         self.call("PUT", path, headers={"Content-Type": MANIFEST_TYPE}, payload=payload, expected=(_CREATED, _OK))
-
-    def upload(self, blob: Blob, journal: Journal) -> None:
-        """Send a blob; whatever ends it early also ends the upload on the registry's side, if that still answers."""
-        path = f"/v2/{self.repository}/blobs/uploads/"
-        began = self._location(self.call("POST", path, expected=(_ACCEPTED_STATUS,)))
-        journal.opened(began)
-        location = began
-        try:
-            octets = {"Content-Type": "application/octet-stream"}
-            expected = (_ACCEPTED_STATUS, _NO_CONTENT)
-            sent = self.call("PATCH", began, headers=octets, payload=blob.payload, expected=expected, what=blob.title)
-            location = self._location(sent)
-            blob.check()
-            joint = "&" if urlsplit(location).query else "?"
-            commit = f"{location}{joint}{urlencode({'digest': blob.digest})}"
-            self.call("PUT", commit, expected=(_CREATED, _NO_CONTENT), seconds=_COMMIT_SECONDS, what=blob.title)
-        except BaseException:
-            if self.cancel(location):
-                journal.closed(began)
-            raise
-        journal.closed(began)
-
-    def try_push(self) -> bool:
-        """Begin an upload and end it: CredentialsRejected unless we may push; False when it would not be ended."""
-        began = self.call("POST", f"/v2/{self.repository}/blobs/uploads/", expected=(_ACCEPTED_STATUS,))
-        return self.cancel(self._location(began))
-
-    def cancel(self, location: str) -> bool:
-        """End an upload; False when the registry does not say that it is gone."""
-        gone = (_NO_CONTENT, _NOT_FOUND)
-        try:
-            if self._attempt("DELETE", location, {}, None, Breaker(), _CANCEL_SECONDS).status in gone:
-                return True
-            # The registry refuses a location whose offset has moved on: ask for the present one.
-            present = self._attempt("GET", location, {}, None, Breaker(), _CANCEL_SECONDS)
-            if present.status == _NOT_FOUND:
-                return True
-            last = self._attempt("DELETE", self._location(present), {}, None, Breaker(), _CANCEL_SECONDS)
-        except (OSError, http.client.HTTPException, PermanentError, Unavailable):
-            return False
-        return last.status in gone
-
-    def _location(self, answer: Answer) -> str:
-        location = answer.headers.get("Location", "")
-        absolute = urljoin(f"{self._reached.scheme}://{self._netloc}/", location)
-        if urlsplit(absolute).netloc == self._netloc:  # behind a TLS proxy some answer with http://
-            absolute = urlsplit(absolute)._replace(scheme=self._reached.scheme).geturl()
-        return absolute
 
     def call(
         self,
@@ -151,27 +75,43 @@ class Registry:
         payload: Payload | None = None,
         seconds: float | None = None,
         what: str = "",
+        mount_from: str = "",
     ) -> Answer:
-        """One request, authorized; another status than expected is raised as what it means for people."""
+        """One request, authorized; another status than expected is raised as what it means for people.
+
+        `mount_from` is another repository that the request reads.
+        """
         try:
-            answer = self._authorized(method, target, headers or {}, payload, seconds or self._patience)
+            answer = self._authorized(method, target, headers or {}, payload, seconds or self._patience, mount_from)
         except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error, what) from error
+            raise explained(self._netloc, error) or self._unreachable(error, what) from error
         if answer.status not in expected:
             self._refuse(method, answer, what)
         return answer
 
+    def location(self, answer: Answer) -> str:
+        """Where to go on, as an absolute URL."""
+        absolute = urljoin(f"{self._reached.scheme}://{self._netloc}/", answer.headers.get("Location", ""))
+        if urlsplit(absolute).netloc == self._netloc:  # behind a TLS proxy some answer with http://
+            absolute = urlsplit(absolute)._replace(scheme=self._reached.scheme).geturl()
+        return absolute
+
     def _authorized(
-        self, method: str, target: str, headers: Mapping[str, str], payload: Payload | None, seconds: float
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        payload: Payload | None,
+        seconds: float,
+        mount_from: str,
     ) -> Answer:
-        answer = self._attempt(method, target, headers, payload, self._breaker, seconds)
+        known = self._authorizer.header(self._fetch, mount_from=mount_from)
+        answer = self._attempt(method, target, headers, payload, seconds, known)
         if answer.status != _UNAUTHORIZED:
             return answer
         asked = challenge(answer.headers.get("WWW-Authenticate", ""))
-        before, self._authorization = self._authorization, self._authorizer.answer(asked, self._fetch)
-        if before == self._authorization:
-            raise self._authorizer.rejected("it answers 401 to these credentials")
-        again = self._attempt(method, target, headers, payload, self._breaker, seconds)
+        fresh = self._authorizer.answer(asked, self._fetch, refused=known, mount_from=mount_from)
+        again = self._attempt(method, target, headers, payload, seconds, fresh)
         if again.status == _UNAUTHORIZED:
             raise self._authorizer.rejected("it answers 401 to these credentials")
         return again
@@ -182,8 +122,8 @@ class Registry:
         target: str,
         headers: Mapping[str, str],
         payload: Payload | None,
-        breaker: Breaker,
         seconds: float,
+        authorization: str,
     ) -> Answer:
         parts = urlsplit(target)
         transport = self._reached
@@ -192,14 +132,15 @@ class Registry:
             transport = Transport(parts.scheme, parts.netloc)
         path = parts._replace(scheme="", netloc="", fragment="").geturl()
         # Another host, as storage back ends are, must not see our credentials.
-        authorization = {"Authorization": self._authorization} if own and self._authorization else {}
-        return transport.send(method, path, {**headers, **authorization}, payload, breaker, seconds)
+        shown = {"Authorization": authorization} if own and authorization else {}
+        return transport.send(method, path, {**headers, **shown}, payload, self._breaker, seconds)
 
-    def _fetch(self, url: str, headers: Mapping[str, str]) -> Answer:
+    def _fetch(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         parts = urlsplit(url)
         path = parts._replace(scheme="", netloc="", fragment="").geturl()
         transport = Transport(parts.scheme, parts.netloc, verify=not self._insecure)
-        return transport.send("GET", path, headers, None, self._breaker)
+        payload = None if body is None else Payload(lambda: [body], len(body))
+        return transport.send("GET" if body is None else "POST", path, headers, payload, self._breaker)
 
     @property
     def _reached(self) -> Transport:
@@ -233,10 +174,10 @@ class Registry:
             raise self._authorizer.rejected(f"it answers {answer.status} {said}".rstrip())
         if answer.status == _TOO_MANY or answer.status >= _SERVER_ERROR:
             raise Unavailable(
-                f"registry {self.host} answers {answer.status}",
+                f"registry {self.host} answers {answer.status}" + (f" while it gets {what}" if what else ""),
                 on=on,
                 evidence=said,
-                do="look at the registry's log",
+                do="look at the registry's log, and whether its storage is full",
                 code="REGISTRY_DOWN",
                 delay=_delay(answer.headers.get("Retry-After", "")),
             )
@@ -244,9 +185,17 @@ class Registry:
             f"registry {self.host} refuses {method} of {what or 'the image'} with {answer.status}",
             on=on,
             evidence=said,
-            do="check IMAGE_REPO, and that the registry allows pushing (read-only? size limit? project exists?)",
+            do=_remedy(answer.status),
             code="REGISTRY_REFUSED",
         )
+
+
+def _remedy(status: int) -> str:
+    if status == _TOO_LARGE:
+        return (
+            "lift the limit on request bodies at the registry or at the proxy before it (nginx: client_max_body_size 0)"
+        )
+    return "check IMAGE_REPO, and that the registry allows pushing (read-only? project exists?)"
 
 
 def _complaint(answer: Answer) -> str:
@@ -260,6 +209,3 @@ def _complaint(answer: Answer) -> str:
 
 def _delay(header: str) -> float | None:
     return min(float(header), _MAX_DELAY) if header.isdecimal() else None
-
-
-__all__ = ["MANIFEST_TYPE", "Aborted", "Blob", "Journal", "Registry"]

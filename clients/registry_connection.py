@@ -7,12 +7,13 @@ import base64
 import http.client
 import ipaddress
 import socket
-import ssl
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
+
+from clients import registry_trust
 
 _CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 60.0  # nothing read or written for this long: the peer is gone
@@ -119,11 +120,7 @@ class Transport:
     def _to(self, netloc: str) -> http.client.HTTPConnection:
         if self.scheme == "http":
             return http.client.HTTPConnection(netloc)
-        context = ssl.create_default_context()
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(netloc, context=context)
+        return http.client.HTTPSConnection(netloc, context=registry_trust.context(self.netloc, verify=self.verify))
 
     def _through(self, proxy: str) -> http.client.HTTPConnection:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")

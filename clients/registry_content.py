@@ -1,4 +1,4 @@
-"""Content to upload as a list of pieces, so that another process can read it from disk itself."""
+"""Content to upload as a list of pieces, so that another process can read it from disk itself, from any offset on."""
 
 import base64
 import os
@@ -12,6 +12,9 @@ class ContentChanged(Exception):
     """A file is no longer the one that was looked at; the argument is its path."""
 
 
+Stamp = list[int]  # of a file: device, inode, size, times of modification and change in ns
+
+
 class Piece(NamedTuple):
     """Literal bytes, or `size` bytes from `offset` of a file named by path or by an open descriptor."""
 
@@ -20,6 +23,7 @@ class Piece(NamedTuple):
     fd: int = -1
     offset: int = 0
     size: int = 0
+    stamp: Stamp | None = None  # that the file at `path` must have before and after it is read
 
     @property
     def length(self) -> int:
@@ -27,20 +31,29 @@ class Piece(NamedTuple):
         return len(self.data) or self.size
 
 
+def stamp(found: os.stat_result) -> Stamp:
+    """Changes when the file was changed, without reading it."""
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
 def length(pieces: Sequence[Piece]) -> int:
     """Bytes of all pieces."""
     return sum(piece.length for piece in pieces)
 
 
-def read(pieces: Sequence[Piece]) -> Iterator[bytes]:
-    """The bytes, at most 1 MiB at a time; ContentChanged when a file ends early or is gone."""
+def read(pieces: Sequence[Piece], start: int = 0) -> Iterator[bytes]:
+    """The bytes from `start` on, at most 1 MiB at a time; ContentChanged when a file is not what it was, or gone."""
     for piece in pieces:
+        skipped = min(start, piece.length)
+        start -= skipped
+        if skipped == piece.length:
+            continue
         if piece.path:
-            yield from _file(piece)
+            yield from _file(piece, skipped)
         elif piece.fd >= 0:
-            yield from _range(piece.fd, piece)
-        elif piece.data:
-            yield piece.data
+            yield from _range(piece.fd, piece, skipped)
+        else:
+            yield piece.data[skipped:]
 
 
 def packed(pieces: Sequence[Piece]) -> list[dict[str, Any]]:
@@ -53,20 +66,27 @@ def unpacked(found: Sequence[dict[str, Any]]) -> list[Piece]:
     return [Piece(**{**one, "data": base64.b64decode(one["data"])}) for one in found]
 
 
-def _file(piece: Piece) -> Iterator[bytes]:
+def _file(piece: Piece, skipped: int) -> Iterator[bytes]:
     try:
         # The path was resolved when it was looked at: a link there now is somebody else's doing.
         fd = os.open(piece.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise ContentChanged(piece.path) from error
     try:
-        yield from _range(fd, piece)
+        _compare(fd, piece)
+        yield from _range(fd, piece, skipped)
+        _compare(fd, piece)
     finally:
         os.close(fd)
 
 
-def _range(fd: int, piece: Piece) -> Iterator[bytes]:
-    done = 0
+def _compare(fd: int, piece: Piece) -> None:
+    if piece.stamp is not None and stamp(os.fstat(fd)) != piece.stamp:
+        raise ContentChanged(piece.path)
+
+
+def _range(fd: int, piece: Piece, skipped: int) -> Iterator[bytes]:
+    done = skipped
     while done < piece.size:
         chunk = os.pread(fd, min(_CHUNK, piece.size - done), piece.offset + done)
         if not chunk:

@@ -1,29 +1,32 @@
-"""Uploads blobs in a process of its own, which ends an upload properly even when the worker is killed.
+"""Uploads blobs in a process of its own, several at once, and ends each body properly even when the worker is killed.
 
-Registries of the distribution project (2.8, measured) cannot cancel an upload whose connection broke: its offset is
-no longer the one they signed. So nothing here ever breaks a body: a stop ends it well-formed, and then the upload is
-cancelled; with the worker gone the blob under way is brought to its end. The caller's lock is held until then.
+Registries of the distribution project (2.8, measured) lose an upload whose body broke off: its offset is no longer the
+one they signed, so it can be neither resumed nor cancelled. So nothing here ever breaks a body: a stop, or the end of
+the worker, ends it well-formed, and its location is kept for the next process. The caller's lock is held until then.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from clients.image_state import UploadJournal
-from clients.registry import Blob, Registry
+from clients.registry import Registry
 from clients.registry_connection import Aborted, Breaker, Payload
 from clients.registry_content import ContentChanged, Piece, read, unpacked
+from clients.registry_upload import CHANGED, send
 from domain.errors import ProverError, Unavailable
 
-_PATIENCE_SECONDS = 600.0  # for a registry that hangs; after that the upload is left to its own housekeeping
+_PATIENCE_SECONDS = 600.0  # for a registry that hangs; after that the upload is left to the next process
 _TELL_SECONDS = 0.2
+_AT_ONCE = 4  # layers
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds before another try
 _PIPE = 1 << 16
 
 
@@ -41,8 +44,7 @@ class _Caller:
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
-        self.gone = threading.Event()
-        self._told = 0.0
+        self._lock = threading.Lock()
 
     def order(self) -> dict[str, Any]:
         """The first line, read unbuffered: a thread is about to read what follows."""
@@ -54,62 +56,96 @@ class _Caller:
 
     def listen(self) -> None:
         """Until the caller says stop or is gone."""
-        (self.stopped if os.read(0, _PIPE) else self.gone).set()
+        os.read(0, _PIPE)
+        self.stopped.set()
 
-    def tell(self, news: dict[str, Any], *, always: bool = True) -> None:
-        """One line of JSON; progress at most five times a second."""
-        if not always and time.monotonic() - self._told < _TELL_SECONDS:
-            return
-        self._told = time.monotonic()
-        with contextlib.suppress(OSError):  # the caller is gone
+    def tell(self, news: dict[str, Any]) -> None:
+        """One line of JSON."""
+        with self._lock, contextlib.suppress(OSError):  # the caller is gone
             sys.stdout.write(json.dumps(news) + "\n")
             sys.stdout.flush()
 
 
-class _Content:
-    """One blob's bytes, ended early and well-formed on a stop or when they are not what was announced."""
+class _Parcel:
+    """One blob of the order; ended early and well-formed on a stop or when it is not what was announced."""
 
-    def __init__(self, caller: _Caller, digest: str, pieces: list[Piece]) -> None:
+    def __init__(self, caller: _Caller, item: dict[str, Any]) -> None:
+        self.digest: str = item["digest"]
+        self.title: str = item["title"]
+        self.size: int = item["size"]
+        self.source: str = item["source"]
         self._caller = caller
-        self._digest = digest
-        self._pieces = pieces
-        self._trouble: Exception | None = None
+        self._pieces: list[Piece] = unpacked(item["pieces"])
+        self._changed = False
+        self._told = 0.0
 
-    def chunks(self) -> Iterator[bytes]:
-        self._trouble = None
-        running = hashlib.sha256()
+    def payload(self, offset: int) -> Payload:
+        # Chunked, for only such a body can be ended before its announced length.
+        return Payload(lambda: self._chunks(offset), None, lambda sent: self._tell(offset + sent))
+
+    def complete(self) -> bool:
+        if self._changed:
+            paths = [piece.path for piece in self._pieces if piece.path]
+            raise Unavailable(
+                "a circuit file changed while it was being sent",
+                on=", ".join(paths)[:300],
+                do="let whatever writes the circuit directory finish",
+                code=CHANGED,
+            )
+        return not self._caller.stopped.is_set()
+
+    def at(self, offset: int) -> None:
+        self._caller.tell({"key": self.digest, "done": offset, "resumed": True})
+
+    def wait(self, error: Unavailable, troubles: int) -> None:
+        self._caller.tell({"key": self.digest, "trouble": error.diagnosis.evidence or error.diagnosis.what})
+        if self._caller.stopped.wait(min(_FIRST_WAIT * 2**troubles, _LONGEST_WAIT)):
+            raise Aborted
+
+    def stored(self) -> None:
+        self._caller.tell({"key": self.digest, "done": self.size, "resumed": True, "stored": True})
+
+    def _chunks(self, offset: int) -> Iterator[bytes]:
+        self._changed = False
         try:
-            for chunk in read(self._pieces):
+            for chunk in read(self._pieces, offset):
                 if self._caller.stopped.is_set():
-                    self._trouble = Aborted()
                     return
-                running.update(chunk)
                 yield chunk
         except ContentChanged:
-            self._trouble = self._changed()
-            return
-        if f"sha256:{running.hexdigest()}" != self._digest:
-            self._trouble = self._changed()
+            self._changed = True
 
-    def check(self) -> None:
-        if self._trouble is not None:
-            raise self._trouble
-
-    def _changed(self) -> Unavailable:
-        paths = [piece.path for piece in self._pieces if piece.path]
-        return Unavailable(
-            "a circuit file changed while it was being sent",
-            on=", ".join(paths)[:300],
-            do="let whatever writes the circuit directory finish",
-            code="IMAGE_INPUT",
-        )
+    def _tell(self, done: int) -> None:
+        if done == self.size or time.monotonic() - self._told >= _TELL_SECONDS:
+            self._told = time.monotonic()
+            self._caller.tell({"key": self.digest, "done": done, "resumed": False})
 
 
 def main() -> int:
-    """The order is the first line of standard input; any further line means stop."""
+    """The order is the first line of standard input; any further line, or its end, means stop."""
     caller = _Caller()
     order = caller.order()
     threading.Thread(target=caller.listen, daemon=True).start()
+    parcels = sorted((_Parcel(caller, item) for item in order["blobs"]), key=lambda parcel: -parcel.size)
+    journal = UploadJournal(Path(order["journal"]))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ends = [pool.submit(_send, caller, order, parcel, journal) for parcel in parcels]
+    errors = [error for end in ends if (error := end.exception()) and not isinstance(error, Aborted)]
+    for error in errors:
+        if not isinstance(error, ProverError):
+            raise error
+        delay = error.delay if isinstance(error, Unavailable) else None
+        caller.tell({"error": type(error).__name__, "diagnosis": error.diagnosis.model_dump(), "delay": delay})
+        return 1
+    if not all(end.exception() is None and end.result() for end in ends):
+        return 1
+    caller.tell({"done": True})
+    return 0
+
+
+def _send(caller: _Caller, order: dict[str, Any], parcel: _Parcel, journal: UploadJournal) -> bool:
+    if caller.stopped.is_set():
+        return False
     login = _Login(**order["login"]) if order["login"] else None
     registry = Registry(
         order["host"],
@@ -119,30 +155,14 @@ def main() -> int:
         insecure=order["insecure"],
         patience=_PATIENCE_SECONDS,
     )
-    journal = UploadJournal(Path(order["journal"]))
     try:
-        for item in order["blobs"]:
-            if caller.gone.is_set() or caller.stopped.is_set():
-                break
-            registry.upload(_blob(caller, item), journal)
-    except ProverError as error:
-        delay = error.delay if isinstance(error, Unavailable) else None
-        caller.tell({"error": type(error).__name__, "diagnosis": error.diagnosis.model_dump(), "delay": delay})
-        return 1
-    except Aborted:
-        return 1
-    caller.tell({"done": True})
-    return 0
-
-
-def _blob(caller: _Caller, item: dict[str, Any]) -> Blob:
-    content = _Content(caller, item["digest"], unpacked(item["pieces"]))
-
-    def progress(sent: int) -> None:
-        caller.tell({"title": item["title"], "sent": sent, "size": item["size"]}, always=sent == item["size"])
-
-    # Chunked, for only such a body can be ended before its announced length.
-    return Blob(item["digest"], Payload(content.chunks, None, progress), item["title"], content.check)
+        sent = send(registry, parcel, journal)
+    except BaseException:
+        caller.stopped.set()  # the others end well-formed, and are resumed later
+        raise
+    if sent:
+        parcel.stored()
+    return sent
 
 
 if __name__ == "__main__":

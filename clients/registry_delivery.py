@@ -7,13 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 from clients.backend_environment import inherited
-from clients.registry_connection import Breaker
-from clients.registry_content import Piece, length, packed
+from clients.image_state import UploadJournal
+from clients.registry import Registry
+from clients.registry_connection import Breaker, Payload
+from clients.registry_content import Piece, length, packed, read
+from clients.registry_upload import send
 from domain.errors import CredentialsRejected, PermanentError, ProverError, Unavailable
 from domain.ports import Login
 
@@ -21,6 +24,7 @@ _STALL_SECONDS = 60.0
 _COMMIT_SECONDS = 600.0  # a registry may read a whole blob again before it accepts its digest
 _LOOK_SECONDS = 0.2
 _END_SECONDS = 3.0
+_SMALL = 1 << 20  # bytes; a blob that is in memory and no larger is not worth a process
 _TOP = Path(__file__).resolve().parents[1]
 _ERRORS: dict[str, type[ProverError]] = {
     error.__name__: error for error in (CredentialsRejected, PermanentError, Unavailable)
@@ -33,6 +37,7 @@ class Parcel(NamedTuple):
     digest: str
     title: str
     pieces: Sequence[Piece]
+    source: str = ""  # another repository of this registry that holds it
 
 
 class Address(NamedTuple):
@@ -42,18 +47,68 @@ class Address(NamedTuple):
     repository: str
     insecure: bool
     login: Login | None
-    journal: Path
+    journal: UploadJournal
     lock: int  # descriptor; the courier holds it as long as it lives
 
 
+class Listener(Protocol):
+    """Hears how a delivery goes on."""
+
+    def moved(self, digest: str, done: int, *, resumed: bool) -> None:
+        """The registry has so many bytes of this blob; `resumed`: without any having been sent now."""
+        ...
+
+    def troubled(self, digest: str, trouble: str) -> None:
+        """Another try is made."""
+        ...
+
+
 def deliver(
-    address: Address, parcels: Sequence[Parcel], breaker: Breaker, progress: Callable[[str, int, int], None]
+    address: Address, parcels: Sequence[Parcel], registry: Registry, breaker: Breaker, listener: Listener
 ) -> None:
     """All blobs are in the registry afterwards; CredentialsRejected, PermanentError, Unavailable, Aborted.
 
-    `progress` gets title, bytes sent and bytes in all. Ending early stops the courier; one whose registry hangs is
-    left to end its upload when the registry answers again.
+    Ending early stops the courier and leaves uploads that the next delivery resumes; a courier whose registry hangs is
+    left to end its bodies when the registry answers again. `registry` is used for what is small.
     """
+    small = [parcel for parcel in parcels if _is_small(parcel)]
+    large = [parcel for parcel in parcels if not _is_small(parcel)]
+    if large:
+        _run_courier(address, large, breaker, listener)
+    for parcel in small:
+        send(registry, _Small(parcel, listener), address.journal)
+        listener.moved(parcel.digest, length(parcel.pieces), resumed=False)
+
+
+def _is_small(parcel: Parcel) -> bool:
+    return length(parcel.pieces) <= _SMALL and all(piece.data for piece in parcel.pieces)
+
+
+class _Small:
+    """A blob that is sent as one block."""
+
+    def __init__(self, parcel: Parcel, listener: Listener) -> None:
+        self.digest, self.title, self.source = parcel.digest, parcel.title, parcel.source
+        self.size = length(parcel.pieces)
+        self._parcel = parcel
+        self._listener = listener
+
+    def payload(self, offset: int) -> Payload:
+        return Payload(lambda: read(self._parcel.pieces, offset), self.size - offset)
+
+    def complete(self) -> bool:
+        return True
+
+    def at(self, offset: int) -> None:
+        self._listener.moved(self.digest, offset, resumed=True)
+
+    def wait(self, error: Unavailable, troubles: int) -> None:
+        self._listener.troubled(self.digest, error.diagnosis.what)
+        if troubles > 1:  # the workflow tries again, and knows for how long
+            raise error
+
+
+def _run_courier(address: Address, parcels: Sequence[Parcel], breaker: Breaker, listener: Listener) -> None:
     # The order goes by standard input: what it holds must not be seen in an argument list or an environment.
     descriptors = {piece.fd for parcel in parcels for piece in parcel.pieces if piece.fd >= 0}
     courier = subprocess.Popen(
@@ -70,7 +125,7 @@ def deliver(
     try:
         courier.stdin.write(json.dumps(_order(address, parcels)).encode() + b"\n")
         courier.stdin.flush()
-        _watch(address, courier.stdout, breaker, progress)
+        _watch(address, {parcel.digest: length(parcel.pieces) for parcel in parcels}, courier.stdout, breaker, listener)
     finally:
         _stop(courier)
 
@@ -82,12 +137,13 @@ def _order(address: Address, parcels: Sequence[Parcel]) -> dict[str, Any]:
         "repository": address.repository,
         "insecure": address.insecure,
         "login": {"user": login.user, "password": login.reveal()} if login else None,
-        "journal": str(address.journal),
+        "journal": str(address.journal.path),
         "blobs": [
             {
                 "digest": parcel.digest,
                 "title": parcel.title,
                 "size": length(parcel.pieces),
+                "source": parcel.source,
                 "pieces": packed(parcel.pieces),
             }
             for parcel in parcels
@@ -95,11 +151,13 @@ def _order(address: Address, parcels: Sequence[Parcel]) -> dict[str, Any]:
     }
 
 
-def _watch(address: Address, output: IO[bytes], breaker: Breaker, progress: Callable[[str, int, int], None]) -> None:
-    last, patience = time.monotonic(), _STALL_SECONDS
+def _watch(address: Address, sizes: dict[str, int], output: IO[bytes], breaker: Breaker, listener: Listener) -> None:
+    last = time.monotonic()
+    committing: set[str] = set()
     while True:
         breaker.check()
         if not select.select([output], [], [], _LOOK_SECONDS)[0]:
+            patience = _COMMIT_SECONDS if committing else _STALL_SECONDS
             if time.monotonic() - last > patience:
                 raise _lost(address, f"it takes no bytes for {patience:.0f} s")
             continue
@@ -108,19 +166,23 @@ def _watch(address: Address, output: IO[bytes], breaker: Breaker, progress: Call
             raise _lost(address, "the courier process ended without a word")
         news = json.loads(line)
         last = time.monotonic()
-        if "done" in news:
+        if "done" in news and "key" not in news:
             return
         if "error" in news:
             raise _error(news)
-        progress(news["title"], news["sent"], news["size"])
-        patience = _COMMIT_SECONDS if news["sent"] == news["size"] else _STALL_SECONDS
+        if "trouble" in news:
+            listener.troubled(news["key"], news["trouble"])
+            continue
+        listener.moved(news["key"], news["done"], resumed=news["resumed"])
+        at_end = news["done"] == sizes[news["key"]] and not news.get("stored")
+        (committing.add if at_end else committing.discard)(news["key"])
 
 
 def _stop(courier: "subprocess.Popen[bytes]") -> None:
     try:
         courier.communicate(b"stop\n", timeout=_END_SECONDS)
     except subprocess.TimeoutExpired:
-        # It waits for a registry that hangs, to end its upload there; it holds the lock until then.
+        # It waits for a registry that hangs, to end its body there; it holds the lock until then.
         threading.Thread(target=courier.communicate, name="courier", daemon=True).start()
 
 

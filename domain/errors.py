@@ -7,6 +7,7 @@ ProverError
 │   │   ├── NotEnoughNodes
 │   │   ├── OwnedByAnother
 │   │   ├── DirtyTree
+│   │   ├── TagTaken
 │   │   └── NoEffect
 │   ├── CredentialsRejected
 │   ├── CredentialsMissing
@@ -87,6 +88,12 @@ class DirtyTree(Refused):
     """The git tree has uncommitted changes, so the commit would not name what is deployed."""
 
     code = "DIRTY_TREE"
+
+
+class TagTaken(Refused):
+    """The tag of a commit names another image at the registry than the one it makes now."""
+
+    code = "TAG_TAKEN"
 
 
 class NoEffect(Refused):

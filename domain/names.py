@@ -57,3 +57,8 @@ def host_watch_queue(host: str) -> str:
 def image_tag(stage: str) -> str:
     """The tag of the prover image of one stage."""
     return f"client-{stage}"
+
+
+def image_twin(stage: str, digest: str) -> str:
+    """A second tag of the same image that never moves: with the first eight digits of its digest."""
+    return f"{image_tag(stage)}-{digest.removeprefix('sha256:')[:8]}"

@@ -32,12 +32,13 @@ class RegistryRoom:
         """`auth`: htpasswd, none, or the `auth` section itself."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._kind = kind
+        self.kind = kind
         self.storage = folder / "data"
         self.storage.mkdir()
         self.host = f"127.0.0.1:{_free_port()}"
         self.process: subprocess.Popen[bytes] | None = None
         self._tls: dict[str, object] = {}
+        self._users: dict[str, str] = {}
         self._auth: dict[str, object] = {}
         if auth == "htpasswd":
             self._auth = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
@@ -45,12 +46,12 @@ class RegistryRoom:
         elif isinstance(auth, dict):
             self._auth = auth
 
-    def set_password(self, password: str) -> None:
-        """From now on ann has this one only."""
-        digest = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+    def set_password(self, password: str, user: str = USER) -> None:
+        """From now on the user has this one only."""
+        self._users[user] = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
         file = self._folder / "htpasswd"
         draft = file.with_suffix(".new")
-        draft.write_text(f"{USER}:{digest}\n")
+        draft.write_text("".join(f"{name}:{digest}\n" for name, digest in self._users.items()))
         draft.replace(file)
         # Registries read it again when its time has changed, which is kept in coarse steps.
         os.utime(file, ns=(time.time_ns(), time.time_ns()))
@@ -68,9 +69,9 @@ class RegistryRoom:
         environment = {"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"}
         with (self._folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [_program(self._kind), "serve", str(settings)], stdout=log, stderr=log, env=environment
+                [_program(self.kind), "serve", str(settings)], stdout=log, stderr=log, env=environment
             )
-        until(lambda: _listens(self.host), f"{self._kind} listens")
+        until(lambda: _listens(self.host), f"{self.kind} listens")
 
     def stop(self) -> None:
         """Kill it, as a crash would."""
