@@ -20,6 +20,7 @@ _MARK_EVERY = 0.5  # seconds; a fast disk reports a thousand times a second
 _UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 _MINUTE, _HOUR = 60, 3600
 _SLOW = 10  # of a unit a second; below it one decimal is shown
+_MANY = 100  # of a unit; below it one decimal is shown
 
 
 class Meter:
@@ -138,7 +139,7 @@ def sentence(progress: TransferProgress) -> str:
 def amount(done: int, total: int) -> str:
     """Both in the unit of the larger, such as `12.4 of 38.0 GB`; without a total what is done so far."""
     unit, size = _unit(max(done, total))
-    digits = 1 if size > 10**3 else 0
+    digits = 1 if size > 10**3 and max(done, total) < _MANY * size else 0
     # Rounded down, so that the whole is never said of a part.
     parts = [f"{part * 10**digits // size / 10**digits:.{digits}f}" for part in ([done, total] if total else [done])]
     return f"{' of '.join(parts)} {unit}"

@@ -166,7 +166,8 @@ def _tenth(transfer: "TransferProgress | None") -> str:
 def _painting(full: str, transfer: "TransferProgress | None") -> list[str]:
     """Lines of which none wraps; those of a transfer only where there is room for them."""
     room = _columns() - 1  # a wrapped line could not be overwritten
-    lines = _with_bars(full, transfer, room) if transfer else [full]
+    moving = transfer is not None and transfer.settled < transfer.count
+    lines = _with_bars(full, transfer, room) if transfer and moving else [full]
     return [fitted(_sayable(shown), room) for shown in (lines if len(lines) < _height() else [full])]
 
 

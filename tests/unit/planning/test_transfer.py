@@ -196,7 +196,9 @@ def test_a_title_is_one_line_of_plain_text() -> None:
         (37_999 * MB, 38 * GB, "37.9 of 38.0 GB"),
         (1500 * MB, 0, "1.5 GB"),
         (1 << 30, 1 << 30, "1.0 of 1.0 GB"),
-        (2500 * GB, 5000 * GB, "2500.0 of 5000.0 GB"),
+        (99_999 * MB, 99_999 * MB, "99.9 of 99.9 GB"),
+        (182 * MB + 999_999, 800 * MB, "182 of 800 MB"),
+        (2500 * GB, 5000 * GB, "2500 of 5000 GB"),
     ],
 )
 def test_amounts_are_decimal_and_rounded_down(done: int, total: int, words: str) -> None:

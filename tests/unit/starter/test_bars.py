@@ -58,6 +58,17 @@ def test_bars_fit(columns: int, lines: list[str]) -> None:
     assert max(width(line) for line in found) <= columns
 
 
+@pytest.mark.parametrize("size", [10**power * digit for power in range(12) for digit in (1, 9)])
+@pytest.mark.parametrize("columns", [79, 100])
+def test_figures_of_every_size_have_room(size: int, columns: int) -> None:
+    """A figure that is wider than its column would push the last one out."""
+    layer = LayerProgress(title="mon.key", done=size // 3, total=size, rate=size / 3599)
+    told = TransferProgress(verb="pushing", layers=[layer], count=2, done=size // 3, total=size, rate=size / 3599)
+    for line in bars(told, columns, FINE):
+        assert width(line) <= columns
+        assert line.endswith(" left")
+
+
 def test_a_single_layer_is_one_bar_in_plain_letters() -> None:
     """There is nothing to compare it with."""
     told = TOLD.model_copy(update={"count": 1, "settled": 0, "layers": LAYERS[:1]})

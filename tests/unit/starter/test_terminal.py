@@ -126,6 +126,8 @@ def test_bars_give_way_to_a_line_again() -> None:
     """The layers are there: nothing of the bars is left."""
     assert _painted("show(100); p.show('push', 'image'); p.end()") == f"{BARS[100]}{UP}push\r\n"
     assert _painted("show(100); p.settle('pushed')") == f"{BARS[100]}{UP}pushed\r\n"
+    whole = "done = told(500).model_copy(update={'settled': 2}); p.show('push', 'image', 'waiting', done)"
+    assert _painted(f"show(100); {whole}; p.end()") == f"{BARS[100]}{UP}push: waiting\r\n"
 
 
 def test_trouble_leaves_the_bars_as_they_are() -> None:
