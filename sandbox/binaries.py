@@ -108,6 +108,7 @@ CRANE = Module(
     linker_flags="-s -w -X github.com/google/go-containerregistry/cmd/crane/cmd.Version=v0.22.1",
     niceness=NICENESS,
 )
+CHECKSUM = Module("checksum", "1", (".",), "seconds", niceness=NICENESS)  # a client that reads all keys
 
 
 def ensure_binaries(settings: Settings, modules: tuple[Module, ...] = MODULES) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import binaries
-from sandbox.binaries import COMPOSE, CRANE, MODULES, REGISTRY, Module, ensure_binaries, ensure_built
+from sandbox.binaries import CHECKSUM, COMPOSE, CRANE, MODULES, REGISTRY, Module, ensure_binaries, ensure_built
 from sandbox.errors import WorldError
 from sandbox.peers import PEERS
 from sandbox.settings import Settings
@@ -89,5 +89,5 @@ def test_pinned_modules_are_complete() -> None:
     programs = [program for module in MODULES for program in module.programs]
 
     assert {"kube-apiserver", "kubelet", "kubectl", "coredns", "kwok", "pause", "probe"} <= set(programs)
-    for module in (*MODULES, COMPOSE, REGISTRY, CRANE, *PEERS):
+    for module in (*MODULES, COMPOSE, REGISTRY, CRANE, CHECKSUM, *PEERS):
         assert (Path(binaries.__file__).parent / "modules" / module.name / "go.sum").exists()

@@ -1,0 +1,3 @@
+module prover-world/checksum
+
+go 1.24
