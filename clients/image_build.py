@@ -5,6 +5,7 @@ anything to do; with files and base as they were last time that takes two reques
 """
 
 import contextlib
+import errno
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from domain.errors import ProverError, Unavailable
 from domain.ports import Secrets
 from domain.steps import Image, ImageRequest
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
 
 class Build:
     """`progress()` may be called from another thread, and `breaker` be tripped there."""
@@ -46,6 +49,20 @@ class Build:
 
     def run(self) -> Image:
         """The image, at the registry."""
+        try:
+            return self._run()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            raise Unavailable(
+                "this worker's disk has no room for the base image on its way to the registry",
+                on=str(self._state.folder),
+                evidence=f"{error.strerror} ({self._told.now()[0]})",
+                do="free some space there, or set PROVER_STATE_DIR to a larger disk; keys are never copied",
+                code="NO_DISK",
+            ) from error
+
+    def _run(self) -> Image:
         self._told.say("looking at the base image")
         base = self._engine.base_image(self._base_name())
         entries = circuit_entries(self._request.backend.repo, self._request.circuit_dir)

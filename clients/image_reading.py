@@ -35,7 +35,8 @@ class Reader:
         """The layers; Unavailable (IMAGE_INPUT) when a file changes while it is read."""
         known = [self._state.known(*_key(entries)) for entries in groups]
         unknown = [index for index, digest in enumerate(known) if digest is None]
-        self._told.read([(str(index), *_size(groups[index])) for index in unknown])
+        if unknown:
+            self._told.read([(str(index), *_size(groups[index])) for index in unknown])
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = dict(
                 zip(unknown, pool.map(lambda index: self._read(str(index), groups[index]), unknown), strict=True)

@@ -44,19 +44,19 @@ def quiet(*_: object) -> None:
 
 
 @contextmanager
-def base_image(world: dict[str, str]) -> Iterator[str]:
+def base_image(world: dict[str, str], client: bytes = b"#!client\n") -> Iterator[str]:
     """A FROM scratch image with a client and a user, in the world's Docker Engine."""
     name = f"prover-base-{uuid.uuid4().hex[:8]}"
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         head = tarfile.TarInfo("usr/bin/client")
-        head.size, head.mode = 9, 0o755
-        archive.addfile(head, io.BytesIO(b"#!client\n"))
-    with contextlib.closing(docker.DockerClient(base_url=world["DOCKER_HOST"])) as client:
+        head.size, head.mode = len(client), 0o755
+        archive.addfile(head, io.BytesIO(client))
+    with contextlib.closing(docker.DockerClient(base_url=world["DOCKER_HOST"])) as engine:
         changes = ["USER 65532", 'CMD ["/usr/bin/client"]', "ENV A=1"]
-        client.api.import_image_from_data(content.getvalue(), repository=name, tag="latest", changes=changes)
+        engine.api.import_image_from_data(content.getvalue(), repository=name, tag="latest", changes=changes)
         yield name
-        client.images.remove(name, force=True)
+        engine.images.remove(name, force=True)
 
 
 def circuit(folder: Path, key_size: int = KEY_SIZE) -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.integration.image_room import (
     request,
     write_key,
 )
-from tests.integration.registry_room import KINDS, PASSWORD, RegistryRoom, fetch, registry_room
+from tests.integration.registry_room import KINDS, PASSWORD, RegistryRoom, fetch, registry_room, small_disk
 
 
 @pytest.fixture(params=KINDS)
@@ -232,6 +233,19 @@ def test_a_pull_host_without_the_image(
     asked = request(repo, base, registry.host, pull_host=world["WORLD_ANONYMOUS_REGISTRY"])
     with pytest.raises(Unavailable, match=r"IMAGE_NOT_FOUND.*IMAGE_HOST_ALIAS"):
         pipeline(world, tmp_path).ensure(asked, quiet)
+
+
+def test_a_full_disk(world: dict[str, str], tmp_path: Path, registry: RegistryRoom, repo: Path) -> None:
+    """The base image finds no room on its way: the directory and the setting are named, and nothing is left there."""
+    state = tmp_path / "state"
+    state.mkdir()
+    with small_disk(state, 4 << 20), base_image(world, os.urandom(8 << 20)) as large:
+        with pytest.raises(Unavailable, match=f"NO_DISK.*{state}/images.*PROVER_STATE_DIR"):
+            pipeline(world, tmp_path).ensure(request(repo, large, registry.host), quiet)
+        assert sum(path.stat().st_size for path in state.rglob("*") if path.is_file()) < 1 << 16
+    assert (registry.tags(), registry.uploads()) == ([], [])
+    with base_image(world, b"small") as small:
+        assert pipeline(world, tmp_path).ensure(request(repo, small, registry.host), quiet).built
 
 
 def test_faults_before_anything_is_sent(
