@@ -43,7 +43,7 @@ class Application:
         self._prune(wanted, live)
         self._mark_namespace()
         return Applied(
-            config_hash=render.config_hash(self._spec),
+            config_hash=render.config_hash(self._spec, lagrange=self._request.release.lagrange),
             generation=deployment["metadata"]["generation"],
             changed=self._changed,
             warnings=[*render.image_warnings(self._request.image_user), *self._warnings],

@@ -7,8 +7,11 @@ from temporalio.exceptions import CancelledError
 
 from domain.ports import BackendHost, Images, Sources
 from domain.profile import StepState, StepStatus
+from domain.spec import Backend
 from domain.steps import (
     BackendWatch,
+    Checkout,
+    CheckoutRequest,
     Image,
     ImageRequest,
     LoadedProfile,
@@ -34,6 +37,11 @@ class HostActivities:
         self._host = host
 
     @activity.defn
+    def checkout_source(self, request: CheckoutRequest) -> Checkout:
+        """A repository at a ref, in a work tree of this host's own; heartbeats; NotARepository, Unavailable."""
+        return self._sources.checkout(request.repo, request.ref, activity.heartbeat)
+
+    @activity.defn
     def resolve_source(self, request: SourceRequest) -> Source:
         """The commit, once; DirtyTree, NotARepository."""
         return self._sources.resolve(request.repo, stage=request.stage, allow_dirty=request.allow_dirty)
@@ -41,12 +49,17 @@ class HostActivities:
     @activity.defn
     def ensure_image(self, request: ImageRequest) -> Image:
         """Build and push unless the registry has it; heartbeats progress."""
-        return self._images.ensure(request, activity.heartbeat)
+        try:
+            return self._images.ensure(request, activity.heartbeat)
+        except CancelledError:
+            if _wanted():  # nobody will go on with what was sent so far; else the next attempt does
+                self._images.abandon(request)
+            raise
 
     @activity.defn
     def load_profile(self, request: ProfileRequest) -> LoadedProfile:
-        """Read and judge the profile; SettingsInvalid."""
-        return self._host.load(request.backend, request.variables)
+        """Read and judge the profile; SettingsInvalid, NotARepository where its source was never checked out."""
+        return self._host.load(self._here(request.backend), request.variables)
 
     @activity.defn
     def run_step(self, request: StepRequest) -> StepStatus:
@@ -55,9 +68,8 @@ class HostActivities:
         try:
             return self._host.run(request, activity.heartbeat)
         except CancelledError:
-            details = activity.cancellation_details()
             # Only when somebody asked: a worker that shuts down or lost the task leaves the command to the next one.
-            if (step.command or step.function) and details is not None and details.cancel_requested:
+            if (step.command or step.function) and _wanted():
                 self._host.stop(request.profile, [step.name], activity.heartbeat)
             raise
 
@@ -72,7 +84,7 @@ class HostActivities:
     @activity.defn
     def stop_backend(self, request: ProfileRequest) -> list[str]:
         """Stop everything that the backend started; names of the steps that ran."""
-        name = request.profile or self._host.load(request.backend, request.variables).profile.name
+        name = request.profile or self._host.load(self._here(request.backend), request.variables).profile.name
         activity.heartbeat(f"stopping backend {name}")
         return self._host.stop(name, None, activity.heartbeat)
 
@@ -97,6 +109,16 @@ class HostActivities:
             if [row.state for row in now] != [row.state for row in request.known] or not request.known:
                 return now
             await asyncio.sleep(LOOK_EVERY)
+
+    def _here(self, backend: Backend) -> Backend:
+        """With the directory of its source, which the commands about a backend leave as the last checkout made it."""
+        return backend.checked_out(self._sources.located(backend.repo, backend.ref)) if backend.apart else backend
+
+
+def _wanted() -> bool:
+    """Whether the cancellation was asked for."""
+    details = activity.cancellation_details()
+    return details is not None and details.cancel_requested
 
 
 def _as_known(known: list[StepStatus], seen: list[StepStatus]) -> list[StepStatus]:

@@ -10,6 +10,7 @@ from domain.ports import Beat, Groundwork, Secrets, Sources
 from domain.spec import Backend, ClusterSpec
 from domain.steps import Check, LoadedProfile, PreflightReport, PreflightRequest, Source
 from planning import preflight
+from planning.client_schema import settled
 from planning.pod import image_warnings
 from planning.variables import built_in
 
@@ -41,14 +42,15 @@ class HostPreflightActivities:
 
 def host_checks(host: Host, request: PreflightRequest, beat: Beat) -> PreflightReport:
     """All of them, in the order in which a deploy would meet them; needs neither Temporal nor a worker."""
-    looks, checks = _Looks(host, request), Checks(beat)
+    looks, checks = _Looks(host, request, beat), Checks(beat)
     checks.look("source", looks.source)
     checks.look("push credentials", looks.push_secret)
     checks.look("pull credentials", looks.pull_secret)
     checks.look("Docker", looks.docker)
-    if not checks.failed("Docker"):
+    if not checks.failed("Docker") and not (looks.absent and request.spec.backend.base_context):
         checks.look("base image", looks.base_image)
-    checks.look("circuit", looks.circuit)
+    if not looks.absent:
+        checks.look("circuit", looks.circuit)
     if not checks.failed("Docker"):  # it says which registries are insecure
         if not checks.failed("push credentials"):
             checks.look("registry push", looks.push)
@@ -61,17 +63,31 @@ def host_checks(host: Host, request: PreflightRequest, beat: Beat) -> PreflightR
 class _Looks:
     """One look for each check; each may raise what a deploy would."""
 
-    def __init__(self, host: Host, request: PreflightRequest) -> None:
+    def __init__(self, host: Host, request: PreflightRequest, beat: Beat) -> None:
         self._host = host
+        self._beat = beat
         self._request = request
         self._spec: ClusterSpec = request.spec
         self.found: Source | None = None
         self.user: str | None = None
 
     def source(self) -> Check:
+        asked = self._spec.backend
+        if asked.apart:
+            made = self._host.sources.checkout(asked.repo, asked.ref, self._beat)
+            self._use(backend=asked.checked_out(made.directory))
         spec = self._spec
         self.found = self._host.sources.resolve(spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
-        return preflight.source(self.found, spec.backend.repo)
+        self._use(config_schema=settled(spec.config_schema, self.found.config_schema))
+        return preflight.source(self.found, asked.asked)
+
+    @property
+    def absent(self) -> bool:
+        """Whether the source could not be checked out, so that nothing in it can be looked at."""
+        return self._spec.backend.apart
+
+    def _use(self, **changes: object) -> None:
+        self._spec = self._spec.model_copy(update=changes)
 
     def push_secret(self) -> Check:
         target = self._spec.image

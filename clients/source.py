@@ -1,38 +1,38 @@
-"""Reads a git work tree: the one commit that everything later is pinned to, and whether the tree still equals it.
+"""Reads a git work tree: the one commit that everything later is pinned to, and whether the tree still equals it."""
 
-The repository's own configuration may be hostile, so nothing in it that names a program is honoured.
-"""
-
+from functools import partial
 from pathlib import Path
 
-from git import Git, GitCommandNotFound
-from git.exc import GitCommandError
-
+from clients.checkout import Checkouts
+from clients.checkout_clone import Limits
+from clients.client_schema import find_schema
+from clients.source_changes import STATUS, changed, fingerprint
+from clients.source_command import Answer, Command, Overrun, as_variables
+from clients.source_filters import without_filters
 from domain.errors import DirtyTree, NotARepository, Unavailable
-from domain.steps import Source
+from domain.ports import Beat
+from domain.steps import Checkout, Source
+from planning import settings_syntax, source_tree
+from planning.text import one_line
 
+_OWN = ("git-dir", "git-common-dir")  # of git itself; they differ in a second work tree
 _SHOWN = 10  # paths named in the refusal of a dirty tree
-_SECONDS = 120.0  # a status of a huge tree on a slow disk; measured: under 1 s for 100,000 files
-_ENVIRONMENT = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0",  # reading must not write .git/index of somebody else's tree
-    "GIT_ASKPASS": "true",
-    "GIT_EDITOR": "true",
-    "GIT_PAGER": "cat",
-    "LC_ALL": "C",
-}
-_HARDENING = (
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",  # else `git status` runs the program it names
-    "core.pager=cat",
-    "protocol.allow=never",
-    "diff.external=",
-)
 
 
 class GitSources:
-    """Sources from git work trees on this machine."""
+    """Fulfils `domain.ports.Sources` on this machine."""
+
+    def __init__(self, state_dir: Path, limits: Limits | None = None) -> None:
+        """What is checked out here is kept in `state_dir`, in `sources/`."""
+        self._checkouts = Checkouts(state_dir / "sources", limits)
+
+    def checkout(self, repo: str, ref: str, beat: Beat) -> Checkout:
+        """A clean work tree of the repository (path or URL) at a ref; the errors of `clients.checkout`."""
+        return self._checkouts.checkout(repo, ref, beat)
+
+    def located(self, repo: str, ref: str) -> str:
+        """Where a checkout is; NotARepository when there was none."""
+        return self._checkouts.located(repo, ref)
 
     def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
         """The commit of HEAD, read once; NotARepository, DirtyTree, Unavailable when git takes over two minutes.
@@ -40,119 +40,130 @@ class GitSources:
         A stage set by hand is used as it is, and then neither a commit nor a clean tree is needed.
         """
         if stage and not repo:
-            return Source(commit="", stage=stage)
-        tree = _Tree(_existing(repo))
+            return Source(commit="", stage=stage, by_hand=True)
+        directory = _existing(repo)
+        tree = _Tree(directory, ours=self._checkouts.holds(directory))
         if stage and not tree.exists():
-            return Source(commit="", stage=stage)
+            return Source(commit="", stage=stage, by_hand=True)
         commit = tree.commit()
         submodules = tree.submodules(commit)
-        changes = tree.changes(submodules)
+        changes = tree.changes()
         if changes and not (allow_dirty or stage):
             raise _refusal(repo, changes)
-        suffix = "-dirty" if changes else ""
+        suffix = f"-dirty-{tree.fingerprint()}" if changes and not stage else ""
         return Source(
             commit=commit,
             stage=stage or tree.short(commit) + suffix,
             dirty=bool(changes),
             submodules=submodules,
+            by_hand=bool(stage),
+            config_schema=find_schema(tree.ask, tree.top, commit, submodules),
         )
 
 
 class _Tree:
-    """Fixed git commands on one directory."""
+    """Fixed git commands on one directory; in `ours` only what git tracks counts as a change."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, ours: bool) -> None:
         self._directory = directory
         self._trusted = [directory, *directory.parents]  # the worker may run as another user than the tree's owner
+        # What a set-up made in a checkout stays there; in a tree of people a new file may belong into the commit.
+        self._new = "no" if ours else "normal"
+        self._inner = "untracked" if ours else "none"
+        self._folders: list[Path] = []
+        self._variables: dict[str, str] = {}
+        self.top = directory
 
     def exists(self) -> bool:
-        status, answer, _ = self._run("rev-parse", "--is-inside-work-tree")
-        return status == 0 and answer.strip() == "true"
+        answer = self.ask(self._directory, "rev-parse", "--is-inside-work-tree")
+        return answer.status == 0 and answer.text.strip() == "true"
 
     def commit(self) -> str:
         if not self.exists():
             raise NotARepository(
                 "the directory is no git work tree",
                 on=f"BACKEND_REPO={self._directory}",
-                evidence=self._run("rev-parse", "--is-inside-work-tree")[2][:300],
+                evidence=one_line(self.ask(self._directory, "rev-parse", "--is-inside-work-tree").complaint, 300),
                 do="set BACKEND_REPO to the work tree of the backend, or STAGE to deploy without a commit",
             )
-        status, answer, _ = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}")
-        if status != 0:
+        answer = self.ask(self._directory, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}")
+        if answer.status != 0:
             raise NotARepository(
                 "the git repository has no commit yet",
                 on=f"BACKEND_REPO={self._directory}",
                 do="commit the backend, or set STAGE to deploy without a commit",
             )
-        return answer.strip()
+        self.top = Path(self._read("rev-parse", "--show-toplevel").removesuffix("\n"))
+        own = self._read("rev-parse", "--path-format=absolute", *(f"--{one}" for one in _OWN))
+        self._folders = [Path(line) for line in own.splitlines()]
+        return answer.text.strip()
 
     def short(self, commit: str) -> str:
         return self._read("rev-parse", "--short", "--end-of-options", commit).strip()
 
     def submodules(self, commit: str) -> dict[str, str]:
         """The pins that the commit records, by path from the top of the tree."""
-        entries = self._read("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit).split("\0")
-        pins = {}
-        for entry in entries:
-            head, _, path = entry.partition("\t")
-            mode, _, rest = head.partition(" ")
-            if mode == "160000":
-                pins[path] = rest.split(" ")[1]
-        top = Path(self._read("rev-parse", "--show-toplevel").removesuffix("\n"))
-        self._trusted += [top / path for path in pins]
+        listed = self._read("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit)
+        pins = source_tree.pins(source_tree.entries(listed))
+        self._trusted += [self.top / path for path in pins]
+        folders = {*self._folders, *(self.top / path / ".git" for path in pins)}
+        self._variables = as_variables(without_filters(self._command(self._directory), folders))
         return pins
 
-    def changes(self, submodules: dict[str, str]) -> list[str]:
+    def changes(self) -> list[str]:
         """Paths that differ from HEAD: changed, staged, or new and not ignored; a submodule off its pin too."""
-        ignored = "--ignore-submodules=none" if submodules else "--ignore-submodules=all"
-        answer = self._read("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", ignored)
-        return [entry[3:] for entry in answer.split("\0") if entry]
+        return changed(self._answer(*STATUS, f"--untracked-files={self._new}", f"--ignore-submodules={self._inner}"))
 
-    def _read(self, *arguments: str) -> str:
-        status, answer, complaint = self._run(*arguments)
-        if status != 0:
+    def fingerprint(self) -> str:
+        new = "all" if self._new == "normal" else self._new
+        options = (f"--untracked-files={new}", f"--ignore-submodules={self._inner}")
+        return fingerprint(partial(self.ask, checked=True), self.top, options)
+
+    def ask(self, directory: Path, *arguments: str, checked: bool = False) -> Answer:
+        """Git's answer in this directory; `checked`: Unavailable when it failed."""
+        try:
+            answer = self._command(directory).run(*arguments, variables=self._variables)
+        except Overrun as error:
+            raise Unavailable(str(error), on=f"BACKEND_REPO={self._directory}") from error
+        if checked and answer.status != 0:
             raise Unavailable(
-                f"git {arguments[0]} failed", on=f"BACKEND_REPO={self._directory}", evidence=complaint[:300]
+                f"git {arguments[0]} failed",
+                on=f"BACKEND_REPO={self._directory}",
+                evidence=one_line(answer.complaint, 300),
             )
         return answer
 
-    def _run(self, *arguments: str) -> tuple[int, str, str]:
-        options = [*_HARDENING, *(f"safe.directory={path}" for path in self._trusted)]
-        argv = ["git", "--no-pager", *(part for option in options for part in ("-c", option)), *arguments]
-        try:
-            status, answer, complaint = Git(str(self._directory)).execute(
-                argv,
-                with_extended_output=True,
-                with_exceptions=False,
-                kill_after_timeout=_SECONDS,
-                env=_ENVIRONMENT,
-                strip_newline_in_stdout=False,
-                stdout_as_string=False,
-            )
-        except (GitCommandNotFound, GitCommandError) as error:
-            raise Unavailable("git cannot be run on this worker", do="install git on the worker's host") from error
-        raw = answer if isinstance(answer, bytes) else str(answer or "").encode()
-        return int(status), raw.decode(errors="replace"), str(complaint)
+    def _command(self, directory: Path) -> Command:
+        return Command(directory, [f"safe.directory={path}" for path in (*self._trusted, directory)])
+
+    def _answer(self, *arguments: str) -> Answer:
+        return self.ask(self._directory, *arguments, checked=True)
+
+    def _read(self, *arguments: str) -> str:
+        return self._answer(*arguments).text
 
 
 def _existing(repo: str) -> Path:
+    if settings_syntax.is_url(repo):
+        raise NotARepository("a URL is no work tree: it has to be checked out first", on=f"BACKEND_REPO={repo}")
     directory = Path(repo).expanduser().absolute()
     if not repo or not directory.is_dir():
         raise NotARepository(
             f"directory {directory} does not exist on this worker" if repo else "no backend repository is given",
             on=f"BACKEND_REPO={repo}",
-            do="set BACKEND_REPO to the git work tree of the backend on the worker's host",
+            do="set BACKEND_REPO to the backend's git work tree on the worker's host, or to its repository's URL",
         )
     return directory
 
 
 def _refusal(repo: str, changes: list[str]) -> DirtyTree:
-    shown = ", ".join(changes[:_SHOWN])
+    shown = ", ".join(one_line(path, 200) for path in changes[:_SHOWN])
     more = len(changes) - _SHOWN
     return DirtyTree(
         f"the git tree has {len(changes)} uncommitted change{'s' if len(changes) > 1 else ''}",
         on=f"BACKEND_REPO={repo}",
         because="the commit would not name what is deployed",
         evidence=shown + (f" and {more} more" if more > 0 else ""),
-        do="commit them, or pass --allow-dirty (the stage then ends in -dirty), or set STAGE by hand",
+        do="commit them, or pass --allow-dirty (the stage then ends in -dirty and a hash of the changes), or set STAGE"
+        " by hand",
     )

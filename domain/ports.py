@@ -42,8 +42,15 @@ class Sources(Protocol):
         """
         ...
 
+    def located(self, repo: str, ref: str) -> str:
+        """The directory of a checkout made before, as it is; NotARepository when there was none."""
+        ...
+
     def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
-        """The commit of HEAD, its submodules and whether the tree is dirty; DirtyTree, NotARepository."""
+        """HEAD's commit, submodules and client's schema, and whether the tree is dirty; DirtyTree, NotARepository.
+
+        With changes that are allowed the stage names them by a hash of their content.
+        """
         ...
 
 

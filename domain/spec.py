@@ -59,6 +59,20 @@ class Backend(Message):
     base_image: str = "prover"
     base_context: str = ""  # relative to repo; its Dockerfile builds the base image; empty: base_image is there already
 
+    @property
+    def apart(self) -> bool:
+        """Whether the source has to be checked out, apart from any work tree, before it can be used."""
+        return bool(self.ref) or "://" in self.repo
+
+    def checked_out(self, directory: str) -> "Backend":
+        """The same with its source there."""
+        return self.model_copy(update={"repo": directory, "ref": ""})
+
+    @property
+    def asked(self) -> str:
+        """The source as it was asked for, `repo@ref`."""
+        return f"{self.repo}@{self.ref}" if self.ref else self.repo
+
 
 class KeyValue(Message):
     """A node label, or key and value of a taint."""

@@ -59,6 +59,7 @@ class Release(Message):
     stage: str = ""
     commit: str = ""
     submodules: dict[str, str] = {}  # path → commit
+    checked_out: str = ""  # URL or path, with @ref, that it was checked out from; empty: a work tree as it stood
     dirty: bool = False
     image: str = ""  # host/repo:tag@sha256:…
     image_user: str = ""  # USER of its configuration, for the pod's security context

@@ -25,31 +25,34 @@ def service_url() -> str:
     return f"http://{names.COORDINATOR_SERVICE}"
 
 
-def content(spec: ClusterSpec) -> str:
-    """The text of `client.yaml`."""
-    return yaml.safe_dump(_settings(spec), sort_keys=False, width=1000)
+def content(spec: ClusterSpec, *, lagrange: bool = True) -> str:
+    """The text of `client.yaml`; `lagrange` says whether the image holds lag.key."""
+    return yaml.safe_dump(_settings(spec, lagrange), sort_keys=False, width=1000)
 
 
-def config_hash(spec: ClusterSpec) -> str:
+def config_hash(spec: ClusterSpec, *, lagrange: bool = True) -> str:
     """Of everything that must restart pods when it changes, but is not part of the pod template.
 
     Taken of the data and not of its YAML text, so that another YAML library does not restart a fleet.
     """
-    data = json.dumps({names.CONFIG_KEY: _settings(spec)}, sort_keys=True, separators=(",", ":"))
+    data = json.dumps({names.CONFIG_KEY: _settings(spec, lagrange)}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(data.encode()).hexdigest()[:HASH_DIGITS]
 
 
-def _settings(spec: ClusterSpec) -> dict[str, Any]:
+def _settings(spec: ClusterSpec, lagrange: bool) -> dict[str, Any]:
+    if spec.config_schema is ConfigSchema.AUTO:
+        raise ValueError("the schema is settled before anything is rendered")
     common = {"prover_id": PROVER_ID, "upstream": service_url(), "poll_interval": POLL_INTERVAL}
-    return common | (_struct(spec) if spec.config_schema is ConfigSchema.STRUCT else _flat(spec))
+    return common | (_struct(spec) if spec.config_schema is ConfigSchema.STRUCT else _flat(spec, lagrange))
 
 
-def _flat(spec: ClusterSpec) -> dict[str, Any]:
+def _flat(spec: ClusterSpec, lagrange: bool) -> dict[str, Any]:
     return {
         "circuit": spec.circuit,
         "r1cs": f"{CIRCUIT_PATH}/circuit.r1cs",
         "srs_monomial_form": f"{CIRCUIT_PATH}/mon.key",
-        "srs_lagrange_form": f"{CIRCUIT_PATH}/lag.key",
+        # A named but missing file is fatal, and newer set-ups make none.
+        **({"srs_lagrange_form": f"{CIRCUIT_PATH}/lag.key"} if lagrange else {}),
         "vk": f"{CIRCUIT_PATH}/vk.bin",
     }
 

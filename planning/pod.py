@@ -21,7 +21,7 @@ def template(spec: ClusterSpec, release: Release, *, image_user: str, pull_secre
     return {
         "metadata": {
             "labels": metadata.pod_labels(spec, release.stage),
-            "annotations": {names.CONFIG_HASH_ANNOTATION: client_config.config_hash(spec)},
+            "annotations": {names.CONFIG_HASH_ANNOTATION: client_config.config_hash(spec, lagrange=release.lagrange)},
         },
         "spec": _pod(spec, release, image_user=image_user, pull_secret=pull_secret),
     }

@@ -113,7 +113,7 @@ def _config_map(spec: ClusterSpec, release: Release, owner: str) -> Manifest:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(names.CONFIG_MAP, spec, owner, release.stage),
-        "data": {names.CONFIG_KEY: client_config.content(spec)},
+        "data": {names.CONFIG_KEY: client_config.content(spec, lagrange=release.lagrange)},
     }
 
 

@@ -38,7 +38,9 @@ def up_command(real: bool, force: bool, **params: Any) -> None:
     async def story(client: "Client") -> None:
         from starter.backend_asking import profile
 
-        loaded = await profile(client, spec)
+        loaded = await profile(
+            client, spec.model_copy(update={"backend_mode": mode})
+        )  # to be brought up: its source too
         request = _request(spec, loaded.profile.name, mode=mode, force=force)
         next_ = {"Look at it": asked.again_backend("status"), "Stop it": asked.again_backend("stop")}
         done = f"its data is {'real' if real else 'simulated'}"

@@ -80,8 +80,13 @@ def _read(params: dict[str, Any], file: str | None) -> "tuple[Invocation, Path, 
 
 def _path(repo: str, wanted: str) -> Path:
     from domain.errors import SettingsInvalid
+    from planning.settings_syntax import is_url
     from profiles import bundled, is_name, names
 
+    if not wanted and is_url(repo):
+        raise SettingsInvalid(
+            [f"BACKEND_REPO={repo!r} is not here, and this contacts nothing: name the profile's file."]
+        )
     if not is_name(wanted):
         return Path(repo) / (wanted or DEFAULT)
     path = bundled(wanted)

@@ -77,7 +77,7 @@ def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
     from domain.errors import SettingsInvalid
 
     repo, profile = Path(spec.backend.repo), spec.backend.profile
-    if spec.backend.host != "local" or not repo.is_dir() or (profile and "/" not in profile):
+    if spec.backend.apart or spec.backend.host != "local" or not repo.is_dir() or (profile and "/" not in profile):
         return  # the worker on that host will judge
     path = Path(profile) if profile else repo / PROFILE
     if not path.is_file():

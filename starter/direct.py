@@ -23,7 +23,7 @@ from clients.reach import reach
 from clients.source import GitSources
 from domain import names
 from domain.errors import CredentialsRejected, Forbidden, TransientError
-from domain.spec import ClusterSpec
+from domain.spec import ClusterSpec, ConfigSchema
 from domain.status import Release
 from domain.steps import (
     Check,
@@ -39,6 +39,8 @@ from domain.steps import (
     Source,
 )
 from planning import found, live, render
+from planning.client_schema import settled
+from planning.settings_syntax import is_url
 from starter import exits
 from starter.bundle_file import write
 from starter.invocation import Invocation
@@ -67,7 +69,7 @@ class Direct:
 
     def plan(self) -> PlanReport:
         """What a deploy would change; whose mark the objects would bear is known only where they bear it already."""
-        spec, source = self._spec, self._source()
+        spec, source = self._source()
         release = Release(
             stage=source.stage,
             image=render.image_reference(spec, source.stage),
@@ -120,13 +122,15 @@ class Direct:
     def _host_checks(self, asked: PreflightRequest) -> PreflightReport:
         """Only where the backend's repository is on this machine: else it would be judged by what is missing here."""
         backend, settings = self._spec.backend, self._settings
-        if backend.host != "local" or not Path(backend.repo).is_dir():
+        if backend.host != "local" or not (is_url(backend.repo) or Path(backend.repo).is_dir()):
             detail = f"repository, circuit, Docker and registry are looked at on the backend host {backend.host} alone"
             unseen = Check(name="backend host", verdict=CheckVerdict.UNKNOWN, detail=detail)
             return PreflightReport(checks=[unseen], stage=self._spec.stage)
         groundwork = ImageGroundwork(settings.docker_host, self._secrets)
         steps = LocalBackendHost(settings.state_dir, self._asked.values)
-        return host_checks(Host(GitSources(), groundwork, steps.load, self._secrets), asked, self._beat)
+        return host_checks(
+            Host(GitSources(settings.state_dir), groundwork, steps.load, self._secrets), asked, self._beat
+        )
 
     def _owner(self) -> str:
         """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
@@ -138,11 +142,16 @@ class Direct:
                 return mark
         return f"{UNKNOWN_OWNER}/{ours}"
 
-    def _source(self) -> Source:
+    def _source(self) -> tuple[ClusterSpec, Source]:
+        """What would be deployed, and the spec with the configuration that its client takes."""
         spec = self._spec
-        if spec.stage:
-            return Source(commit="", stage=spec.stage)
-        return GitSources().resolve(spec.backend.repo, stage="", allow_dirty=spec.allow_dirty)
+        if spec.stage and spec.config_schema is not ConfigSchema.AUTO:
+            return spec, Source(commit="", stage=spec.stage)
+        sources, repo = GitSources(self._settings.state_dir), spec.backend.repo
+        if spec.backend.apart:
+            repo = sources.checkout(repo, spec.backend.ref, self._beat).directory
+        source = sources.resolve(repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+        return spec.model_copy(update={"config_schema": settled(spec.config_schema, source.config_schema)}), source
 
     def _beat(self, text: str) -> None:
         if self._ends is not None and time.monotonic() > self._ends:

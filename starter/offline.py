@@ -66,8 +66,9 @@ def rbac_command(service_account: str, service_account_namespace: str | None, op
 
 def _manifests(asked: "Invocation", spec: "ClusterSpec", show_secrets: bool) -> "list[Manifest]":
     from domain.status import Release
-    from planning import render
+    from planning import client_schema, render
 
+    spec = spec.model_copy(update={"config_schema": client_schema.settled(spec.config_schema, None)})
     stage = spec.stage or UNKNOWN_STAGE
     release = Release(
         stage=stage,

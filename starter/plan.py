@@ -56,7 +56,8 @@ def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanRepo
     from starter import session
     from starter.inspecting import inspect
 
-    host = "" if spec.stage else spec.backend.host  # with a stage by hand nobody reads a commit
+    told = bool(spec.stage) and spec.config_schema != "auto"  # by hand: then nobody reads a commit
+    host = "" if told else spec.backend.host
     request = InspectInput(spec=spec, replicas=spec.replicas, what="plan")
     return session.run(asked, inspect(asked, request, host=host), what="the look at it").plan or PlanReport()
 

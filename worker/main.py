@@ -102,9 +102,10 @@ async def _workers(
     if "host" in settings.roles:
         images = PushedImages(settings.docker_host, secrets, settings.state_dir)
         backends = LocalBackendHost(settings.state_dir, environ)
-        host, host_steps = settings.backend_host, HostActivities(GitSources(), images, backends)
+        sources = GitSources(settings.state_dir)
+        host, host_steps = settings.backend_host, HostActivities(sources, images, backends)
         groundwork = ImageGroundwork(settings.docker_host, secrets)
-        looks = HostPreflightActivities(Host(GitSources(), groundwork, backends.load, secrets))
+        looks = HostPreflightActivities(Host(sources, groundwork, backends.load, secrets))
         kept = ImageActivities(LocalImageStores(settings.docker_host, secrets))
         workers += [queues.host(client, host, host_steps, looks, kept), queues.host_watch(client, host, host_steps)]
     return workers

@@ -96,6 +96,7 @@ def host(
 ) -> Worker:
     """Source, image and backend, where repository and keys are."""
     methods: list[Callable[..., Any]] = [
+        steps.checkout_source,
         steps.resolve_source,
         steps.ensure_image,
         steps.load_profile,

@@ -3,13 +3,23 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain import names
     from domain.commands import Command, Verdict
     from domain.diagnosis import Diagnosis, Severity
+    from domain.errors import SettingsInvalid
     from domain.profile import StepState
     from domain.spec import BackendMode, ClusterSpec
     from domain.status import Phase, Release
-    from domain.steps import BackendInput, BackendReport, ImageRequest, ProfileRequest, Source, SourceRequest
-    from planning import upgrade
+    from domain.steps import (
+        BackendInput,
+        BackendReport,
+        CheckoutRequest,
+        ImageRequest,
+        ProfileRequest,
+        Source,
+        SourceRequest,
+    )
+    from planning import client_schema, upgrade
     from planning.variables import built_in
     from workflows import capacity, rollout, timeouts
     from workflows.attempt import Stopped
@@ -29,6 +39,7 @@ async def deploy(site: Site, command: Command) -> Result:
         report = await _bring_up_backend(site, spec, profile_name, command.id)
         notes = _news(report, began=was_real and site.deployment.simulated)
         source = await _read_source(site, spec)  # again: the set-up may have pulled new commits
+        spec = _with_schema(spec, source)
     release = await _make_release(site, spec, source, circuit_dir)
     deployment = site.deployment
     deployment.enter(Phase.WAITING)
@@ -46,6 +57,7 @@ async def _prepare(site: Site, spec: ClusterSpec) -> tuple[ClusterSpec, Source, 
         deployment.spec = spec
     deployment.enter(Phase.PREPARING)
     _require_mutable(site, spec)
+    spec = await _check_out(site, spec)
     await site.check_target(spec)
     site.shortfall = ""
     spec = await capacity.require_nodes(site, spec)
@@ -54,7 +66,8 @@ async def _prepare(site: Site, spec: ClusterSpec) -> tuple[ClusterSpec, Source, 
         request = ProfileRequest(backend=spec.backend, variables=built_in(spec, circuit_dir))
         loaded = await site.attempts.run(timeouts.LOAD_PROFILE, request, spec)
         profile_name, circuit_dir = loaded.profile.name, circuit_dir or loaded.profile.circuit_dir
-    return spec, await _read_source(site, spec), profile_name, circuit_dir
+    source = await _read_source(site, spec)
+    return _with_schema(spec, source), source, profile_name, circuit_dir
 
 
 def _require_mutable(site: Site, spec: ClusterSpec) -> None:
@@ -72,6 +85,31 @@ def _require_mutable(site: Site, spec: ClusterSpec) -> None:
                 severity=Severity.REFUSED,
             )
         )
+
+
+async def _check_out(site: Site, spec: ClusterSpec) -> ClusterSpec:
+    """With a work tree on the backend host in place of a repository and ref; everything later is of that commit."""
+    asked = spec.backend
+    if not asked.apart:
+        return spec
+    made = await site.attempts.run(
+        timeouts.CHECKOUT_SOURCE,
+        CheckoutRequest(repo=asked.repo, ref=asked.ref),
+        spec,
+        summary=f"check out {asked.asked}",
+    )
+    site.checked_out = asked.asked
+    site.notes.append(f"{asked.asked} is commit {made.commit[:12]}")
+    return spec.model_copy(update={"backend": asked.checked_out(made.directory)})
+
+
+def _with_schema(spec: ClusterSpec, source: Source) -> ClusterSpec:
+    """With the configuration that this commit's client takes; never AUTO."""
+    try:
+        schema = client_schema.settled(spec.config_schema, source.config_schema)
+    except SettingsInvalid as error:
+        raise Stopped(error.diagnosis) from None
+    return spec.model_copy(update={"config_schema": schema})
 
 
 async def _read_source(site: Site, spec: ClusterSpec) -> Source:
@@ -116,19 +154,30 @@ async def _make_release(site: Site, spec: ClusterSpec, source: Source, circuit_d
     deployment.enter(Phase.IMAGE)
     image = await site.attempts.run(
         timeouts.ENSURE_IMAGE,
-        ImageRequest(backend=spec.backend, circuit_dir=circuit_dir, source=source, target=spec.image),
+        ImageRequest(
+            backend=spec.backend,
+            circuit_dir=circuit_dir,
+            source=source,
+            target=spec.image,
+            force_tag=spec.force_tag,
+            config_schema=spec.config_schema,
+        ),
         spec,
         summary=f"build and push the image of stage {source.stage}",
     )
     deployment.warn(image.warnings)
+    if image.replaced:
+        site.notes.append(f"tag {names.image_tag(source.stage)} moved; it named {image.replaced} before")
     return Release(
         revision=deployment.next_revision(),
         stage=source.stage,
         commit=source.commit,
         submodules=source.submodules,
+        checked_out=site.checked_out,
         dirty=source.dirty,
         image=image.reference,
         image_user=image.user,
+        lagrange=image.lagrange,
         endpoint=str(spec.coordinator),
         replicas=spec.replicas,
         outcome="deploying",

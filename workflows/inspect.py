@@ -3,8 +3,11 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain.errors import SettingsInvalid
+    from domain.spec import ClusterSpec, ConfigSchema
     from domain.status import Release, Retry
     from domain.steps import (
+        CheckoutRequest,
         DiagnoseRequest,
         InspectInput,
         Inspection,
@@ -16,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
         Source,
         SourceRequest,
     )
-    from planning import render
+    from planning import client_schema, render
     from workflows import messages, timeouts
     from workflows.attempt import Attempts, Stopped
 
@@ -74,7 +77,9 @@ class InspectWorkflow:
     async def _plan(self, request: InspectInput) -> PlanReport:
         """Of the release that a deploy would make now; the image is not built, so its digest may not be known yet."""
         spec = request.spec
-        source = Source(commit="", stage=spec.stage) if spec.stage else await self._read_source(request)
+        told = bool(spec.stage) and spec.config_schema is not ConfigSchema.AUTO
+        source = Source(commit="", stage=spec.stage) if told else await self._read_source(request)
+        spec = self._with_schema(spec, source)
         release = Release(
             stage=source.stage,
             commit=source.commit,
@@ -88,8 +93,19 @@ class InspectWorkflow:
 
     async def _read_source(self, request: InspectInput) -> Source:
         spec = request.spec
+        if spec.backend.apart:
+            wanted = CheckoutRequest(repo=spec.backend.repo, ref=spec.backend.ref)
+            made = await self._attempts.run(timeouts.CHECKOUT_SOURCE, wanted, spec)
+            spec = spec.model_copy(update={"backend": spec.backend.checked_out(made.directory)})
         asked = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
         return await self._attempts.run(timeouts.RESOLVE_SOURCE, asked, spec)
+
+    def _with_schema(self, spec: ClusterSpec, source: Source) -> ClusterSpec:
+        try:
+            schema = client_schema.settled(spec.config_schema, source.config_schema)
+        except SettingsInvalid as error:
+            raise Stopped(error.diagnosis) from None
+        return spec.model_copy(update={"config_schema": schema})
 
     def _changed(self) -> None:
         retry = self._attempts.retry

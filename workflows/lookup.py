@@ -3,9 +3,9 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.spec import ClusterSpec, Endpoint, ImageTarget
+    from domain.spec import BackendMode, ClusterSpec, Endpoint, ImageTarget
     from domain.status import Retry
-    from domain.steps import LoadedProfile, LogChunk, LogRequest, ProfileRequest
+    from domain.steps import CheckoutRequest, LoadedProfile, LogChunk, LogRequest, ProfileRequest
     from planning.variables import built_in
     from workflows import messages, timeouts
     from workflows.attempt import Attempts, Stopped
@@ -42,7 +42,13 @@ class ProfileWorkflow(_Lookup):
 
     @workflow.run
     async def run(self, spec: ClusterSpec) -> LoadedProfile:
-        """The profile as it would be run; ApplicationError with the diagnosis in its details."""
+        """The profile as it would be run; ApplicationError with the diagnosis in its details.
+
+        Only for a backend that is to be brought up its source is checked out anew; else it is read as it is.
+        """
+        if spec.backend.apart and spec.backend_mode is not BackendMode.NONE:
+            asked = CheckoutRequest(repo=spec.backend.repo, ref=spec.backend.ref)
+            await self._ask(timeouts.CHECKOUT_SOURCE, asked)
         return await self._ask(
             timeouts.LOAD_PROFILE,
             ProfileRequest(backend=spec.backend, variables=built_in(spec, spec.backend.circuit_dir)),

@@ -44,6 +44,7 @@ class Site:
         self.keep = False  # running clients stay where they are, for nothing but their number changes
         self.phase_before = deployment.phase
         self.diagnosis_before = deployment.diagnosis
+        self.checked_out = ""  # URL or path, with @ref, of the source; empty: a work tree as it stands
         self.notes: list[str] = []  # what people should know of how the command ended
         self.shortfall = deployment.shortfall  # why fewer clients than asked for
         self.nodes_by: datetime | None = None  # until when nodes are waited for

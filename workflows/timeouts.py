@@ -28,6 +28,8 @@ with workflow.unsafe.imports_passed_through():
         BackendInput,
         BackendReport,
         BackendWatch,
+        Checkout,
+        CheckoutRequest,
         DiagnoseReport,
         DiagnoseRequest,
         Image,
@@ -156,6 +158,9 @@ WATCH_RELEASE: Work[WatchRequest, Observation] = Work(
 CONVERGE_BACKEND: Work[BackendInput, BackendReport] = Work(
     BackendActivities.converge_backend, "bring up the backend", _deploy_queue, "deploy", 7 * HOURS
 )
+CHECKOUT_SOURCE: Work[CheckoutRequest, Checkout] = Work(
+    HostActivities.checkout_source, "check out the source", _host_queue, "host", HOURS
+)
 RESOLVE_SOURCE: Work[SourceRequest, Source] = Work(
     HostActivities.resolve_source, "read the commit", _host_queue, "host", 5 * MINUTE
 )
@@ -190,6 +195,8 @@ READ_LOG: Work[LogRequest, LogChunk] = Work(HostActivities.read_log, "read the l
 
 def start_to_close(work: Work[Asked, Answer], spec: ClusterSpec, request: object = None) -> timedelta:
     """How long one attempt may take; a rollout's and a step's bound is the user's own and some slack."""
+    if work is PREFLIGHT_HOST and spec.backend.apart:
+        return work.lasts + CHECKOUT_SOURCE.lasts
     if work is AWAIT_ROLLOUT:
         return timedelta(seconds=spec.progress_deadline) + ROLLOUT_SLACK
     if isinstance(request, StepRequest):

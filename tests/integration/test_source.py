@@ -10,6 +10,9 @@ from clients.source import GitSources
 from domain.errors import DirtyTree, NotARepository
 
 
+STATE = Path("/nonexistent")  # reading a tree keeps nothing
+
+
 def _git(repo: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always"]
     command = ["git", "-C", str(repo), *identity, *arguments]
@@ -33,7 +36,7 @@ def _repository(path: Path) -> Path:
 
 
 def _resolve(repo: Path | str, *, stage: str = "", allow_dirty: bool = False) -> tuple[str, str, bool]:
-    source = GitSources().resolve(str(repo), stage=stage, allow_dirty=allow_dirty)
+    source = GitSources(STATE).resolve(str(repo), stage=stage, allow_dirty=allow_dirty)
     return source.commit, source.stage, source.dirty
 
 
@@ -84,11 +87,11 @@ def test_submodule_pins_are_recorded(tmp_path: Path, repo: Path) -> None:
     _git(repo, "submodule", "add", "-q", str(inner), "parts/inner one")
     _git(repo, "commit", "-qm", "submodule")
     pin = _git(inner, "rev-parse", "HEAD")
-    assert GitSources().resolve(str(repo), stage="", allow_dirty=False).submodules == {"parts/inner one": pin}
+    assert GitSources(STATE).resolve(str(repo), stage="", allow_dirty=False).submodules == {"parts/inner one": pin}
     _git(repo / "parts" / "inner one", "commit", "-q", "--allow-empty", "-m", "moved")
     with pytest.raises(DirtyTree, match="parts/inner one"):
         _resolve(repo)
-    moved = GitSources().resolve(str(repo), stage="", allow_dirty=True)
+    moved = GitSources(STATE).resolve(str(repo), stage="", allow_dirty=True)
     assert moved.submodules == {"parts/inner one": pin}
 
 

@@ -35,9 +35,9 @@ from connection import search
 from domain import names
 from domain.commands import Outcome, Receipt, TearDown, Upgrade, Verdict
 from domain.diagnosis import Diagnosis, Severity
-from domain.images import PrePulled, PrePullRequest
+from domain.images import ImagesReport, ImagesRequest, PrePulled, PrePullRequest, StoredImage
 from domain.profile import Profile, Step, StepState, StepStatus
-from domain.spec import Backend, BackendMode, ClusterSpec, Endpoint, ImageTarget
+from domain.spec import Backend, BackendMode, ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.state import ClusterInput
 from domain.status import Observation, Phase, Status
 from domain.steps import (
@@ -47,6 +47,8 @@ from domain.steps import (
     BackendReport,
     BackendWatch,
     Check,
+    Checkout,
+    CheckoutRequest,
     CheckVerdict,
     DiagnoseReport,
     DiagnoseRequest,
@@ -72,6 +74,7 @@ from domain.steps import (
     TargetRequest,
     WatchRequest,
 )
+from planning import images
 from workflows.backend import BackendWorkflow
 from workflows.cluster import ProverClusterWorkflow
 from workflows.inspect import InspectWorkflow
@@ -102,6 +105,8 @@ class World:
         """Two usable nodes, nothing deployed."""
         self.nodes = 2
         self.commit = "a" * 40
+        self.schema: ConfigSchema | None = None  # of the client at its pin
+        self.image: dict[str, Any] = {}  # what else is said of an image that was made
         self.applied: ApplyRequest | None = None
         self.calls: list[tuple[str, Any]] = []
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
@@ -112,6 +117,7 @@ class World:
         self.cleared: Observation | None = None  # how a patient wait for it ends; None: not yet
         self.held = asyncio.Event()  # set: a held activity goes on
         self.processes: list[str] = []
+        self.images: list[StoredImage] = []
         self.left_out: dict[str, str] = {}
         self.observed: dict[str, StepStatus] = {}  # what the watch of the backend sees of a step; else it runs
         self.profile = Profile(
@@ -282,16 +288,34 @@ class HostFakes:
         return PreflightReport(checks=[Check(name="host", verdict=CheckVerdict.OK)], stage="found")
 
     @activity.defn
+    async def checkout_source(self, request: CheckoutRequest) -> Checkout:
+        """Into a directory that says what was asked for."""
+        await self.world.called(request)
+        return Checkout(directory=f"/state/{request.repo.rsplit('/', 1)[-1]}-{request.ref}", commit=self.world.commit)
+
+    @activity.defn
     async def resolve_source(self, request: SourceRequest) -> Source:
         """The world's commit."""
         await self.world.called(request)
-        return Source(commit=self.world.commit, stage=request.stage or self.world.commit[:7])
+        stage = request.stage or self.world.commit[:7]
+        return Source(commit=self.world.commit, stage=stage, config_schema=self.world.schema)
 
     @activity.defn
     async def ensure_image(self, request: ImageRequest) -> Image:
         """Always there."""
         await self.world.called(request)
-        return Image(reference=f"hub/p:client-{request.source.stage}@sha256:0", digest="sha256:0", user="65532")
+        reference = f"hub/p:client-{request.source.stage}@sha256:0"
+        return Image(reference=reference, digest="sha256:0", user="65532", **self.world.image)
+
+    @activity.defn
+    async def survey_images(self, request: ImagesRequest) -> ImagesReport:
+        """The world's, judged as the real one does; what nothing keeps is gone afterwards."""
+        await self.world.called(request)
+        found = images.judged(self.world.images, request.named, request.keep, {})
+        if request.prune:
+            found = [one.model_copy(update={"removed": not one.kept}) for one in found]
+            self.world.images = [one for one in found if one.kept]
+        return ImagesReport(images=found, removed=sum(one.removed for one in found))
 
     @activity.defn
     async def load_profile(self, request: ProfileRequest) -> LoadedProfile:
@@ -600,9 +624,11 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
             client,
             task_queue=names.host_queue(host),
             activities=[
+                backend.checkout_source,
                 backend.resolve_source,
                 backend.preflight_host,
                 backend.ensure_image,
+                backend.survey_images,
                 backend.load_profile,
                 backend.run_step,
                 backend.stop_steps,

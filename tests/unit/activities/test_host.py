@@ -11,11 +11,13 @@ from temporalio.testing import ActivityEnvironment
 
 import activities.host
 from activities.host import HostActivities
-from domain.ports import Beat
+from domain.ports import Beat, TransferBeat
 from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import Backend, ImageTarget
 from domain.steps import (
     BackendWatch,
+    Checkout,
+    CheckoutRequest,
     Image,
     ImageRequest,
     LoadedProfile,
@@ -40,13 +42,30 @@ _REQUEST = StepRequest(
 
 
 class _Sources:
+    def checkout(self, repo: str, ref: str, beat: Beat) -> Checkout:
+        beat("fetching")
+        return Checkout(directory=f"/state/{repo}@{ref}", commit="1" * 40)
+
+    def located(self, repo: str, ref: str) -> str:
+        return f"/state/{repo}@{ref}"
+
     def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
         return _SOURCE.model_copy(update={"stage": f"{repo} {stage} {allow_dirty}"})
 
 
 class _Images:
-    def ensure(self, request: ImageRequest, beat: Beat) -> Image:
+    def __init__(self, *, endless: bool = False) -> None:
+        self.beating = threading.Event()
+        self.abandoned: list[ImageRequest] = []
+        self._endless = endless
+
+    def abandon(self, request: ImageRequest) -> None:
+        self.abandoned.append(request)
+
+    def ensure(self, request: ImageRequest, beat: TransferBeat) -> Image:
         beat("pushing")
+        while self._endless:
+            self.beating.set()
         return Image(reference=request.circuit_dir, digest="sha256:1")
 
 
@@ -102,6 +121,8 @@ def test_results_and_heartbeats() -> None:
     target = ImageTarget(repository="x")
     request = ImageRequest(backend=Backend(), circuit_dir="c", source=_SOURCE, target=target)
     assert source.stage == "r s True"
+    made = environment.run(steps.checkout_source, CheckoutRequest(repo="r", ref="v1"))
+    assert made.directory == "/state/r@v1"
     assert environment.run(steps.ensure_image, request).reference == "c"
     asked = ProfileRequest(backend=Backend(repo="r"), variables={"EP": "10.0.0.1"})
     assert environment.run(steps.load_profile, asked).repo == "/abs/r"
@@ -113,7 +134,16 @@ def test_results_and_heartbeats() -> None:
     assert environment.run(steps.read_log, log).text == "build"
     assert host.asked == [("load", {"EP": "10.0.0.1"}), _REQUEST, ("stop", "demo", ["build"])]
     assert told == [
-        *("pushing", "compiling", "stopping build", "ending it", "purging backend demo", "deleting", "reading")
+        *(
+            "fetching",
+            "pushing",
+            "compiling",
+            "stopping build",
+            "ending it",
+            "purging backend demo",
+            "deleting",
+            "reading",
+        )
     ]
 
 
@@ -160,15 +190,40 @@ async def test_the_watch_returns_when_a_known_step_changes(
     assert host.looks == []
 
 
+@pytest.mark.parametrize("backend", [Backend(repo="https://h/r"), Backend(repo="r", ref="v1")])
+def test_a_source_apart_is_read_where_it_was_checked_out(backend: Backend) -> None:
+    """Commands about a backend fetch nothing: its source stays as it was brought up."""
+    loaded = ActivityEnvironment().run(_activities(_Host()).load_profile, ProfileRequest(backend=backend))
+    assert loaded.repo == f"/abs//state/{backend.repo}@{backend.ref}"
+
+
+_CANCELLATIONS = [
+    (ActivityCancellationDetails(cancel_requested=True), True),
+    (ActivityCancellationDetails(worker_shutdown=True), False),
+    (ActivityCancellationDetails(timed_out=True), False),
+]
+
+
+@pytest.mark.parametrize(("details", "abandoned"), _CANCELLATIONS)
+def test_only_a_wanted_cancellation_ends_the_uploads(details: ActivityCancellationDetails, abandoned: bool) -> None:
+    """A worker that shuts down leaves them to be resumed by its successor."""
+    images, environment = _Images(endless=True), ActivityEnvironment()
+    request = ImageRequest(backend=Backend(), circuit_dir="c", source=_SOURCE, target=ImageTarget(repository="x"))
+
+    def cancel() -> None:
+        images.beating.wait(10)
+        environment.cancel(details)
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    with pytest.raises(CancelledError):
+        environment.run(HostActivities(_Sources(), images, _Host()).ensure_image, request)
+    canceller.join()
+    assert images.abandoned == ([request] if abandoned else [])
+
+
 @pytest.mark.parametrize("kind", [{"command": ["make"]}, {"function": "build"}])
-@pytest.mark.parametrize(
-    ("details", "stopped"),
-    [
-        (ActivityCancellationDetails(cancel_requested=True), True),
-        (ActivityCancellationDetails(worker_shutdown=True), False),
-        (ActivityCancellationDetails(timed_out=True), False),
-    ],
-)
+@pytest.mark.parametrize(("details", "stopped"), _CANCELLATIONS)
 def test_only_a_wanted_cancellation_stops_the_command(
     details: ActivityCancellationDetails, stopped: bool, kind: dict[str, Any]
 ) -> None:

@@ -12,10 +12,10 @@ from domain.errors import (
     NotARepository,
     Unavailable,
 )
-from domain.ports import Secrets
+from domain.ports import Beat, Secrets
 from domain.profile import Profile
-from domain.spec import Backend, ImageTarget, SecretRef
-from domain.steps import Check, CheckVerdict, LoadedProfile, PreflightReport, PreflightRequest, Source
+from domain.spec import Backend, ConfigSchema, ImageTarget, SecretRef
+from domain.steps import Check, Checkout, CheckVerdict, LoadedProfile, PreflightReport, PreflightRequest, Source
 from tests.unit.activities.kube_room import ID, FakeSecrets, Room, make_spec, with_login
 
 OK, WARNING, FAILED = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdict.FAILED
@@ -70,12 +70,24 @@ class FakeSources:
 
     def __init__(self) -> None:
         self.fault: Exception | None = None
+        self.schema: ConfigSchema | None = None
+
+    def checkout(self, repo: str, ref: str, beat: Beat) -> Checkout:
+        """Into a directory of its own."""
+        beat("fetching")
+        if self.fault:
+            raise self.fault
+        return Checkout(directory=f"/state/{repo.rsplit('/', 1)[-1]}@{ref}", commit="a" * 40)
+
+    def located(self, repo: str, ref: str) -> str:
+        """Nobody asks."""
+        raise AssertionError(repo, ref)
 
     def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:  # noqa: ARG002 - always clean
         """The commit."""
         if self.fault:
             raise self.fault
-        return Source(commit="a" * 40, stage=stage or "aaaaaaa")
+        return Source(commit="a" * 40, stage=stage or "aaaaaaa", config_schema=self.schema)
 
 
 class HostRoom:
@@ -173,6 +185,38 @@ def test_a_source_that_cannot_be_read(room: HostRoom) -> None:
     report = room.look()
     assert (verdicts(report.checks), report.stage) == ({"source": FAILED}, "")
     assert report.checks[-1].detail.endswith("preflight")
+
+
+def test_a_source_that_has_to_be_checked_out_first(room: HostRoom) -> None:
+    """Then everything else is looked at there, and without it not at all."""
+    apart = Backend(repo="https://git.example.com/backend", ref="v1", circuit_dir="circuit")
+    room.spec = make_spec(backend=apart)
+    report = room.look()
+    found = {check.name: check.detail for check in report.checks}
+    assert found["circuit"] == "circuit: 3 files in /state/backend@v1/circuit"
+    assert found["source"].startswith("commit aaaaaaaaaaaa of https://git.example.com/backend@v1")
+    room.sources.fault = Unavailable("the git server does not answer")
+    report = room.look()
+    assert verdicts(report.checks) == {"source": FAILED}
+    assert "circuit" not in [check.name for check in report.checks]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "verdict"),
+    [
+        (ConfigSchema.AUTO, ConfigSchema.STRUCT, {}),
+        (ConfigSchema.AUTO, None, {"source": FAILED}),
+        (ConfigSchema.FLAT, ConfigSchema.STRUCT, {"source": FAILED}),
+        (ConfigSchema.STRUCT, None, {}),
+    ],
+)
+def test_a_configuration_that_the_client_does_not_take(
+    room: HostRoom, asked: ConfigSchema, found: ConfigSchema | None, verdict: dict[str, CheckVerdict]
+) -> None:
+    """Told by the client's own source, as a deploy would."""
+    room.spec = make_spec(backend=room.spec.backend, config_schema=asked)
+    room.sources.schema = found
+    assert verdicts(room.look().checks) == verdict
 
 
 def test_a_credential_that_this_host_lacks(room: HostRoom) -> None:
