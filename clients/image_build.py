@@ -7,7 +7,8 @@ anything to do; with files and base as they were last time that takes two reques
 import contextlib
 import errno
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clients.base_build import ensure_base
@@ -28,6 +29,7 @@ from domain.errors import ProverError, Unavailable
 from domain.ports import Secrets
 from domain.steps import Image, ImageRequest
 
+_ABANDON_SECONDS = 10.0  # for the courier to end its bodies
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -95,7 +97,7 @@ class Build:
 
     def abandon(self) -> None:
         """End the uploads of the journal, as far as the registry answers; nothing while another build runs."""
-        with contextlib.suppress(ProverError, TimeoutError), self._state.locked(_give_up):
+        with contextlib.suppress(ProverError, TimeoutError), self._state.locked(_patience(_ABANDON_SECONDS)):
             if self._state.journal.digests():
                 self._sweep(self._registry(self._engine.insecure_ranges()), set())
 
@@ -198,5 +200,11 @@ def _base_layer(digest: str, size: int) -> Layer:
     return Layer(digest, "the base image", size)
 
 
-def _give_up() -> None:
-    raise TimeoutError
+def _patience(seconds: float) -> Callable[[], None]:
+    deadline = time.monotonic() + seconds
+
+    def waiting() -> None:
+        if time.monotonic() > deadline:
+            raise TimeoutError
+
+    return waiting

@@ -17,6 +17,7 @@ from clients import registry_trust
 
 _CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 60.0  # nothing read or written for this long: the peer is gone
+_ANSWER_SECONDS = 600.0  # after a body: a registry may have tens of GB to write to its disk before it answers
 _MAX_BODY = 1 << 20  # no answer that we read is larger; what is longer is cut
 
 
@@ -178,6 +179,7 @@ def _exchange(
             _send(connection, payload, breaker)
         except (BrokenPipeError, ConnectionResetError):
             breaker.check()  # else the peer refused early: its answer says why
+        connection.sock.settimeout(max(_ANSWER_SECONDS, connection.sock.gettimeout() or 0))
     with connection.getresponse() as response:
         return Answer(response.status, response.headers, response.read(_MAX_BODY))
 

@@ -23,7 +23,8 @@ from clients.registry_content import ContentChanged, Piece, read, unpacked
 from clients.registry_upload import CHANGED, send
 from domain.errors import ProverError, Unavailable
 
-_PATIENCE_SECONDS = 600.0  # for a registry that hangs; after that the upload is left to the next process
+_PATIENCE_SECONDS = 60.0  # for a registry that takes no byte; then the connection is given up and another one tried
+_END_SECONDS = 120.0  # after a stop, for bodies to end and be answered; then they are broken off
 _TELL_SECONDS = 0.2
 _AT_ONCE = 4  # layers
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds before another try
@@ -45,6 +46,7 @@ class _Caller:
     def __init__(self) -> None:
         self.stopped = threading.Event()
         self._lock = threading.Lock()
+        self._breakers: list[Breaker] = []
 
     def order(self) -> dict[str, Any]:
         """The first line, read unbuffered: a thread is about to read what follows."""
@@ -55,9 +57,17 @@ class _Caller:
         return found
 
     def listen(self) -> None:
-        """Until the caller says stop or is gone."""
+        """Until the caller says stop or is gone; then see that everything ends."""
         os.read(0, _PIPE)
         self.stopped.set()
+        time.sleep(_END_SECONDS)
+        for breaker in self._breakers:
+            breaker.trip()
+
+    def breaker(self) -> Breaker:
+        """For one more connection."""
+        self._breakers.append(Breaker())
+        return self._breakers[-1]
 
     def tell(self, news: dict[str, Any]) -> None:
         """One line of JSON."""
@@ -151,7 +161,7 @@ def _send(caller: _Caller, order: dict[str, Any], parcel: _Parcel, journal: Uplo
         order["host"],
         order["repository"],
         login,
-        breaker=Breaker(),
+        breaker=caller.breaker(),
         insecure=order["insecure"],
         patience=_PATIENCE_SECONDS,
     )

@@ -20,8 +20,8 @@ from clients.registry_upload import send
 from domain.errors import CredentialsRejected, PermanentError, ProverError, Unavailable
 from domain.ports import Login
 
-_STALL_SECONDS = 60.0
-_COMMIT_SECONDS = 600.0  # a registry may read a whole blob again before it accepts its digest
+_STALL_SECONDS = 180.0  # the courier notices a dead connection earlier, and makes another one
+_COMMIT_SECONDS = 660.0  # a registry may read a whole blob again before it accepts its digest
 _LOOK_SECONDS = 0.2
 _END_SECONDS = 3.0
 _SMALL = 1 << 20  # bytes; a blob that is in memory and no larger is not worth a process

@@ -18,7 +18,8 @@ _COMMIT_SECONDS = 600.0  # a registry may read the whole blob again before it ac
 _CANCEL_SECONDS = 3.0
 CHANGED = "IMAGE_INPUT"  # code of the error when a file is no longer the one that was announced
 _MAX_TROUBLES = 5  # in a row, without a byte that stayed
-_CREATED, _ACCEPTED, _NO_CONTENT = 201, 202, 204
+_MAX_RESUMED = 2  # troubles after which it begins anew
+_CREATED, _ACCEPTED, _NO_CONTENT, _NOT_ALLOWED = 201, 202, 204, 405
 _GONE = (400, 404, 416)  # of an upload: unknown by now, or its offset is not the one of the location
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]+)")
@@ -80,6 +81,9 @@ def send(registry: Registry, blob: Blob, journal: Journal) -> bool:
     reached = troubles = 0
     while True:
         try:
+            if troubles > _MAX_RESUMED:  # a registry that reports an offset and does not let us go on there
+                discard(registry, blob.digest, journal)
+                journal.forget(blob.digest)
             upload = _entered(registry, blob, journal, again=troubles > 0)
             if upload is None:
                 break
@@ -177,8 +181,8 @@ def _filled(registry: Registry, blob: Blob, journal: Journal, upload: Upload) ->
 
 def _standing(registry: Registry, location: str) -> Upload | None:
     """The upload as the registry has it now; None when it is lost."""
-    answer = registry.call("GET", location, expected=(200, _NO_CONTENT, *_GONE))
-    if answer.status in _GONE:
+    answer = registry.call("GET", location, expected=(200, _NO_CONTENT, _NOT_ALLOWED, *_GONE))
+    if answer.status in {_NOT_ALLOWED, *_GONE}:
         return None
     match = _RANGE.fullmatch(answer.headers.get("Range", ""))
     last = int(match[1]) if match else 0
