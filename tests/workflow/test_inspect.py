@@ -8,6 +8,7 @@ from temporalio.client import WorkflowFailureError
 from domain import names
 from domain.diagnosis import Diagnosis
 from domain.errors import DirtyTree
+from domain.images import ImagesRequest, StoredImage
 from domain.status import Observation
 from domain.steps import InspectInput, Inspection
 from workflows.inspect import InspectWorkflow
@@ -63,6 +64,21 @@ async def test_a_diagnosis_is_the_worker_s(stage: "Stage", world: "World") -> No
     assert (answer.diagnose.findings, answer.diagnose.host) == ([wrong], "worker-1")
 
 
+async def test_images_are_a_matter_of_the_host(stage: "Stage", world: "World") -> None:
+    """With what is to be asked; without that it is no question."""
+    spec = stage.spec()
+    asked = ImagesRequest(backend=spec.backend, target=spec.image, named={"sha256:a": ["one"]}, keep=0)
+    world.images = [StoredImage(place="registry", digest="sha256:a", tags=["client-a"])]
+    answer = await inspect(stage, "images", images=asked)
+    assert answer.images is not None
+    assert [one.kept for one in answer.images.images] == ["named by one"]
+    assert world.calls == [("survey_images", asked)]
+    stage.namespace += "-again"
+    with pytest.raises(WorkflowFailureError) as raised:
+        await inspect(stage, "images")
+    assert "ask for nodes" in str(raised.value.cause)
+
+
 async def test_a_preflight_tells_the_cluster_what_the_host_found(stage: "Stage", world: "World") -> None:
     """Checks of both, the host's first."""
     answer = await inspect(stage, "preflight")
@@ -75,4 +91,4 @@ async def test_another_question_is_refused(stage: "Stage") -> None:
     """With the questions that it knows."""
     with pytest.raises(WorkflowFailureError) as raised:
         await inspect(stage, "weather")
-    assert "nodes, preflight, plan or diagnose" in str(raised.value.cause)
+    assert "nodes, preflight, plan, diagnose or images" in str(raised.value.cause)
