@@ -126,9 +126,9 @@ async def test_a_deployment_on_its_way_forbids_pruning(cli: Cli, deployed: Deplo
     assert len(deployed.world.images) == 3
 
 
-async def test_wrong_settings(cli: Cli, here: list[str]) -> None:
+async def test_wrong_settings(cli: Cli) -> None:
     """All at once, before anything is contacted."""
-    done = await cli("images", *here, "--keep", "some", IMAGE_REPO="", TEMPORAL_ADDRESS="127.0.0.1:1")
+    done = await cli("images", "--keep", "some", IMAGE_REPO="", TEMPORAL_ADDRESS="127.0.0.1:1")
     assert (done.code, done.out) == (2, "")
     assert "--keep='some' must be a whole number" in done.err
     assert "IMAGE_REPO is not set" in done.err
