@@ -16,6 +16,7 @@ from connection import search
 from domain import names
 from domain.commands import Answer, ResetEndpoint, Scale
 from domain.diagnosis import Choice, Diagnosis, Severity
+from domain.images import PrePulled
 from domain.profile import Left, Step, StepState, StepStatus
 from domain.spec import BackendMode, Shortage
 from domain.status import Observation, Phase
@@ -125,6 +126,23 @@ async def record_shortage(environment: WorkflowEnvironment) -> None:
             await keep(stage, kind, run_id)
 
 
+async def record_pre_pull(environment: WorkflowEnvironment) -> None:
+    """Upgrades whose image nodes pull beforehand: all but one of them, and none, which ends it."""
+    missing = Diagnosis(code="IMAGE_NOT_FOUND", what="the image is not there", on="node n1 (1 of 2 nodes)")
+    answers = {
+        "pre-pull": PrePulled(nodes=2, pulled=1, warnings=["The image was not pulled beforehand on n2: cordoned."]),
+        "pre-pull-hopeless": PrePulled(nodes=2, diagnosis=missing),
+    }
+    for kind, answer in answers.items():
+        world = World()
+        world.pre_pulled = answer
+        async with Stage(environment.client, world, kind) as stage:
+            await stage.deploy("deploy")
+            await settled(stage, "deploy")
+            world.commit = "b" * 40
+            await during(stage, kind, lambda stage=stage, kind=kind: stage.deploy(kind))  # type: ignore[misc]
+
+
 async def during(stage: Stage, kind: str, command: Callable[[], Awaitable[object]]) -> None:
     """The run that is current now is the one that does the command."""
     run_id = (await stage.handle.describe()).run_id
@@ -172,6 +190,7 @@ async def main() -> None:
         await record_backend(environment)
         await record_questions(environment)
         await record_shortage(environment)
+        await record_pre_pull(environment)
 
 
 if __name__ == "__main__":
