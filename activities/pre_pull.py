@@ -8,13 +8,13 @@ from temporalio import activity
 
 from activities import reading
 from activities.fence import check_fence, known_cluster, owner_of, worker_stopping
+from activities.pull_secret import PullSecret
 from domain import names
-from domain.diagnosis import Diagnosis
 from domain.errors import Forbidden, ObjectRejected, ProverError, TransientError, Unavailable
 from domain.images import PrePulled, PrePullRequest
 from domain.ports import Beat, Cluster, Login, Manifest, Secrets, Trials
 from domain.snapshot import Snapshot
-from planning import live, plan, pre_pull, rbac, render
+from planning import live, plan, pre_pull, rbac
 from planning.pre_pull import Chosen, State
 from planning.pull_tally import Tally
 
@@ -115,14 +115,16 @@ class PrePull:
             return []
 
     def _pull(self, tally: Tally, deployment: Manifest, login: Login | None, stopping: Callable[[], bool]) -> None:
-        old = self._apply_secret(login)
+        secret = PullSecret(self._cluster, self._spec, self._owner, self._fence)
+        if login is not None:
+            secret.write(login)
         self._follow(tally, deployment, stopping, pull_secret=login is not None)
         if tally.hopeless:
             tally.hopeless = pre_pull.explain(
                 tally.hopeless, self._spec, self._request.release, with_login=login is not None
             )
         if tally.hopeless and login is not None:
-            self._take_back(old, login, tally.hopeless)
+            secret.take_back(login, refused=tally.hopeless.code == "IMAGE_AUTH")
 
     def _follow(self, tally: Tally, deployment: Manifest, stopping: Callable[[], bool], *, pull_secret: bool) -> None:
         for snapshot in self._cluster.follow(self._spec.namespace, pre_pull.app(self._spec), stopping):
@@ -225,27 +227,3 @@ class PrePull:
 
     def _name(self, node: str) -> str:
         return pre_pull.name(self._request.deployment_id, self._request.release.image, node)
-
-    def _apply_secret(self, login: Login | None) -> Manifest | None:
-        """`img-cred` has this worker's credentials before anything pulls with it; the Secret as it was."""
-        if login is None:
-            return None
-        old = self._cluster.get("Secret", names.PULL_SECRET, self._spec.namespace)
-        if old is None or owner_of(old) == self._owner:  # of somebody else's the apply has to say what is wrong
-            self._write_secret(login, old)
-        return old
-
-    def _write_secret(self, login: Login, beside: Manifest | None, data: Manifest | None = None) -> None:
-        secret = render.pull_secret(self._spec, login.user, login.reveal(), self._owner)
-        self._fence()
-        self._cluster.apply(secret | {"data": data} if data else pre_pull.beside_others(secret, beside))
-
-    def _take_back(self, old: Manifest | None, login: Login, hopeless: Diagnosis) -> None:
-        """Clients that serve go on with what they had: credentials that a registry refused are none."""
-        if old is None:
-            written = self._cluster.get("Secret", names.PULL_SECRET, self._spec.namespace)
-            if written and owner_of(written) == self._owner:
-                self._fence()
-                self._cluster.delete("Secret", names.PULL_SECRET, self._spec.namespace, uid=live.uid(written))
-        elif owner_of(old) == self._owner and hopeless.code == "IMAGE_AUTH":
-            self._write_secret(login, None, old.get("data"))

@@ -1,123 +1,21 @@
 """Nodes that pull before a rollout, over a fake cluster: what is made, what is removed, and whatever goes wrong."""
 
-import base64
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from temporalio.exceptions import CancelledError
 
 from activities.pre_pull import OUTAGE, PrePull, PrePullActivities
-from clients.credentials import RegistryLogin
 from domain import names
 from domain.errors import CredentialsRejected, Forbidden, ObjectRejected, ProverError, Unavailable, WrongCluster
 from domain.images import PrePulled, PrePullRequest
 from domain.ports import Manifest
-from domain.spec import ClusterSpec
 from domain.status import Release
-from planning import pre_pull
-from tests.unit.activities.fake_cluster import FakeCluster
 from tests.unit.activities.kube_room import ID, NS, OWNER, FakeSecrets, make_spec
 from tests.unit.activities.kube_room import Room as KubeRoom
+from tests.unit.activities.pull_room import HOPELESS, LOGIN, PULLED, PULLING, Room
 from tests.unit.planning.objects import IMAGE
-
-LOGIN = RegistryLogin("user", "hunter2")
-PULLED: Manifest = {"phase": "Failed", "containerStatuses": [{"imageID": "sha256:1"}]}
-PULLING: Manifest = {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}
-NO_NAME = {"waiting": {"reason": "InvalidImageName", "message": "no"}}
-HOPELESS: Manifest = {"phase": "Pending", "containerStatuses": [{"state": NO_NAME}]}
-
-
-class Room:
-    """A cluster of nodes that run one client each, and the pods that are made on them; `end` says how those end."""
-
-    def __init__(self, nodes: int = 2) -> None:
-        self.cluster = FakeCluster()
-        self.cluster.put("Namespace", NS)
-        self.deployment = self.cluster.put("Deployment", names.DEPLOYMENT, NS)
-        for number in range(nodes):
-            self._node(f"n{number:03}")
-        self.refusals: list[ProverError] = []
-        self.made: list[str] = []
-        self.most = 0
-        self.end = PULLED
-        self.beats: list[str] = []
-        self.now = 0.0
-        self.spec: ClusterSpec = make_spec()
-
-    def _node(self, name: str) -> None:
-        taint = {"key": "dedicated", "value": "computation", "effect": "NoSchedule"}
-        self.cluster.put(
-            "Node",
-            name,
-            labels={"fluidexnode": "computation"},
-            spec={"taints": [taint]},
-            status={"conditions": [{"type": "Ready", "status": "True"}], "images": []},
-        )
-        self.cluster.put("Pod", f"client-{name}", NS, spec={"nodeName": name}, status={"phase": "Running"})
-
-    def create(self, pod: Manifest, *, dry_run: bool) -> list[str]:
-        """As the API server, which knows nothing of the node's kubelet."""
-        assert not dry_run
-        if self.refusals:
-            raise self.refusals.pop(0)
-        meta = pod["metadata"]
-        if ("Pod", NS, meta["name"]) in self.cluster.objects:
-            raise Unavailable("it is there already", code="CONFLICT")
-        self.put(pod, self.end)
-        self.made.append(meta["name"])
-        self.most = max(self.most, len(self.pods()))
-        return []
-
-    def put(self, pod: Manifest, status: Manifest) -> None:
-        """A pod of ours on its node."""
-        meta = pod["metadata"]
-        (term,) = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
-            "nodeSelectorTerms"
-        ]
-        (node,) = term["matchFields"][0]["values"]
-        spec = pod["spec"] | {"nodeName": node}
-        marks = {key: meta[key] for key in ("annotations", "labels", "ownerReferences")}
-        self.cluster.put("Pod", meta["name"], NS, spec=spec, status=status, **marks)
-
-    def leftover(self, node: str, status: Manifest, image: str = IMAGE) -> str:
-        """What an earlier run made; its name."""
-        name = pre_pull.name(ID, image, node)
-        pod = pre_pull.pod(self.spec, OWNER, name, (image, node), deployment=self.deployment, pull_secret=False)
-        self.put(pod, status)
-        return name
-
-    def pods(self) -> list[str]:
-        """Those that pull."""
-        return [name for kind, _, name in self.cluster.objects if kind == "Pod" and not name.startswith("client-")]
-
-    def answer(self, status: Manifest) -> Callable[[], None]:
-        """A step of the cluster: all pods that pull come to this status."""
-
-        def step() -> None:
-            for name in self.pods():
-                self.cluster.objects["Pod", NS, name]["status"] = status
-
-        return step
-
-    def wait(self, seconds: float = 2.0, times: int = 1) -> None:
-        """Steps in which nothing happens but that time goes by."""
-
-        def step() -> None:
-            self.now += seconds
-
-        self.cluster.steps += [step] * times
-
-    def run(self, login: RegistryLogin | None = None, *, stopping: bool = False, **changes: Any) -> PrePulled:
-        """The pass."""
-        release = Release(stage="abc", image=IMAGE, replicas=1)
-        request = PrePullRequest(spec=self.spec, release=release, deployment_id=ID, cluster_uid="uid-1@ca-1")
-        pulling = PrePull(
-            self.cluster, self, request.model_copy(update=changes), OWNER, self.beats.append, lambda: self.now
-        )
-        return pulling.run(login, lambda: stopping)
 
 
 def test_each_node_pulls_once_and_nothing_is_left() -> None:
@@ -348,76 +246,6 @@ def test_pods_that_may_not_be_removed_are_told_of() -> None:
     assert found.pulled == 2
     (warning,) = found.warnings
     assert warning.startswith("Pods that pulled an image were left, and end by themselves: may not delete Pod.")
-
-
-def auths(room: Room) -> dict[str, str]:
-    """Passwords by host, as the Secret has them."""
-    secret = room.cluster.objects["Secret", NS, names.PULL_SECRET]
-    found = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
-    return {host: entry["password"] for host, entry in found.items()}
-
-
-def put_secret(room: Room, owner: str, **hosts: str) -> None:
-    """The one that serves."""
-    content = json.dumps({"auths": {host.replace("_", "."): {"password": word} for host, word in hosts.items()}})
-    data = {".dockerconfigjson": base64.b64encode(content.encode()).decode()}
-    room.cluster.put("Secret", names.PULL_SECRET, NS, annotations={names.OWNER_ANNOTATION: owner}, data=data)
-
-
-def test_the_secret_is_current_before_anything_pulls() -> None:
-    """With what clients that serve may need of it."""
-    room = Room()
-    put_secret(room, OWNER, old_host="theirs")
-    room.cluster.steps = [lambda: None]
-    room.run(LOGIN)
-    assert auths(room) == {"old.host": "theirs", "registry:5000": "hunter2"}
-    assert room.cluster.writes[0] == "apply Secret/img-cred"
-    assert "hunter2" not in " ".join(room.beats)
-
-
-def test_the_secret_of_somebody_else_is_not_written() -> None:
-    """What is wrong with that the apply says."""
-    room = Room()
-    put_secret(room, "another", old_host="theirs")
-    room.cluster.steps = [lambda: None]
-    room.run(LOGIN)
-    assert auths(room) == {"old.host": "theirs"}
-
-
-def denied(room: Room) -> None:
-    """The registry says no to each node, twice."""
-    room.end = {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull"}}}]}
-
-    def say() -> None:
-        for name in room.pods():
-            uid = room.cluster.objects["Pod", NS, name]["metadata"]["uid"]
-            message = 'Failed to pull image "x": 401 Unauthorized'
-            room.cluster.put(
-                "Event", f"e-{name}", NS, involvedObject={"uid": uid}, reason="Failed", message=message, count=2
-            )
-
-    room.cluster.steps = [say]
-
-
-def test_credentials_that_the_registry_refused_are_taken_back() -> None:
-    """Clients that serve go on with those that they had, and the diagnosis says which were refused."""
-    room = Room()
-    put_secret(room, OWNER, old_host="theirs")
-    denied(room)
-    found = room.run(LOGIN).diagnosis
-    assert found is not None
-    assert found.code == "IMAGE_AUTH"
-    assert auths(room) == {"old.host": "theirs"}
-
-
-def test_a_secret_that_was_not_there_is_not_left() -> None:
-    """Where clients that serve need none."""
-    room = Room()
-    denied(room)
-    found = room.run(LOGIN).diagnosis
-    assert found is not None
-    assert "has credentials for registry:5000" in found.because
-    assert ("Secret", NS, names.PULL_SECRET) not in room.cluster.objects
 
 
 def test_credentials_that_the_api_server_refuses_are_no_reason_to_go_on() -> None:
