@@ -120,7 +120,8 @@ class _Looks:
     def circuit(self) -> Check:
         backend = self._spec.backend
         folder = backend.circuit_dir or self._host.load(backend, built_in(self._spec, "")).profile.circuit_dir
-        return preflight.ok("circuit", f"{folder}: {self._host.groundwork.circuit(backend.repo, folder)}")
+        files = self._host.groundwork.circuit(backend.repo, folder, self._spec.config_schema)
+        return preflight.ok("circuit", f"{folder}: {files}")
 
     def push(self) -> Check:
         return preflight.ok("registry push", self._host.groundwork.push(self._spec.image))

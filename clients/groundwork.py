@@ -10,7 +10,7 @@ from clients.registry_connection import Breaker, insecure
 from clients.registry_upload import try_push
 from domain.names import image_tag
 from domain.ports import Login, Secrets
-from domain.spec import ImageTarget
+from domain.spec import ConfigSchema, ImageTarget
 
 _SECONDS = 5  # for each answer of the Engine
 _PATIENCE = 10.0  # seconds for each answer of a registry
@@ -44,9 +44,9 @@ class ImageGroundwork:
         told = f"{base_context}: {context.files} files, {context.size / _MEGA:.1f} MB"
         return told, built_base({"DOCKER_HOST": self._docker_host}, context)
 
-    def circuit(self, repo: str, circuit_dir: str) -> str:
+    def circuit(self, repo: str, circuit_dir: str, schema: ConfigSchema) -> str:
         """Number and size of the files that the image would take; ImageInputMissing."""
-        entries = circuit_entries(repo, circuit_dir)
+        entries = circuit_entries(repo, circuit_dir, schema)
         total = sum(entry.size for entry in entries)
         size = f"{total / _GIGA:.1f} GB" if total >= _GIGA else f"{total / _MEGA:.1f} MB"
         return f"{len(entries)} files, {size}"

@@ -11,7 +11,7 @@ from domain.images import ImagesReport, ImagesRequest
 from domain.profile import StepStatus
 from domain.rights import Right
 from domain.snapshot import Snapshot
-from domain.spec import Backend, ImageTarget, SecretRef
+from domain.spec import Backend, ConfigSchema, ImageTarget, SecretRef
 from domain.status import Observation
 from domain.steps import (
     Checkout,
@@ -183,8 +183,8 @@ class Groundwork(Protocol):
         """A clause about what the base image is built of, and the image's name, empty unless it was built already."""
         ...
 
-    def circuit(self, repo: str, circuit_dir: str) -> str:
-        """The files that the image would take; ImageInputMissing."""
+    def circuit(self, repo: str, circuit_dir: str, schema: ConfigSchema) -> str:
+        """The files that the image would take, which must fit the client's schema; ImageInputMissing."""
         ...
 
     def push(self, target: ImageTarget) -> str:

@@ -32,6 +32,7 @@ class FakeGroundwork:
     def __init__(self) -> None:
         self.faults: dict[str, Exception] = {}
         self.asked: list[str] = []
+        self.schema: ConfigSchema | None = None
         self.built = ""
 
     def _answer(self, method: str, answer: str) -> str:
@@ -52,8 +53,9 @@ class FakeGroundwork:
         """What it is built of."""
         return self._answer("base_context", f"2 files in {repo}/{base_context}"), self.built
 
-    def circuit(self, repo: str, circuit_dir: str) -> str:
+    def circuit(self, repo: str, circuit_dir: str, schema: ConfigSchema) -> str:
         """The files."""
+        self.schema = schema
         return self._answer("circuit", f"3 files in {repo}/{circuit_dir}")
 
     def push(self, target: ImageTarget) -> str:
@@ -217,6 +219,7 @@ def test_a_configuration_that_the_client_does_not_take(
     room.spec = make_spec(backend=room.spec.backend, config_schema=asked)
     room.sources.schema = found
     assert verdicts(room.look().checks) == verdict
+    assert room.groundwork.schema is (asked if verdict else found or asked)
 
 
 def test_a_credential_that_this_host_lacks(room: HostRoom) -> None:
