@@ -66,9 +66,10 @@ class Removal:
         if deployment is not None and owner_of(deployment) != self._owner:
             return []  # a newcomer's: its pods are not ours to wait for
         clients = f"app={self._spec.deploy_name},{names.ROLE_LABEL}={names.ROLE_VALUE}"
-        pulls = f"app={pre_pull.app(self._spec)}"  # they go with the Deployment, whoever left them
+        # Pods of a pre-pull go with the Deployment, too, whoever left them.
+        pods = f"app in ({self._spec.deploy_name},{pre_pull.app(self._spec)})"
         found = [] if deployment is None else [deployment]
-        for kind, selector in (("ReplicaSet", clients), ("Pod", clients), ("Pod", pulls)):
+        for kind, selector in (("ReplicaSet", clients), ("Pod", pods)):
             found += [e for e in self._cluster.find(kind, namespace, selector=selector) if _descends(e)]
         for entry in found:
             _check_not_stuck(entry, time.time())
