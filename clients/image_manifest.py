@@ -70,11 +70,13 @@ def digest_of(content: bytes) -> str:
 def _labels(request: ImageRequest, inputs: str) -> dict[str, str]:
     source = request.source
     pins = {_SUBMODULES_LABEL: json.dumps(source.submodules, sort_keys=True)} if source.submodules else {}
+    created = {f"{_LABEL}.created": source.committed} if source.committed else {}
     return {
         f"{_LABEL}.revision": source.commit,
         f"{_LABEL}.version": source.stage,
         INPUTS_LABEL: inputs,
         _SCHEMA_LABEL: request.config_schema,
+        **created,
         **pins,
     }
 

@@ -1,5 +1,6 @@
 """Reads a git work tree: the one commit that everything later is pinned to, and whether the tree still equals it."""
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class GitSources:
         suffix = f"-dirty-{tree.fingerprint()}" if changes and not stage else ""
         return Source(
             commit=commit,
+            committed=tree.committed(commit),
             stage=stage or tree.short(commit) + suffix,
             dirty=bool(changes),
             submodules=submodules,
@@ -100,6 +102,14 @@ class _Tree:
 
     def short(self, commit: str) -> str:
         return self._read("rev-parse", "--short", "--end-of-options", commit).strip()
+
+    def committed(self, commit: str) -> str:
+        """By the committer's clock, in UTC; empty when that showed no time of this world."""
+        seconds = self._read("rev-list", "--max-count=1", "--format=%ct", "--end-of-options", commit).split()[-1]
+        try:
+            return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%dT%H:%M:%SZ}"
+        except (ValueError, OverflowError, OSError):
+            return ""
 
     def submodules(self, commit: str) -> dict[str, str]:
         """The pins that the commit records, by path from the top of the tree."""

@@ -25,6 +25,7 @@ class Source(Message):
     stage: str
     dirty: bool = False
     submodules: dict[str, str] = {}  # path → commit
+    committed: str = ""  # when, ISO 8601 UTC; a function of the commit, so images may bear it
     by_hand: bool = False  # the stage was set by hand: its tag may move
     config_schema: ConfigSchema | None = None  # of the client at its pin; None: it was not asked for, or cannot be told
 

@@ -16,8 +16,10 @@ import pytest
 
 from clients import base_build
 from clients.base_build import CONTEXT_LABEL, ensure_base
+from clients.credentials import WorkerSecrets
+from clients.groundwork import ImageGroundwork
 from clients.image_base import Engine
-from domain.errors import PermanentError, Unavailable
+from domain.errors import ImageInputMissing, PermanentError, Unavailable
 from sandbox.go import go_command
 from sandbox.settings import Settings
 
@@ -106,6 +108,20 @@ def test_the_pipeline_reads_it_like_any_base_image(engine: Any, repo: _Repo, wor
     assert engine.ping()
     base = Engine(world["DOCKER_HOST"]).base_image(repo.build())
     assert (base.config["User"], len(base.layers)) == ("65532", 1)
+
+
+def test_a_preflight_tells_whether_it_is_built(engine: Any, repo: _Repo) -> None:
+    """Without building; a context without a Dockerfile is a fault that names the setting."""
+    assert engine.ping()
+    groundwork = ImageGroundwork(repo.environ["DOCKER_HOST"], WorkerSecrets({}))
+    told = ("client: 2 files, 0.0 MB", "")
+    assert groundwork.base_context(str(repo.folder), "client") == told
+    assert groundwork.base_context(str(repo.folder), "client") == told
+    built = repo.build()
+    assert groundwork.base_context(str(repo.folder), "client") == (told[0], built)
+    (repo.client / "Dockerfile").unlink()
+    with pytest.raises(ImageInputMissing, match="PROVER_BASE_CONTEXT=client"):
+        groundwork.base_context(str(repo.folder), "client")
 
 
 def test_files_alone_give_the_same_layers(engine: Any, repo: _Repo) -> None:

@@ -72,13 +72,16 @@ def test_an_image_is_pushed_once(
 def test_what_the_image_says_about_itself(
     world: dict[str, str], tmp_path: Path, registry: RegistryRoom, base: str, repo: Path
 ) -> None:
-    """Commit, stage and inputs are labels; the base's configuration is kept; nothing names the credentials."""
-    image = pipeline(world, tmp_path).ensure(request(repo, base, registry.host), quiet)
+    """Commit, its date, stage and inputs are labels; the base's configuration stays; nothing names the credentials."""
+    asked = request(repo, base, registry.host)
+    dated = asked.source.model_copy(update={"committed": "2026-01-02T03:04:05Z"})
+    image = pipeline(world, tmp_path).ensure(asked.model_copy(update={"source": dated}), quiet)
     config = _config(registry.host, image.digest)["config"]
     labels = config["Labels"]
     assert (config["User"], config["Cmd"], config["Env"]) == ("65532", ["/usr/bin/client"], ["A=1"])
     assert labels["org.opencontainers.image.revision"] == "1" * 40
     assert labels["org.opencontainers.image.version"] == "1111111"
+    assert labels["org.opencontainers.image.created"] == "2026-01-02T03:04:05Z"
     assert len(labels["prover-cluster/inputs"]) == 64
     assert list(layers(registry.host, image.digest)) == ["the base image", "2 circuit files", "mon.key"]
     kept = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())

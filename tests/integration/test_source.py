@@ -47,6 +47,17 @@ def test_a_clean_tree_is_named_by_its_short_commit(repo: Path) -> None:
     assert _resolve(repo) == (_git(repo, "rev-parse", "HEAD"), _git(repo, "rev-parse", "--short", "HEAD"), False)
 
 
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [("2026-01-02T03:04:05+02:00", "2026-01-02T01:04:05Z"), ("@99999999999999 +0000", "")],
+)
+def test_when_a_commit_was_made(repo: Path, monkeypatch: pytest.MonkeyPatch, date: str, expected: str) -> None:
+    """In UTC, by its own clock; a time that is none does no harm."""
+    monkeypatch.setenv("GIT_COMMITTER_DATE", date)
+    _git(repo, "commit", "--allow-empty", "-qm", "second")
+    assert GitSources(STATE).resolve(str(repo), stage="", allow_dirty=False).committed == expected
+
+
 def test_a_stage_set_by_hand_is_used_as_it_is(repo: Path) -> None:
     """Also on a dirty tree, which is then recorded as dirty."""
     commit = _git(repo, "rev-parse", "HEAD")

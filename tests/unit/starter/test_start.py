@@ -59,7 +59,7 @@ def test_the_originals_function_names_work(said: str, meant: str) -> None:
     assert meant == command.name
 
 
-@pytest.mark.parametrize("name", ["upgrade", "rollback", "pause", "images"])
+@pytest.mark.parametrize("name", ["upgrade", "rollback", "pause"])
 def test_commands_of_later_are_absent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """They are usage errors, not commands that do nothing."""
     assert main.run([name]) == 2
