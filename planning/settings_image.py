@@ -80,7 +80,7 @@ IMAGE: tuple[Setting, ...] = (
         "PROVER_ALLOW_DIRTY",
         "--allow-dirty",
         "",
-        "Deploy a git tree with uncommitted changes; the stage is marked as dirty.",
+        "Deploy a git tree with uncommitted changes; the stage ends in -dirty and a hash of them.",
         syntax.boolean,
         "image",
         switch=True,

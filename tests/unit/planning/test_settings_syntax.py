@@ -25,6 +25,8 @@ FINE: list[tuple[Check, list[str]]] = [
     (syntax.circuit, ["block", "Block_2_5_10_5"]),
     (syntax.relative_path, ["a", "a/b", "a..b"]),
     (syntax.plain_name, ["default", "east-1"]),
+    (syntax.git_repository, ["/srv/x", "x", "https://github.com/a/b.git", "https://h:8443/x", "ssh://git@h:22/x"]),
+    (syntax.git_ref, ["main", "v1.2", "refs/heads/a/b", "a" * 40, "feature/x_y-z"]),
 ]
 WRONG: list[tuple[Check, list[str]]] = [
     (syntax.namespace, ["A", "a.b", "-a", "a-", "x" * 64, "a_b", "ä", "a\n"]),
@@ -54,8 +56,10 @@ WRONG: list[tuple[Check, list[str]]] = [
     (syntax.circuit, ["x" * 31, "a b", ""]),
     (syntax.relative_path, ["/a", "../a", "a/../../b"]),
     (syntax.plain_name, ["a/b", "a=b", "a,b", "", "-a"]),
-    (syntax.git_repository, ["ext::sh -c id", "ftp://x/y", "https://ann:pw@x/y"]),
-    (syntax.git_ref, ["-x", "a..b", "x.lock", "a b"]),
+    (syntax.git_repository, ["ext::sh -c id", "ftp://x/y", "https://ann:pw@x/y", "https://token@x/y", "file:///srv/x"]),
+    (syntax.git_repository, ["git@x.com:y/z.git", "https://-oProxyCommand=id/x", "ssh://-oX@h/y", "https://x/y?z"]),
+    (syntax.git_repository, ["https:///x", "https://x", "http://x/y", "git://x/y"]),
+    (syntax.git_ref, ["-x", "a..b", "x.lock", "a b", "a^{}", "--upload-pack=id", "refs/heads/", "a:b", "@{-1}"]),
 ]
 
 

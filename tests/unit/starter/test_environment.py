@@ -49,6 +49,12 @@ def test_the_repository_defaults_to_the_git_tree_around(tmp_path: Path) -> None:
     assert environment.with_paths({}, inside)["BACKEND_REPO"] == str(tmp_path)
 
 
+@pytest.mark.parametrize("repo", ["https://git.example.com/x.git", "ssh://git@h/x", "git@h:x.git", "ext::sh -c id"])
+def test_what_is_no_directory_stays_as_it_was_given(tmp_path: Path, repo: str) -> None:
+    """A URL is the worker's to fetch, and what is wrong is told by the words of the user."""
+    assert environment.with_paths({"BACKEND_REPO": repo}, tmp_path)["BACKEND_REPO"] == repo
+
+
 def test_without_a_git_tree_it_is_the_working_directory(tmp_path: Path) -> None:
     """The worker says that it is no repository."""
     assert environment.git_top(tmp_path) == tmp_path
