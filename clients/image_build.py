@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clients.base_build import ensure_base
 from clients.image_base import BaseImage, Engine
-from clients.image_inputs import circuit_entries
+from clients.image_inputs import circuit_entries, has_lagrange
 from clients.image_layers import Entry, group
 from clients.image_manifest import Description, Layer, describe
 from clients.image_progress import ImageProgress
@@ -67,7 +67,7 @@ class Build:
     def _run(self) -> Image:
         self._told.say("looking at the base image")
         base = self._engine.base_image(self._base_name())
-        entries = circuit_entries(self._request.backend.repo, self._request.circuit_dir)
+        entries = circuit_entries(self._request.backend.repo, self._request.circuit_dir, self._request.config_schema)
         ranges = self._engine.insecure_ranges()
         registry = self._registry(ranges)
         tagged = registry.manifest_digest(self._tag)  # wrong credentials show before hours of reading keys
@@ -81,7 +81,7 @@ class Build:
             user=str(base.config.get("User", "")),
             built=built,
             replaced=replaced,
-            lagrange=any(entry.name.endswith("/lag.key") for entry in entries),
+            lagrange=has_lagrange(entries),
             warnings=pull_warnings(self._request, known.digest, self._secrets, ranges, self.breaker),
         )
 
