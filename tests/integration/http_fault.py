@@ -1,5 +1,6 @@
 """An HTTP proxy before a registry that refuses, cuts, holds and slows down chosen requests, and counts all others."""
 
+import base64
 import contextlib
 import http.client
 import re
@@ -50,6 +51,7 @@ class Seen:
     """One request: what of its body reached the registry, and what was answered (0: nothing)."""
 
     line: str
+    user: str = ""  # of Basic credentials
     sent: int = 0  # bytes
     status: int = 0
 
@@ -122,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def _serve(self) -> None:
-        seen = Seen(f"{self.command} {self.path}")
+        seen = Seen(f"{self.command} {self.path}", _user(self.headers.get("Authorization", "")))
         self.proxy.seen.append(seen)
         fault = self.proxy.fault(seen.line)
         try:
@@ -214,6 +216,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Be quiet."""
+
+
+def _user(authorization: str) -> str:
+    scheme, _, rest = authorization.partition(" ")
+    return base64.b64decode(rest).decode().partition(":")[0] if scheme == "Basic" else ""
 
 
 def _whole(source: BufferedIOBase, left: int) -> Iterator[bytes]:
