@@ -88,7 +88,7 @@ class _Store:
         beat(f"listing the tags of {where}")
         tags = registry_catalog.tags(self._registry)
         by_digest: dict[str, list[str]] = {}
-        named = dict(self._each(tags, lambda tag: registry_catalog.digest_of(self._registry, tag), "tag", beat))
+        named = dict(self._each(tags, lambda tag: self._registry.manifest_digest(tag) or "", "tag", beat))
         for tag in tags:
             if named[tag]:
                 by_digest.setdefault(named[tag], []).append(tag)

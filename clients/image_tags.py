@@ -1,11 +1,10 @@
 """What a tag may come to name, and whether those who pull will find it."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
+from clients import registry_catalog
 from clients.image_manifest import INPUTS_LABEL, Description
-from clients.registry import MANIFEST_TYPE, Registry
+from clients.registry import Registry
 from clients.registry_connection import Breaker, insecure
 from domain import names
 from domain.errors import CredentialsMissing, CredentialsRejected, PermanentError, TagTaken, Unavailable
@@ -13,8 +12,6 @@ from domain.ports import Secrets
 from domain.steps import ImageRequest
 
 PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD)"
-_ACCEPT = {"Accept": f"{MANIFEST_TYPE}, application/vnd.docker.distribution.manifest.v2+json"}
-_OK, _NOT_FOUND = 200, 404
 _SHOWN = 4  # layers that differ
 
 
@@ -27,13 +24,10 @@ def judge(registry: Registry, request: ImageRequest, image: Description, tagged:
         return ""
     if request.source.by_hand or request.force_tag:
         return tagged
-    manifest = _json(registry, f"manifests/{tagged}")
-    config = _json(registry, f"blobs/{(manifest.get('config') or {}).get('digest', '')}")
-    labels = (config.get("config") or {}).get("Labels") or {}
-    if labels.get(INPUTS_LABEL) == image.inputs:
+    there = registry_catalog.describe(registry, tagged)
+    if there is None or there.labels.get(INPUTS_LABEL) == image.inputs:
         return tagged
-    there = {layer.get("digest") for layer in manifest.get("layers") or []}
-    differs = dict.fromkeys(layer.title for layer in image.layers if layer.digest not in there)
+    differs = dict.fromkeys(layer.title for layer in image.layers if layer.digest not in there.layers)
     tag = names.image_tag(request.source.stage)
     raise TagTaken(
         f"tag {tag} names another image than commit {request.source.commit[:12]} makes now",
@@ -75,15 +69,6 @@ def pull_warnings(
             code="IMAGE_NOT_FOUND",
         )
     return []
-
-
-def _json(registry: Registry, path: str) -> dict[str, Any]:
-    answer = registry.call("GET", f"/v2/{registry.repository}/{path}", headers=_ACCEPT, expected=(_OK, _NOT_FOUND))
-    try:
-        found = json.loads(answer.body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) and answer.status == _OK else {}
 
 
 def _listed(titles: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 Blobs are sent by `clients.registry_upload`.
 """
 
+import hashlib
 import http.client
 import json
 import ssl
@@ -17,7 +18,15 @@ from domain.errors import PermanentError, Unavailable
 from domain.ports import Login
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-_ACCEPTED = f"{MANIFEST_TYPE}, application/vnd.docker.distribution.manifest.v2+json"
+_TYPES = (
+    MANIFEST_TYPE,
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+ACCEPT = {"Accept": ", ".join(_TYPES)}
+"""Header of a request for a manifest."""
+
 _HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _MAX_DELAY = 300.0
 _OK, _CREATED = 200, 201
@@ -56,8 +65,12 @@ class Registry:
     def manifest_digest(self, reference: str) -> str | None:
         """Digest of the manifest under a tag or digest, None when there is none."""
         path = f"/v2/{self.repository}/manifests/{reference}"
-        answer = self.call("HEAD", path, headers={"Accept": _ACCEPTED}, expected=(_OK, _NOT_FOUND))
-        return answer.headers.get("Docker-Content-Digest", "") if answer.status == _OK else None
+        answer = self.call("HEAD", path, headers=ACCEPT, expected=(_OK, _NOT_FOUND))
+        if answer.status == _OK and "Docker-Content-Digest" not in answer.headers:  # some tell it by the content alone
+            answer = self.call("GET", path, headers=ACCEPT, expected=(_OK, _NOT_FOUND))
+        if answer.status != _OK:
+            return None
+        return answer.headers.get("Docker-Content-Digest") or f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
 
     def put_manifest(self, reference: str, manifest: bytes) -> None:
         """Put the manifest under a tag or digest; the registry refuses one whose blobs are missing."""

@@ -1,22 +1,14 @@
 """What one repository of a registry holds: its tags and the images behind them; and the removal of one image."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from clients.registry import Registry
+from clients.registry import ACCEPT, Registry
 from clients.registry_connection import Answer
 from domain.errors import PermanentError, Unavailable
 
-_TYPES = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-_ACCEPT = {"Accept": ", ".join(_TYPES)}
 _PAGE = 500  # tags, so that a page stays far below what is read of an answer
 _PAGES = 200
 _HOPS = 3  # from a registry to the storage that holds a blob
@@ -32,6 +24,7 @@ class Description(NamedTuple):
     labels: dict[str, str]  # of the configuration, and of the manifest's annotations where it lacks one
     created: str  # as the configuration has it
     children: list[str]  # digests of the images of an index
+    layers: list[str]  # digests, of an image
 
 
 def tags(registry: Registry) -> list[str]:
@@ -43,17 +36,6 @@ def tags(registry: Registry) -> list[str]:
     return sorted(found)
 
 
-def digest_of(registry: Registry, tag: str) -> str:
-    """The digest that a tag names; empty when it is gone. Some registries say it with the manifest alone."""
-    answer = registry.call("HEAD", _manifest(registry, tag), headers=_ACCEPT, expected=(_OK, _NOT_FOUND))
-    if answer.status == _NOT_FOUND:
-        return ""
-    digest = answer.headers.get("Docker-Content-Digest", "")
-    if not digest and (found := _get(registry, tag)):
-        return f"sha256:{hashlib.sha256(found.body).hexdigest()}"
-    return digest
-
-
 def describe(registry: Registry, digest: str) -> Description | None:
     """What a digest stands for; None when it is gone."""
     answer = _get(registry, digest)
@@ -62,17 +44,18 @@ def describe(registry: Registry, digest: str) -> Description | None:
     manifest = _object(registry, answer)
     if children := [str(part.get("digest", "")) for part in _parts(manifest.get("manifests"))]:
         parts = [found for child in children if (found := describe(registry, child))]
-        first = parts[0] if parts else Description(digest, 0, {}, "", [])
+        first = parts[0] if parts else Description(digest, 0, {}, "", [], [])
         size = len(answer.body) + sum(part.size for part in parts)
         nested = [one for part in parts for one in part.children]
-        return Description(digest, size, first.labels, first.created, [*children, *nested])
-    config = _part(manifest.get("config"))
-    sizes = [part.get("size") for part in (config, *_parts(manifest.get("layers")))]
+        return Description(digest, size, first.labels, first.created, [*children, *nested], [])
+    config, layers = _part(manifest.get("config")), _parts(manifest.get("layers"))
+    sizes = [part.get("size") for part in (config, *layers)]
     size = len(answer.body) + sum(one for one in sizes if isinstance(one, int))
     content = _blob(registry, str(config.get("digest", "")))
     known = {**_part(manifest.get("annotations")), **_part(_part(content.get("config")).get("Labels"))}
     labels = {str(name): str(value) for name, value in known.items()}
-    return Description(digest, size, labels, str(content.get("created") or ""), [])
+    digests = [str(layer.get("digest", "")) for layer in layers]
+    return Description(digest, size, labels, str(content.get("created") or ""), [], digests)
 
 
 def delete(registry: Registry, digest: str) -> None:
@@ -125,7 +108,7 @@ def _next(target: str, link: str) -> str:
 
 
 def _get(registry: Registry, reference: str) -> Answer | None:
-    answer = registry.call("GET", _manifest(registry, reference), headers=_ACCEPT, expected=(_OK, _NOT_FOUND))
+    answer = registry.call("GET", _manifest(registry, reference), headers=ACCEPT, expected=(_OK, _NOT_FOUND))
     return answer if answer.status == _OK else None
 
 
