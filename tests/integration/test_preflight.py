@@ -210,7 +210,8 @@ def test_what_the_api_server_would_not_take(room: Room) -> None:
     assert verdicts(list(found.values())) == {"objects": FAILED}
     assert ("SSA_CONFLICT" in found["objects"].detail, "'somebody'" in found["objects"].detail) == (True, True)
     assert "IMMUTABLE_FIELD" in found["objects"].detail
-    deploy = KubeActivities({"default": room.cluster}, WorkerSecrets({}), room.prefix)
+    secrets = WorkerSecrets({"IMAGE_AUTH_USER": "ann", "IMAGE_AUTH_PASSWORD": "of this test"})
+    deploy = KubeActivities({"default": room.cluster}, secrets, room.prefix)
     with pytest.raises(ApplyConflict, match="somebody"):
         ActivityEnvironment().run(deploy.inspect_target, TargetRequest(spec=changed, deployment_id=spec.deployment_id))
     assert room.contents() == before
