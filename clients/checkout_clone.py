@@ -37,7 +37,10 @@ _OPTIONS = (
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=60",
 )
-_DAMAGE = ("bad object", "corrupt", "missing blob", "missing tree", "loose object", "unable to read", "bad config")
+_DAMAGE = (
+    *("bad object", "corrupt", "missing blob", "missing tree", "loose object", "unable to read", "bad config"),
+    *("bad shallow", "reference broken", "cannot lock ref"),
+)
 _ALL = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
 
 

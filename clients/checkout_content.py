@@ -20,7 +20,7 @@ def bring(clone: Clone, slot: Slot, asked: Asked) -> str:
     clone.prepare()
     commit = _resolved(clone, asked)
     _check_out(clone, commit)
-    _Submodules(slot, asked).of(clone, commit, depth=1)
+    _Submodules(slot).of(clone, commit, asked, clone.source)
     return commit
 
 
@@ -88,33 +88,33 @@ def _fetched(clone: Clone, commit: str) -> bool:
 class _Submodules:
     """Each at its pin, as a repository of its own inside the tree; what a commit does not list is left out."""
 
-    def __init__(self, slot: Slot, asked: Asked) -> None:
+    def __init__(self, slot: Slot) -> None:
         self._slot = slot
-        self._asked = asked
         self._left = _MANY
 
-    def of(self, parent: Clone, commit: str, *, depth: int) -> None:
-        """Those of this commit, and theirs."""
+    def of(self, parent: Clone, commit: str, asked: Asked, origin: str, *, depth: int = 1) -> None:
+        """Those of this commit, and theirs; relative URLs are relative to `origin`."""
         pins = source_tree.pins(parent.tree_of(commit))
         if not pins:
             return
-        found, faults = source_tree.submodules(parent.listed_submodules(commit), pins, parent.source)
+        found, faults = source_tree.submodules(parent.listed_submodules(commit), pins, origin)
         self._left -= len(found)
         if depth > _DEEP or self._left < 0:
             faults.append(f"it has submodules in more than {_DEEP} levels, or more than {_MANY}")
         if faults:
-            raise source_errors.unsafe(self._asked, "; ".join(faults[:5]))
+            raise source_errors.unsafe(asked, "; ".join(faults[:5]))
         for one in found:
-            self._check_out(parent, one, depth)
+            part = asked._replace(part=f"{asked.part}/{one.path}".lstrip("/"))
+            clone = self._check_out(parent, one, part)
+            self.of(clone, one.commit, part, one.url, depth=depth + 1)
 
-    def _check_out(self, parent: Clone, one: Submodule, depth: int) -> None:
-        asked = self._asked._replace(part=f"{self._asked.part}/{one.path}".lstrip("/"))
+    def _check_out(self, parent: Clone, one: Submodule, asked: Asked) -> Clone:
         tree = parent.tree / one.path
         if tree.resolve() != parent.tree.resolve() / one.path:
             raise source_errors.unsafe(asked, f"something in the way makes {one.path} lead elsewhere")
         clone = self._fetch(tree, self._sources(parent, one), one.commit, asked)
         _check_out(clone, one.commit)
-        self.of(clone, one.commit, depth=depth + 1)
+        return clone
 
     def _sources(self, parent: Clone, one: Submodule) -> list[str]:
         """A local repository's own checkout of it first: it needs no network, and has what was not pushed yet."""
@@ -130,9 +130,10 @@ class _Submodules:
             try:
                 if clone.commit(WANTED) != commit:
                     _brought(clone, commit)
-                return clone  # noqa: TRY300 - the loop goes on with the next source
             except NotARepository as error:
                 trouble.append(error)
+            else:
+                return clone
         raise NotARepository(
             f"the commit {commit[:12]} that the repository pins cannot be had",
             on=asked.on,
