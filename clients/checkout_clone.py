@@ -87,6 +87,10 @@ class Clone:
             inner.unlink()
         for stale in (*inner.glob("*.lock"), *inner.glob("refs/**/*.lock"), *inner.glob("objects/pack/tmp_*")):
             stale.unlink(missing_ok=True)
+        # What a step of a backend configured here must not run in the next checkout.
+        for name in ("config", "config.worktree"):
+            (inner / name).unlink(missing_ok=True)
+        shutil.rmtree(inner / "info", ignore_errors=True)
         self._local("init", "--quiet", "--template=", "--initial-branch=main")
         self._local("config", "remote.origin.url", self.source)
 
