@@ -101,6 +101,7 @@ def _release_rows(status: Status) -> list[tuple[str, str]]:
         return []
     commit = f" (commit {release.commit[:12]}{', uncommitted changes' if release.dirty else ''})"
     rows = [("stage", release.stage + (commit if release.commit else ""))]
+    rows += [("source", release.checked_out)] if release.checked_out else []
     return [*rows, ("image", release.image)] if release.image else rows
 
 

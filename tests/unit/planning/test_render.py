@@ -165,6 +165,24 @@ def test_flat_configuration_is_the_originals() -> None:
     }
 
 
+def test_a_key_that_the_image_lacks_is_not_named() -> None:
+    """The client would end at once; its pods start anew when that changes, and with the key nothing changes at all."""
+    without = release().model_copy(update={"lagrange": False})
+    found = {one["kind"]: one for one in render.render(spec(), without, owner=OWNER, pull_secret=True)}
+    told = yaml.safe_load(found["ConfigMap"]["data"]["client"])
+    assert {**told, "srs_lagrange_form": "/opt/circuit/lag.key"} == config(spec())
+    template = found["Deployment"]["spec"]["template"]["metadata"]["annotations"]["prover-cluster/config-hash"]
+    assert template == render.config_hash(spec(), lagrange=False) != render.config_hash(spec())
+    struct = spec(config_schema=ConfigSchema.STRUCT)
+    assert render.config_hash(struct, lagrange=False) == render.config_hash(struct)
+
+
+def test_nothing_is_rendered_of_a_schema_that_is_not_settled() -> None:
+    """A guess would end every client."""
+    with pytest.raises(ValueError, match="settled"):
+        render.config_hash(spec(config_schema=ConfigSchema.AUTO))
+
+
 def test_struct_configuration_goes_without_client_circuit() -> None:
     """The struct schema nests the circuit and must not see CLIENT_CIRCUIT, which makes that client panic."""
     wanted = spec(config_schema=ConfigSchema.STRUCT)
