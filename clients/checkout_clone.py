@@ -37,6 +37,7 @@ _OPTIONS = (
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=60",
 )
+_PATH = 4095  # bytes; what Linux takes for a path
 _DAMAGE = (
     *("bad object", "corrupt", "missing blob", "missing tree", "loose object", "unable to read", "bad config"),
     *("bad shallow", "reference broken", "cannot lock ref"),
@@ -135,7 +136,8 @@ class Clone:
             raise self._too_much(f"its files would take {total >> 20} MB")
         faults = [fault for fault in [source_tree.modules_fault(found)] if fault]
         links = [entry for entry in found if entry.mode == source_tree.LINK]
-        faults += [fault for entry in links if (fault := source_tree.link_fault(entry.path, self._blob(entry)))]
+        targets = self._targets(links) if links else {}
+        faults += [fault for entry in links if (fault := source_tree.link_fault(entry.path, targets[entry.object]))]
         if faults:
             shown = f"{'; '.join(faults[:5])}{f' and {len(faults) - 5} more' if len(faults) > 5 else ''}"  # noqa: PLR2004
             raise source_errors.unsafe(self._asked, one_line(shown))
@@ -152,8 +154,18 @@ class Clone:
         lines = (line.partition("\n") for line in answer.text.split("\0") if line)
         return {key.removeprefix("submodule."): value for key, _, value in lines}
 
-    def _blob(self, entry: Entry) -> str:
-        return self._local("cat-file", "blob", entry.object).text
+    def _targets(self, links: Sequence[Entry]) -> dict[str, str]:
+        """Where links lead, by object; one command for all, for there may be thousands."""
+        wanted = {entry.object: entry.size for entry in links}
+        if max(wanted.values()) > _PATH:
+            raise source_errors.unsafe(self._asked, f"a link leads to more than {_PATH} bytes of path")
+        answer = self._local("cat-file", "--batch", said="".join(f"{name}\n" for name in wanted).encode()).out
+        found, place = {}, 0
+        for name, size in wanted.items():
+            begin = answer.index(b"\n", place) + 1  # behind a line of name, type and size
+            found[name] = answer[begin : begin + size].decode(errors="surrogateescape")
+            place = begin + size + 1
+        return found
 
     def _fetch(self, *arguments: str) -> None:
         self._reach(
@@ -184,15 +196,15 @@ class Clone:
             raise source_errors.read(self._asked, answer.complaint)
         return answer
 
-    def _local(self, *arguments: str) -> Answer:
-        answer = self._run(*arguments)
+    def _local(self, *arguments: str, said: bytes = b"") -> Answer:
+        answer = self._run(*arguments, said=said)
         if answer.status != 0:
             if "No space left" in answer.complaint or "quota exceeded" in answer.complaint:
                 raise source_errors.disk_full(self._asked, one_line(answer.complaint, 300))
             raise Broken(f"git {arguments[0]}: {one_line(answer.complaint, 300)}")
         return answer
 
-    def _run(self, *arguments: str) -> Answer:
+    def _run(self, *arguments: str, said: bytes = b"") -> Answer:
         beat = self._slot.beat
         try:
             return self._git.run(
@@ -201,6 +213,7 @@ class Clone:
                 watch=lambda _: beat(f"checking out {self._name}"),
                 seconds=self._slot.limits.seconds,
                 keep_open=[self._slot.lock],
+                said=said,
             )
         except Overrun as error:
             raise self._too_much(str(error)) from error

@@ -8,7 +8,7 @@ from clients.checkout_clone import WANTED, Clone, Slot
 from clients.source_errors import Asked
 from domain.errors import NotARepository, ProverError
 from planning import settings_syntax, source_tree
-from planning.source_tree import Submodule
+from planning.source_tree import Entry, Submodule
 
 _DEEP, _MANY = 5, 200  # levels and number of submodules; past that somebody is playing
 _WHOLE = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -19,14 +19,15 @@ def bring(clone: Clone, slot: Slot, asked: Asked) -> str:
     """Fetch what is asked for and check it out with its submodules; the commit."""
     clone.prepare()
     commit = _resolved(clone, asked)
-    _check_out(clone, commit)
-    _Submodules(slot).of(clone, commit, asked, clone.source)
+    found = _check_out(clone, commit)
+    _Submodules(slot).of(clone, commit, found, asked, clone.source)
     return commit
 
 
-def _check_out(clone: Clone, commit: str) -> None:
-    clone.tree_of(commit)
+def _check_out(clone: Clone, commit: str) -> list[Entry]:
+    found = clone.tree_of(commit)
     clone.check_out(commit)
+    return found
 
 
 def _resolved(clone: Clone, asked: Asked) -> str:
@@ -92,9 +93,11 @@ class _Submodules:
         self._slot = slot
         self._left = _MANY
 
-    def of(self, parent: Clone, commit: str, asked: Asked, origin: str, *, depth: int = 1) -> None:
-        """Those of this commit, and theirs; relative URLs are relative to `origin`."""
-        pins = source_tree.pins(parent.tree_of(commit))
+    def of(
+        self, parent: Clone, commit: str, entries: list[Entry], asked: Asked, origin: str, *, depth: int = 1
+    ) -> None:
+        """Those of this commit, of these entries, and theirs; relative URLs are relative to `origin`."""
+        pins = source_tree.pins(entries)
         if not pins:
             return
         found, faults = source_tree.submodules(parent.listed_submodules(commit), pins, origin)
@@ -105,16 +108,15 @@ class _Submodules:
             raise source_errors.unsafe(asked, "; ".join(faults[:5]))
         for one in found:
             part = asked._replace(part=f"{asked.part}/{one.path}".lstrip("/"))
-            clone = self._check_out(parent, one, part)
-            self.of(clone, one.commit, part, one.url, depth=depth + 1)
+            clone, inner = self._check_out(parent, one, part)
+            self.of(clone, one.commit, inner, part, one.url, depth=depth + 1)
 
-    def _check_out(self, parent: Clone, one: Submodule, asked: Asked) -> Clone:
+    def _check_out(self, parent: Clone, one: Submodule, asked: Asked) -> tuple[Clone, list[Entry]]:
         tree = parent.tree / one.path
         if tree.resolve() != parent.tree.resolve() / one.path:
             raise source_errors.unsafe(asked, f"something in the way makes {one.path} lead elsewhere")
         clone = self._fetch(tree, self._sources(parent, one), one.commit, asked)
-        _check_out(clone, one.commit)
-        return clone
+        return clone, _check_out(clone, one.commit)
 
     def _sources(self, parent: Clone, one: Submodule) -> list[str]:
         """A local repository's own checkout of it first: it needs no network, and has what was not pushed yet."""

@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -81,10 +82,12 @@ class Command:
         seconds: float = SECONDS,
         variables: Mapping[str, str] | None = None,
         keep_open: Sequence[int] = (),
+        said: bytes = b"",
     ) -> Answer:
         """The answer, whatever the status; Unavailable without git, Overrun, and what `watch` raises.
 
-        `keep_open` are descriptors that git inherits, so that a lock on them lasts as long as it runs.
+        `keep_open` are descriptors that git inherits, so that a lock on them lasts as long as it runs; `said` is what
+        it reads.
         """
         environment = {**_ENVIRONMENT, "GIT_ASKPASS": os.environ.get("GIT_ASKPASS") or "true", **(variables or {})}
         if self._config:
@@ -97,16 +100,29 @@ class Command:
         ]
         options = [part for option in self._options for part in ("-c", option)]
         argv = [*(["env", *unset] if unset else []), "git", "--no-pager", *options, *arguments]
-        try:
-            started = Git(str(self.directory)).execute(
-                argv, as_process=True, env=environment, start_new_session=True, pass_fds=tuple(keep_open)
-            )
-        except GitCommandNotFound as error:
-            raise Unavailable("git cannot be run on this worker", do="install git on the worker's host") from error
+        return _followed(self._started(argv, environment, keep_open, said), watch, seconds, arguments[0])
+
+    def _started(
+        self, argv: list[str], environment: dict[str, str], keep_open: Sequence[int], said: bytes
+    ) -> "subprocess.Popen[bytes]":
+        with tempfile.TemporaryFile() as heard:  # a file: a pipe would have to be fed while the answer is read
+            heard.write(said)
+            heard.seek(0)
+            try:
+                started = Git(str(self.directory)).execute(
+                    argv,
+                    as_process=True,
+                    env=environment,
+                    istream=heard if said else None,
+                    start_new_session=True,
+                    pass_fds=tuple(keep_open),
+                )
+            except GitCommandNotFound as error:
+                raise Unavailable("git cannot be run on this worker", do="install git on the worker's host") from error
         process, started.proc = started.proc, None  # else it would be ended when the wrapper is collected
         if process is None:
             raise TypeError("git was started as a process")
-        return _followed(process, watch, seconds, arguments[0])
+        return process
 
 
 def own_settings() -> list[tuple[str, str]]:

@@ -91,6 +91,7 @@ REFUSED: dict[str, Callable[[Scene], object]] = {
     "a link to an absolute path": link("key", "{outside}/secret"),
     "a link upwards": link("key", "../../../outside/secret"),
     "a link into .git": link("key", ".git/config"),
+    "a link of endless path": link("key", "a/" * 3000),
     "a list that is a link": linked_list,
     "a submodule by ext": module("x", "ext::{program}"),
     "a submodule by an option": module("x", "--upload-pack={program}"),
@@ -124,6 +125,8 @@ def test_links_that_stay_are_made(tmp_path: Path, scene: Scene) -> None:
     """Many repositories have them."""
     (scene.repo / "docs").mkdir()
     (scene.repo / "docs" / "readme").symlink_to("../a.txt")
+    for number in range(50):
+        (scene.repo / "docs" / f"{number}").symlink_to(f"readme{number}")
     commit(scene.repo, {})
     made = GitSources(tmp_path / "state").checkout(str(scene.repo), "main", lambda _: None)
     assert (Path(made.directory) / "docs" / "readme").read_text() == "a"
