@@ -27,13 +27,15 @@ def judge(registry: Registry, request: ImageRequest, image: Description, tagged:
     there = registry_catalog.describe(registry, tagged)
     if there is None or there.labels.get(INPUTS_LABEL) == image.inputs:
         return tagged
-    differs = dict.fromkeys(layer.title for layer in image.layers if layer.digest not in there.layers)
+    ours = {layer.digest: layer.title for layer in image.layers}
+    titles = {**there.layers, **ours}
+    differs = list(dict.fromkeys(titles[digest] or "a layer" for digest in ours.keys() ^ there.layers.keys()))
+    what = _listed(sorted(differs)) or "the configuration of the base image"
     tag = names.image_tag(request.source.stage)
     raise TagTaken(
         f"tag {tag} names another image than commit {request.source.commit[:12]} makes now",
         on=f"{registry.host}/{registry.repository}",
-        because=f"{_listed(list(differs)) or 'the configuration of the base image'} differs from what was pushed"
-        f" as {tagged}",
+        because=f"{what} differs from what was pushed as {tagged}",
         do="commit what changed, set STAGE to deploy it under a name of its own, or pass --force-tag to move the tag",
     )
 

@@ -9,6 +9,7 @@ from clients.registry import ACCEPT, Registry
 from clients.registry_connection import Answer
 from domain.errors import PermanentError, Unavailable
 
+TITLE = "org.opencontainers.image.title"
 _PAGE = 500  # tags, so that a page stays far below what is read of an answer
 _PAGES = 200
 _HOPS = 3  # from a registry to the storage that holds a blob
@@ -24,7 +25,7 @@ class Description(NamedTuple):
     labels: dict[str, str]  # of the configuration, and of the manifest's annotations where it lacks one
     created: str  # as the configuration has it
     children: list[str]  # digests of the images of an index
-    layers: list[str]  # digests, of an image
+    layers: dict[str, str]  # digest → title, of an image; without one: empty
 
 
 def tags(registry: Registry) -> list[str]:
@@ -44,18 +45,18 @@ def describe(registry: Registry, digest: str) -> Description | None:
     manifest = _object(registry, answer)
     if children := [str(part.get("digest", "")) for part in _parts(manifest.get("manifests"))]:
         parts = [found for child in children if (found := describe(registry, child))]
-        first = parts[0] if parts else Description(digest, 0, {}, "", [], [])
+        first = parts[0] if parts else Description(digest, 0, {}, "", [], {})
         size = len(answer.body) + sum(part.size for part in parts)
         nested = [one for part in parts for one in part.children]
-        return Description(digest, size, first.labels, first.created, [*children, *nested], [])
+        return Description(digest, size, first.labels, first.created, [*children, *nested], {})
     config, layers = _part(manifest.get("config")), _parts(manifest.get("layers"))
     sizes = [part.get("size") for part in (config, *layers)]
     size = len(answer.body) + sum(one for one in sizes if isinstance(one, int))
     content = _blob(registry, str(config.get("digest", "")))
     known = {**_part(manifest.get("annotations")), **_part(_part(content.get("config")).get("Labels"))}
     labels = {str(name): str(value) for name, value in known.items()}
-    digests = [str(layer.get("digest", "")) for layer in layers]
-    return Description(digest, size, labels, str(content.get("created") or ""), [], digests)
+    titles = {str(layer.get("digest", "")): str(_part(layer.get("annotations")).get(TITLE, "")) for layer in layers}
+    return Description(digest, size, labels, str(content.get("created") or ""), [], titles)
 
 
 def delete(registry: Registry, digest: str) -> None:

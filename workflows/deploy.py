@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
         BackendInput,
         BackendReport,
         CheckoutRequest,
+        Image,
         ImageRequest,
         ProfileRequest,
         Source,
@@ -148,23 +149,32 @@ def _news(report: BackendReport, *, began: bool) -> list[str]:
     ]
 
 
+async def _ensure_image(site: Site, spec: ClusterSpec, source: Source, circuit_dir: str) -> Image:
+    before, site.touched = site.touched, True
+    try:
+        return await site.attempts.run(
+            timeouts.ENSURE_IMAGE,
+            ImageRequest(
+                backend=spec.backend,
+                circuit_dir=circuit_dir,
+                source=source,
+                target=spec.image,
+                force_tag=spec.force_tag,
+                config_schema=spec.config_schema,
+            ),
+            spec,
+            summary=f"build and push the image of stage {source.stage}",
+        )
+    except Stopped as stop:
+        if stop.diagnosis.severity is Severity.REFUSED:  # by the registry's tag, before a byte was sent
+            site.touched = before
+        raise
+
+
 async def _make_release(site: Site, spec: ClusterSpec, source: Source, circuit_dir: str) -> Release:
-    site.touched = True
     deployment = site.deployment
     deployment.enter(Phase.IMAGE)
-    image = await site.attempts.run(
-        timeouts.ENSURE_IMAGE,
-        ImageRequest(
-            backend=spec.backend,
-            circuit_dir=circuit_dir,
-            source=source,
-            target=spec.image,
-            force_tag=spec.force_tag,
-            config_schema=spec.config_schema,
-        ),
-        spec,
-        summary=f"build and push the image of stage {source.stage}",
-    )
+    image = await _ensure_image(site, spec, source, circuit_dir)
     deployment.warn(image.warnings)
     if image.replaced:
         site.notes.append(f"tag {names.image_tag(source.stage)} moved; it named {image.replaced} before")

@@ -103,6 +103,8 @@ def test_death_during_the_push(product: Product, backend: None) -> None:  # noqa
     assert len(_replica_sets(product)) == 1
     product.cli("tear-down", "--yes", *product.here())
     (product.repo / "build/circuit/ballast.key").unlink()
+    (product.repo / "NEWS").write_text("no ballast\n")
+    product.commit("Without ballast")  # a commit names one content
 
 
 def test_death_during_the_rollout(product: Product, undisturbed: dict[str, Any]) -> None:
