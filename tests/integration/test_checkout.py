@@ -133,6 +133,19 @@ def test_submodules_come_at_their_pins(sources: GitSources, server: GitServer, r
     assert pins == {"parts/inner one": git(part, "rev-parse", "HEAD")}
 
 
+def test_a_step_may_update_the_submodules_itself(sources: GitSources, server: GitServer, repo: Path) -> None:
+    """As profiles do: git finds all of them there, at their pins, and the next checkout goes on from that."""
+    repository(repo.parent / "inner", {"inner.txt": "1"})
+    git(repo, "submodule", "add", "-q", "../inner", "inner")
+    commit(repo, {})
+    directory = check_out(sources, f"{server.url}/backend")
+    server.status = 503  # it needs nobody
+    git(directory, "submodule", "update", "--init", "--recursive", "--checkout")
+    assert git(directory, "submodule", "status").split()[:2] == [git(repo / "inner", "rev-parse", "HEAD"), "inner"]
+    server.status = 0
+    assert (check_out(sources, f"{server.url}/backend") / "inner" / "inner.txt").read_text() == "1"
+
+
 def test_a_submodule_that_was_not_pushed(sources: GitSources, repo: Path) -> None:
     """Of a local repository its own checkout is asked first; a pin that nobody has is named."""
     inner = repository(repo.parent / "inner")
