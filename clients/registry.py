@@ -58,8 +58,13 @@ class Registry:
         self._transport: Transport | None = None
 
     def blob_size(self, digest: str) -> int | None:
-        """Bytes of a blob of this repository, None when it is not there."""
-        answer = self.call("HEAD", f"/v2/{self.repository}/blobs/{digest}", expected=(_OK, _NOT_FOUND))
+        """Bytes of a blob of this repository, None when it is not there.
+
+        One about which the registry stumbles (500) is as good as not there: a full disk leaves distribution an empty
+        link, which it never mends, and which goes when the blob is sent again.
+        """
+        expected = (_OK, _NOT_FOUND, _SERVER_ERROR)
+        answer = self.call("HEAD", f"/v2/{self.repository}/blobs/{digest}", expected=expected)
         return int(answer.headers.get("Content-Length", "0")) if answer.status == _OK else None
 
     def manifest_digest(self, reference: str) -> str | None:

@@ -54,6 +54,7 @@ class Seen:
     user: str = ""  # of Basic credentials
     sent: int = 0  # bytes
     status: int = 0
+    struck: bool = False  # in the middle of its body
 
 
 class FaultProxy:
@@ -164,9 +165,13 @@ class _Handler(BaseHTTPRequestHandler):
             registry.endheaders()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has answered already
                 self._pass_body(registry, fault, seen)
+            if fault and seen.sent < fault.after and not seen.struck:
+                fault = None  # the body ended before it
             if fault and fault.status:
                 self._refuse(fault, seen)
                 return
+            if fault and (fault.reset or fault.hang):
+                self._end(registry, fault)
             with registry.getresponse() as answer:
                 if fault and fault.lost:
                     answer.read()
@@ -180,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         pieces = _chunks(self.rfile) if chunked else _whole(self.rfile, left)
         for piece in pieces:
             if fault and seen.sent + len(piece) > fault.after and (fault.status or fault.reset or fault.hang):
-                self._end(registry, fault)
+                seen.struck = True
                 return
             registry.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             seen.sent += len(piece)
@@ -188,15 +193,12 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(max(0.0, seen.sent / fault.rate - (time.monotonic() - began)))
         if chunked:
             registry.send(b"0\r\n\r\n")
-        if fault and (fault.reset or fault.hang):
-            self._end(registry, fault)
 
     def _end(self, registry: http.client.HTTPConnection, fault: Fault) -> None:
         if fault.hang:
             self.proxy.hang()
-        if fault.reset or fault.hang:
-            _reset(registry.sock)
-            raise _Cut
+        _reset(registry.sock)
+        raise _Cut
 
     def _pass_answer(self, answer: http.client.HTTPResponse, fault: Fault | None, seen: Seen) -> None:
         body = b"" if self.command == "HEAD" else answer.read()
