@@ -24,7 +24,7 @@ from clients.image import PushedImages
 from clients.source import GitSources
 from domain import names
 from domain.ports import Manifest
-from domain.spec import ClusterSpec, Endpoint
+from domain.spec import ClusterSpec, ConfigSchema, Endpoint
 from domain.steps import Image, ImageRequest
 from planning import render
 from sandbox.binaries import CHECKSUM, CRANE, ensure_built
@@ -34,6 +34,7 @@ from tests.integration.registry_room import KINDS, PASSWORD, USER, RegistryRoom,
 
 _OLD = 1_000_000_000  # a time of last change
 _WITNESS = "circuit_cpp/circuit"
+_SCHEMA = ConfigSchema.STRUCT  # that of such a circuit
 _PULL_SECONDS = 60.0
 
 
@@ -112,6 +113,7 @@ def test_kubelets_run_it(
         repository="fluidex/prover-runs",
         pull_host=world["IMAGE_HOST_ALIAS"],
         force_tag=True,
+        config_schema=_SCHEMA,
     )
     login = world["IMAGE_AUTH_USER"], world["IMAGE_AUTH_PASSWORD"]
     image = PushedImages(world["DOCKER_HOST"], OneLogin(*login), tmp_path / "state").ensure(asked, quiet)
@@ -146,7 +148,7 @@ def test_docker_and_crane_take_it(
     world: dict[str, str], tmp_path: Path, registry: RegistryRoom, base: str, repo: Path
 ) -> None:
     """The Engine runs it, its client reads every key; crane finds nothing wrong, and every blob true to its digest."""
-    image = pipeline(world, tmp_path).ensure(request(repo, base, registry.host), quiet)
+    image = pipeline(world, tmp_path).ensure(request(repo, base, registry.host, config_schema=_SCHEMA), quiet)
     assert _parsed(_run_by_docker(world, image)) == _told(repo)
     _crane(tmp_path, registry, "validate", "--fast", f"--remote={image.reference}")
     # Without --fast `crane validate` takes every layer for gzip, and ours are plain tar: this reads and checks all.
@@ -205,4 +207,4 @@ def _checkout(repo: Path, clone: Path, *, umask: int, age: int) -> Path:
 
 def _request(clone: Path, base: str, host: str) -> ImageRequest:
     source = GitSources(clone.parent / "state").resolve(str(clone), stage="", allow_dirty=False)
-    return request(clone, base, host).model_copy(update={"source": source})
+    return request(clone, base, host, source=source, config_schema=_SCHEMA)
