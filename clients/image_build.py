@@ -9,6 +9,7 @@ import errno
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from clients.base_build import ensure_base
@@ -29,7 +30,8 @@ from domain.errors import ProverError, Unavailable
 from domain.ports import Secrets
 from domain.steps import Image, ImageRequest
 
-_ABANDON_SECONDS = 10.0  # for the courier to end its bodies
+_AT_ONCE = 8  # questions to a registry; each is a connection of its own
+_ABANDON_SECONDS = 30.0  # for the courier to end its bodies
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -118,7 +120,10 @@ class Build:
 
     def _send(self, registry: Registry, ranges: Sequence[str], lock: int, image: Description) -> None:
         """Blobs first, then the tag that stays, then the one that may move: none ever names what is not there."""
-        missing = {layer.digest: layer for layer in (*image.layers, image.config) if not self._there(registry, layer)}
+        layers = {layer.digest: layer for layer in (*image.layers, image.config)}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            there = pool.map(lambda layer: self._there(registry, layer), layers.values())
+            missing = {layer.digest: layer for layer, found in zip(layers.values(), there, strict=True) if not found}
         self._sweep(registry, set(missing))
         if missing:
             address = self._address(ranges, lock)

@@ -4,6 +4,7 @@ A transfer of hours must end at once when it is cancelled, even while the peer d
 """
 
 import base64
+import contextlib
 import http.client
 import ipaddress
 import socket
@@ -26,22 +27,20 @@ class Aborted(Exception):
 
 
 class Breaker:
-    """Breaks the socket in use, from another thread, and keeps later ones from opening."""
+    """Breaks the sockets in use, from another thread, and keeps later ones from opening."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._sockets: set[socket.socket] = set()
         self._broken = False
 
     def trip(self) -> None:
         """Everything under way ends with Aborted."""
         with self._lock:
             self._broken = True
-            if self._socket is not None:
-                try:
-                    self._socket.shutdown(socket.SHUT_RDWR)  # wakes a send that blocks; close() would not
-                except OSError:
-                    return  # it was not connected any more
+            for sock in self._sockets:
+                with contextlib.suppress(OSError):  # it was not connected any more
+                    sock.shutdown(socket.SHUT_RDWR)  # wakes a send that blocks; close() would not
 
     def check(self) -> None:
         """Raises Aborted once tripped."""
@@ -51,13 +50,14 @@ class Breaker:
     def watch(self, sock: socket.socket) -> None:
         """From now on `trip` breaks this socket."""
         with self._lock:
-            self._socket = sock
+            self._sockets.add(sock)
         self.check()
 
-    def forget(self) -> None:
+    def forget(self, sock: socket.socket | None) -> None:
         """The socket is done with."""
         with self._lock:
-            self._socket = None
+            if sock is not None:
+                self._sockets.discard(sock)
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,19 @@ class Transport:
     ) -> Answer:
         """One request on a connection of its own; OSError or http.client.HTTPException when it fails."""
         breaker.check()
-        connection = self._connection()
+        connection, sock = self._connection(), None
         try:
             connection.timeout = min(_CONNECT_SECONDS, seconds)
             connection.connect()
-            connection.sock.settimeout(seconds)
-            breaker.watch(connection.sock)
+            sock = connection.sock  # the connection forgets it with its last answer
+            sock.settimeout(seconds)
+            breaker.watch(sock)
             return _exchange(connection, method, target, headers, payload, breaker)
         except (OSError, http.client.HTTPException):
             breaker.check()  # a broken socket is our own doing then
             raise
         finally:
-            breaker.forget()
+            breaker.forget(sock)
             connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:

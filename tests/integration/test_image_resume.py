@@ -45,15 +45,15 @@ class _Cancelled(Exception):
 
 
 class _Watcher:
-    """Hears the beats: what was there when the push began."""
+    """Hears the beats: how much of the key was there when its push began."""
 
     def __init__(self) -> None:
         self.began_at: int | None = None
 
     def __call__(self, _text: str, *details: TransferProgress) -> None:
-        for progress in details:
-            if progress.verb == "pushing" and progress.done and self.began_at is None:
-                self.began_at = progress.done
+        pushed = [layer for progress in details if progress.verb == "pushing" for layer in progress.layers]
+        done = next((layer.done for layer in pushed if layer.title == "mon.key" and layer.done), None)
+        self.began_at = done if self.began_at is None else self.began_at
 
 
 def _stop_midway(registry: RegistryRoom) -> Callable[..., None]:
