@@ -90,7 +90,7 @@ class RegistryRoom:
 
         A cancelled one may leave `hashstates` behind: distribution 2.8 writes it after removing the rest.
         """
-        return [str(path) for path in self.storage.glob("**/_uploads/*/startedat")]
+        return [str(path) for path in self._of_uploads("startedat")]
 
     def blobs(self) -> dict[str, int]:
         """Sizes of the finished blobs by digest."""
@@ -100,10 +100,15 @@ class RegistryRoom:
     def received(self) -> int:
         """Bytes of the largest open upload."""
         sizes = [0]
-        for path in self.storage.glob("**/_uploads/*/data"):
+        for path in self._of_uploads("data"):
             with contextlib.suppress(FileNotFoundError):  # it has just been finished
                 sizes.append(path.stat().st_size)
         return max(sizes)
+
+    def _of_uploads(self, name: str) -> list[Path]:
+        """Files of this name; unlike a glob, a walk does not mind what vanishes under it."""
+        found = [Path(folder, name) for folder, _, files in os.walk(self.storage) if name in files]
+        return [path for path in found if path.parents[1].name == "_uploads"]
 
     def tags(self) -> list[str]:
         """Tags of all repositories that name a manifest."""
