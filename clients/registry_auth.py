@@ -123,6 +123,8 @@ class Authorizer:
 
     def _bearer(self, asked: Challenge, wanted: dict[str, list[str]], fetch: Fetch, mount_from: str) -> str:
         kept = self._token
+        if mount_from:  # the registry asks for it, too, and yet we can do without
+            wanted.pop(f"repository:{mount_from}", None)
         needed = _merged(kept.scopes if kept else {}, wanted)
         more = _merged(needed, {f"repository:{mount_from}": ["pull"]}) if mount_from else needed
         if kept is None or kept.scopes != more or self._clock() >= kept.until:

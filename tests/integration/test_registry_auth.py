@@ -1,5 +1,6 @@
 """Who we are to a registry and whom we trust, against real ones: TLS, client certificates, tokens, two credentials."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 
 from clients.credentials import RegistryLogin, WorkerSecrets
 from clients.image import PushedImages
+from clients.image_state import UploadJournal
 from clients.registry import Registry
-from clients.registry_connection import Breaker
-from domain.errors import PermanentError
+from clients.registry_connection import Breaker, Payload
+from clients.registry_upload import send
+from domain.errors import PermanentError, Unavailable
 from domain.spec import SecretRef
 from tests.integration import image_room
 from tests.integration.http_fault import fault_proxy
@@ -200,3 +203,45 @@ def guarded(kind: str, tmp_path: Path, tokens: Realm) -> Iterator[RegistryRoom]:
     """A registry that takes its tokens."""
     with registry_room(tmp_path / "registry", kind, auth=tokens.access()) as room:
         yield room
+
+
+class _Blob:
+    """Content in memory that another repository may have."""
+
+    digest = f"sha256:{hashlib.sha256(_BLOB).hexdigest()}"
+    title = "a blob"
+    size = len(_BLOB)
+
+    def __init__(self, source: str = "") -> None:
+        self.source = source
+        self.sent = 0
+
+    def payload(self, offset: int) -> Payload:
+        self.sent += self.size - offset
+        return Payload(lambda: [_BLOB[offset:]], self.size - offset)
+
+    def complete(self) -> bool:
+        return True
+
+    def at(self, offset: int) -> None:
+        assert offset <= self.size
+
+    def wait(self, error: Unavailable, troubles: int) -> None:
+        raise AssertionError(troubles) from error
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_blob_of_another_repository(guarded: RegistryRoom, tokens: Realm, tmp_path: Path, *, allowed: bool) -> None:
+    """It is mounted with a token that may read there as well; where that is not allowed it is sent."""
+    journal = UploadJournal(tmp_path / "journal")
+    assert send(_registry(guarded.host, _OLD, insecure=True), _Blob(), journal)
+    if not allowed:
+        tokens.denied.add(_OLD)
+    blob = _Blob(_OLD)
+    registry = _registry(guarded.host, insecure=True)
+    assert send(registry, blob, journal)
+    assert registry.blob_size(blob.digest) == blob.size
+    assert blob.sent == (0 if allowed else blob.size)
+    asked = [grant.scopes for grant in tokens.granted if f"repository:{_OLD}:pull" in grant.scopes]
+    assert [scope for scopes in asked for scope in scopes if scope.startswith(f"repository:{_NEW}:")] != []
+    assert guarded.uploads() == []

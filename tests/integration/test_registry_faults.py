@@ -11,7 +11,7 @@ import pytest
 from clients import registry_delivery
 from clients.image import PushedImages
 from domain.errors import CredentialsRejected, PermanentError, ProverError, Unavailable
-from domain.steps import Image, ImageRequest
+from domain.steps import Image, ImageRequest, Source
 from tests.integration import image_room
 from tests.integration.http_fault import Fault, FaultProxy, fault_proxy
 from tests.integration.image_room import KEY_SIZE, MEBI, REPOSITORY, TAG, OneLogin, quiet
@@ -266,6 +266,19 @@ def test_a_storage_that_is_full(kind: str, world: dict[str, str], tmp_path: Path
         push.run()
         assert (room.tags().count(TAG), room.dangling()) == (1, [])
         assert not push.run().built
+
+
+def test_a_link_that_a_full_disk_left_empty(push: Push) -> None:
+    """The registry stumbles over such a blob for good: it is sent again, which mends it."""
+    push.run()
+    folders = push.room.storage.glob("**/_layers/sha256/*/link")
+    link = next(path for path in folders if push.room.blobs()[f"sha256:{path.parent.name}"] > KEY_SIZE)
+    link.write_bytes(b"")
+    push.room.restart()  # it knows sizes from memory
+    push.request = push.request.model_copy(update={"source": Source(commit="2" * 40, stage="2222222")})
+    assert push.run().built
+    assert link.read_text() == f"sha256:{link.parent.name}"
+    assert push.room.dangling() == []
 
 
 def test_a_token_that_ends_while_a_key_is_sent(token_push: Push, tokens: Realm) -> None:

@@ -172,6 +172,8 @@ def test_a_realm_that_refuses_the_other_repository_gives_a_token_for_ours() -> N
     authorizer = _authorizer(_Login())
     authorizer.answer(challenge(_BEARER), realm)
     assert authorizer.header(realm, mount_from="old/y") == "Bearer ours"
+    both = challenge('Bearer realm="https://a.example/t",scope="repository:x/y:push repository:old/y:pull"')
+    assert authorizer.answer(both, realm, mount_from="old/y") == "Bearer ours"
 
 
 def test_an_identity_token_is_exchanged() -> None:
