@@ -41,7 +41,8 @@ class Planner:
         namespace = self._read("Namespace", self._spec.namespace)
         self._exists = bool(namespace.manifest or namespace.unread)
         deployment = self._read("Deployment", names.DEPLOYMENT)
-        release = plan.reused(self._request.release, deployment.manifest)
+        configuration = self._read("ConfigMap", names.CONFIG_MAP)
+        release = plan.reused(self._request.release, deployment.manifest, configuration.manifest)
         changes = [self._mark(namespace, release.stage)]
         pull_secret, secret = self._secret(secrets)
         changes += secret

@@ -30,6 +30,16 @@ def content(spec: ClusterSpec, *, lagrange: bool = True) -> str:
     return yaml.safe_dump(_settings(spec, lagrange), sort_keys=False, width=1000)
 
 
+def lagrange(text: str) -> bool:
+    """Whether a configuration in the flat schema names lag.key; true for anything else."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return True
+    flat = isinstance(found, dict) and isinstance(found.get("circuit"), str)
+    return not flat or "srs_lagrange_form" in found
+
+
 def config_hash(spec: ClusterSpec, *, lagrange: bool = True) -> str:
     """Of everything that must restart pods when it changes, but is not part of the pod template.
 

@@ -6,13 +6,14 @@ the end of it.
 
 from typing import NamedTuple
 
+from domain import names
 from domain.diagnosis import Diagnosis
 from domain.errors import OwnedByAnother, Unavailable
 from domain.ports import Manifest
 from domain.spec import ClusterSpec
 from domain.status import Release
 from domain.steps import Action, NodesReport, ObjectChange, PlanReport
-from planning import difference, live, node, ownership
+from planning import client_config, difference, live, node, ownership
 
 MAX_NODES = 50  # verdicts in a plan; `proverctl nodes` lists all
 NEW_ADDRESS = "its address family cannot be changed: it is deleted and made anew"
@@ -72,12 +73,16 @@ def removal(found: Manifest, note: str) -> ObjectChange:
     return ObjectChange(kind=found["kind"], name=live.name(found), action=Action.REMOVE, note=note)
 
 
-def reused(release: Release, deployment: Manifest | None) -> Release:
-    """The release with the image that serves, when that is of the same stage: its digest is known then."""
+def reused(release: Release, deployment: Manifest | None, configuration: Manifest | None = None) -> Release:
+    """The release with the image that serves, when that is of the same stage: its digest is known then.
+
+    Whether an image holds lag.key is known once it is built; until then it is as the live configuration says.
+    """
     template = live.spec(deployment or {}).get("template") or {}
     pod = live.spec(template)
     user = "1" if (pod.get("securityContext") or {}).get("runAsNonRoot") else ""
-    known = {"image_user": release.image_user or user}
+    text = str(((configuration or {}).get("data") or {}).get(names.CONFIG_KEY) or "")
+    known = {"image_user": release.image_user or user, "lagrange": release.lagrange and client_config.lagrange(text)}
     tagged, image = release.image.partition("@")[0], live.client_image(pod)
     same = live.labels(template).get("stage") == release.stage and image.partition("@")[0] == tagged
     return release.model_copy(update=known | ({"image": image} if same and "@" not in release.image else {}))

@@ -7,10 +7,10 @@ import pytest
 
 from domain.diagnosis import Diagnosis
 from domain.ports import Manifest
-from domain.spec import ClusterSpec, Endpoint, ImageTarget
+from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.status import Release
 from domain.steps import Action, NodesReport, NodeVerdict
-from planning import plan, render
+from planning import client_config, plan, render
 from planning.plan import Trial
 from tests.unit.planning import objects
 
@@ -117,6 +117,19 @@ def test_the_serving_image_is_taken_for_its_own_stage_only(stage: str, image: st
     """Its digest is then known before any build."""
     found = plan.reused(Release(stage=stage, image=image), rendered()["Deployment"])
     assert (found.image, found.image_user) == (expected, "1")
+
+
+@pytest.mark.parametrize(
+    ("schema", "lagrange", "expected"),
+    [(ConfigSchema.FLAT, True, True), (ConfigSchema.FLAT, False, False), (ConfigSchema.STRUCT, False, True)],
+)
+def test_the_live_configuration_says_whether_there_is_a_lag_key(
+    schema: ConfigSchema, lagrange: bool, expected: bool
+) -> None:
+    """Else a plan would show a change of the configuration that no deploy makes."""
+    text = client_config.content(SPEC.model_copy(update={"config_schema": schema}), lagrange=lagrange)
+    configuration = {"kind": "ConfigMap", "data": {"client": text}}
+    assert plan.reused(Release(stage="abc"), None, configuration).lagrange == expected
 
 
 def node(name: str, *images: str) -> Manifest:
