@@ -55,11 +55,13 @@ class Peaks:
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):
+            program = _text(Path(f"/proc/{self._pid}/cmdline"))  # empty at its very start
             for pid in (self._pid, *descendants(self._pid)):
+                # Until a child has begun its own program its memory is its parent's.
+                if pid != self._pid and _text(Path(f"/proc/{pid}/cmdline")) == program:
+                    continue
                 # The kernel keeps the peak, so it is missed only if it comes in the last milliseconds of a process.
-                # The last word counts: until a child has begun its own program its memory is its parent's.
-                if most := _status(pid, "VmHWM"):
-                    self._most[pid] = most
+                self._most[pid] = max(self._most.get(pid, 0), _status(pid, "VmHWM"))
 
 
 def _status(pid: int | str, field: str) -> int:
