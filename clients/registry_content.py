@@ -2,10 +2,11 @@
 
 import base64
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 _CHUNK = 1 << 20
+T = TypeVar("T")
 
 
 class ContentChanged(Exception):
@@ -31,6 +32,14 @@ class Piece(NamedTuple):
         return len(self.data) or self.size
 
 
+class Span(NamedTuple):
+    """So many bytes of an open file from an offset on; they may turn out to be fewer."""
+
+    fd: int
+    offset: int
+    size: int
+
+
 def stamp(found: os.stat_result) -> Stamp:
     """Changes when the file was changed, without reading it."""
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
@@ -43,15 +52,25 @@ def length(pieces: Sequence[Piece]) -> int:
 
 def read(pieces: Sequence[Piece], start: int = 0) -> Iterator[bytes]:
     """The bytes from `start` on, at most 1 MiB at a time; ContentChanged when a file is not what it was, or gone."""
-    for piece in pieces:
-        skipped = min(start, piece.length)
-        start -= skipped
-        if skipped == piece.length:
-            continue
+    for piece, skipped in _rest(pieces, start):
         if piece.path:
-            yield from _file(piece, skipped)
+            yield from _file(piece, skipped, _range)
         elif piece.fd >= 0:
             yield from _range(piece.fd, piece, skipped)
+        else:
+            yield piece.data[skipped:]
+
+
+def spans(pieces: Sequence[Piece], start: int = 0) -> Iterator[bytes | Span]:
+    """As `read`, but what is in files is named instead of read, at most 1 MiB at a time.
+
+    Whoever takes it tells by `Span.size` alone how much was announced; ContentChanged as in `read`.
+    """
+    for piece, skipped in _rest(pieces, start):
+        if piece.path:
+            yield from _file(piece, skipped, _spans)
+        elif piece.fd >= 0:
+            yield from _spans(piece.fd, piece, skipped)
         else:
             yield piece.data[skipped:]
 
@@ -66,7 +85,16 @@ def unpacked(found: Sequence[dict[str, Any]]) -> list[Piece]:
     return [Piece(**{**one, "data": base64.b64decode(one["data"])}) for one in found]
 
 
-def _file(piece: Piece, skipped: int) -> Iterator[bytes]:
+def _rest(pieces: Sequence[Piece], start: int) -> Iterator[tuple[Piece, int]]:
+    """The pieces that are not over at `start`, and how much of each is."""
+    for piece in pieces:
+        skipped = min(start, piece.length)
+        start -= skipped
+        if skipped < piece.length:
+            yield piece, skipped
+
+
+def _file(piece: Piece, skipped: int, parts: "Callable[[int, Piece, int], Iterator[T]]") -> Iterator[T]:
     try:
         # The path was resolved when it was looked at: a link there now is somebody else's doing.
         fd = os.open(piece.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -74,7 +102,7 @@ def _file(piece: Piece, skipped: int) -> Iterator[bytes]:
         raise ContentChanged(piece.path) from error
     try:
         _compare(fd, piece)
-        yield from _range(fd, piece, skipped)
+        yield from parts(fd, piece, skipped)
         _compare(fd, piece)
     finally:
         os.close(fd)
@@ -93,3 +121,8 @@ def _range(fd: int, piece: Piece, skipped: int) -> Iterator[bytes]:
             raise ContentChanged(piece.path)
         done += len(chunk)
         yield chunk
+
+
+def _spans(fd: int, piece: Piece, skipped: int) -> Iterator[Span]:
+    for done in range(skipped, piece.size, _CHUNK):
+        yield Span(fd, piece.offset + done, min(_CHUNK, piece.size - done))

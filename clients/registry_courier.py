@@ -19,7 +19,7 @@ from typing import Any
 from clients.image_state import UploadJournal
 from clients.registry import Registry
 from clients.registry_connection import Aborted, Breaker, Payload
-from clients.registry_content import ContentChanged, Piece, read, unpacked
+from clients.registry_content import ContentChanged, Piece, Span, spans, unpacked
 from clients.registry_upload import CHANGED, send
 from domain.errors import ProverError, Unavailable
 
@@ -115,10 +115,10 @@ class _Parcel:
     def stored(self) -> None:
         self._caller.tell({"key": self.digest, "done": self.size, "resumed": True, "stored": True})
 
-    def _chunks(self, offset: int) -> Iterator[bytes]:
+    def _chunks(self, offset: int) -> Iterator[bytes | Span]:
         self._changed = False
         try:
-            for chunk in read(self._pieces, offset):
+            for chunk in spans(self._pieces, offset):
                 if self._caller.stopped.is_set():
                     return
                 yield chunk

@@ -2,7 +2,7 @@
 
 from domain import names
 from domain.ports import Manifest
-from domain.spec import ClusterSpec
+from domain.spec import ClusterSpec, ConfigSchema
 from domain.status import Release
 from planning import render
 
@@ -13,6 +13,8 @@ POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked an
 
 def manifests(spec: ClusterSpec, owner: str, *, stage: str = "", image_user: str | None = None) -> list[Manifest]:
     """Every object but the Secret, whose password is not sent on trial; the Deployment is the last one."""
+    if spec.config_schema is ConfigSchema.AUTO:  # not settled yet, and the API server takes either alike
+        spec = spec.model_copy(update={"config_schema": ConfigSchema.FLAT})
     named = stage or spec.stage or UNKNOWN_STAGE
     release = Release(stage=named, image=render.image_reference(spec, named), replicas=spec.replicas)
     return render.render(

@@ -24,7 +24,9 @@ async def recover(site: Site, command: Command, diagnosis: Diagnosis) -> Result:
         message = await _bring_back(site, command, diagnosis, refused=refused)
     except Interrupted:
         message = "a newer command took over before this one was rolled back"
-    return Result(verdict, "; ".join(part for part in [str(diagnosis), *site.notes, message] if part), diagnosis)
+    more = [part for part in [*site.notes, message] if part]
+    told = "; ".join([str(diagnosis).rstrip("."), *more]) if more else str(diagnosis)
+    return Result(verdict, told, diagnosis)
 
 
 async def _bring_back(site: Site, command: Command, diagnosis: Diagnosis, *, refused: bool) -> str:
