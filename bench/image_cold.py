@@ -40,7 +40,7 @@ def run(world: World, size: int = TOTAL) -> Result:
             )
     figures = {name: Figures.of(sample) for name, sample in samples.items()}
     ours = figures.pop("ours")
-    over = {name: round(theirs.p50 / ours.p50, 1) for name, theirs in figures.items()}
+    over = {name: theirs.p50 / ours.p50 for name, theirs in figures.items()}
     return Result(
         metric="image-cold",
         unit="s",
@@ -54,7 +54,7 @@ def run(world: World, size: int = TOTAL) -> Result:
         | {
             "keys": f"{KEYS} of {size // KEYS // MIB} MiB, random",
             "registry": f"{registry.kind} on loopback, emptied before each sample",
-            **{f"times as fast as {name}": str(times) for name, times in over.items()},
+            **{f"times as fast as {name}": f"{times:.2f}" for name, times in over.items()},
         },
     )
 

@@ -25,8 +25,9 @@ from domain.errors import ProverError, Unavailable
 
 _PATIENCE_SECONDS = 60.0  # for a registry that takes no byte; then the connection is given up and another one tried
 _END_SECONDS = 120.0  # after a stop, for bodies to end and be answered; then they are broken off
-_TELL_SECONDS = 0.2
-_AT_ONCE = 4  # layers
+_TELL_SECONDS = _LOOK_SECONDS = 0.2
+_AT_ONCE = 8  # layers; those that were sent wait for the registry's disk
+_SENDING = 3  # bodies; more would only share the same processors and the same line
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds before another try
 _PIPE = 1 << 16
 
@@ -45,6 +46,7 @@ class _Caller:
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
+        self.line = threading.Semaphore(_SENDING)
         self._lock = threading.Lock()
         self._breakers: list[Breaker] = []
 
@@ -88,8 +90,10 @@ class _Parcel:
         self._pieces: list[Piece] = unpacked(item["pieces"])
         self._changed = False
         self._told = 0.0
+        self._turn = False
 
     def payload(self, offset: int) -> Payload:
+        self._take_turn()
         # Chunked, for only such a body can be ended before its announced length.
         return Payload(lambda: self._chunks(offset), None, lambda sent: self._tell(offset + sent))
 
@@ -108,6 +112,7 @@ class _Parcel:
         self._caller.tell({"key": self.digest, "done": offset, "resumed": True})
 
     def wait(self, error: Unavailable, troubles: int) -> None:
+        self.end_turn()
         self._caller.tell({"key": self.digest, "trouble": error.diagnosis.evidence or error.diagnosis.what})
         if self._caller.stopped.wait(min(_FIRST_WAIT * 2**troubles, _LONGEST_WAIT)):
             raise Aborted
@@ -115,7 +120,20 @@ class _Parcel:
     def stored(self) -> None:
         self._caller.tell({"key": self.digest, "done": self.size, "resumed": True, "stored": True})
 
+    def end_turn(self) -> None:
+        if self._turn:
+            self._turn = False
+            self._caller.line.release()
+
+    def _take_turn(self) -> None:
+        while not self._turn:
+            self._turn = self._caller.line.acquire(timeout=_LOOK_SECONDS)
+            if self._caller.stopped.is_set():
+                self.end_turn()
+                raise Aborted
+
     def _chunks(self, offset: int) -> Iterator[bytes | Span]:
+        self._take_turn()
         self._changed = False
         try:
             for chunk in spans(self._pieces, offset):
@@ -124,6 +142,8 @@ class _Parcel:
                 yield chunk
         except ContentChanged:
             self._changed = True
+        finally:
+            self.end_turn()  # what follows is the registry's: it may write for long before it answers
 
     def _tell(self, done: int) -> None:
         if done == self.size or time.monotonic() - self._told >= _TELL_SECONDS:
@@ -170,6 +190,8 @@ def _send(caller: _Caller, order: dict[str, Any], parcel: _Parcel, journal: Uplo
     except BaseException:
         caller.stopped.set()  # the others end well-formed, and are resumed later
         raise
+    finally:
+        parcel.end_turn()
     if sent:
         parcel.stored()
     return sent
