@@ -22,6 +22,7 @@ from clients.registry_connection import Aborted, Breaker, Payload
 from clients.registry_content import ContentChanged, Piece, Span, spans, unpacked
 from clients.registry_upload import CHANGED, send
 from domain.errors import ProverError, Unavailable
+from planning.text import one_line
 
 _PATIENCE_SECONDS = 60.0  # for a registry that takes no byte; then the connection is given up and another one tried
 _END_SECONDS = 120.0  # after a stop, for bodies to end and be answered; then they are broken off
@@ -47,8 +48,8 @@ class _Caller:
     def __init__(self) -> None:
         self.stopped = threading.Event()
         self.line = threading.Semaphore(_SENDING)
+        self.breaker = Breaker()
         self._lock = threading.Lock()
-        self._breakers: list[Breaker] = []
 
     def order(self) -> dict[str, Any]:
         """The first line, read unbuffered: a thread is about to read what follows."""
@@ -63,13 +64,7 @@ class _Caller:
         os.read(0, _PIPE)
         self.stopped.set()
         time.sleep(_END_SECONDS)
-        for breaker in self._breakers:
-            breaker.trip()
-
-    def breaker(self) -> Breaker:
-        """For one more connection."""
-        self._breakers.append(Breaker())
-        return self._breakers[-1]
+        self.breaker.trip()
 
     def tell(self, news: dict[str, Any]) -> None:
         """One line of JSON."""
@@ -158,33 +153,42 @@ def main() -> int:
     threading.Thread(target=caller.listen, daemon=True).start()
     parcels = sorted((_Parcel(caller, item) for item in order["blobs"]), key=lambda parcel: -parcel.size)
     journal = UploadJournal(Path(order["journal"]))
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        ends = [pool.submit(_send, caller, order, parcel, journal) for parcel in parcels]
-    errors = [error for end in ends if (error := end.exception()) and not isinstance(error, Aborted)]
-    for error in errors:
-        if not isinstance(error, ProverError):
-            raise error
-        delay = error.delay if isinstance(error, Unavailable) else None
-        caller.tell({"error": type(error).__name__, "diagnosis": error.diagnosis.model_dump(), "delay": delay})
-        return 1
-    if not all(end.exception() is None and end.result() for end in ends):
-        return 1
-    caller.tell({"done": True})
-    return 0
-
-
-def _send(caller: _Caller, order: dict[str, Any], parcel: _Parcel, journal: UploadJournal) -> bool:
-    if caller.stopped.is_set():
-        return False
-    login = _Login(**order["login"]) if order["login"] else None
     registry = Registry(
         order["host"],
         order["repository"],
-        login,
-        breaker=caller.breaker(),
+        _Login(**order["login"]) if order["login"] else None,
+        breaker=caller.breaker,
         insecure=order["insecure"],
         patience=_PATIENCE_SECONDS,
     )
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ends = [pool.submit(_send, caller, registry, parcel, journal) for parcel in parcels]
+    errors = [error for end in ends if (error := end.exception()) and not isinstance(error, Aborted)]
+    if errors:
+        error = _told(errors[0], registry)
+        delay = error.delay if isinstance(error, Unavailable) else None
+        caller.tell({"error": type(error).__name__, "diagnosis": error.diagnosis.model_dump(), "delay": delay})
+    elif all(end.exception() is None and end.result() for end in ends):
+        caller.tell({"done": True})
+        return 0
+    return 1
+
+
+def _told(error: BaseException, registry: Registry) -> ProverError:
+    if isinstance(error, ProverError):
+        return error
+    return Unavailable(
+        "the upload of the image failed on this worker",
+        on=f"{registry.host}/{registry.repository}",
+        evidence=one_line(f"{type(error).__name__}: {error}", 300),
+        do="see whether the disk of PROVER_STATE_DIR is full; else it is a fault of ours",
+        code="UPLOAD",
+    )
+
+
+def _send(caller: _Caller, registry: Registry, parcel: _Parcel, journal: UploadJournal) -> bool:
+    if caller.stopped.is_set():
+        return False
     try:
         sent = send(registry, parcel, journal)
     except BaseException:
