@@ -8,9 +8,10 @@ from temporalio import activity
 
 from activities import reading
 from activities.fence import check_fence, known_cluster, owner_of, worker_stopping
+from activities.outage import OUTAGE, Outage
 from activities.pull_secret import PullSecret
 from domain import names
-from domain.errors import Forbidden, ObjectRejected, ProverError, TransientError, Unavailable
+from domain.errors import Forbidden, ObjectRejected, ProverError, Unavailable
 from domain.images import PrePulled, PrePullRequest
 from domain.ports import Beat, Cluster, Login, Manifest, Secrets, Trials
 from domain.snapshot import Snapshot
@@ -18,7 +19,6 @@ from planning import live, plan, pre_pull, rbac
 from planning.pre_pull import Chosen, State
 from planning.pull_tally import Tally
 
-OUTAGE = 60.0  # seconds that an API server, or its admission, may be away before the wait for it ends here
 AGAIN = 1.0  # seconds before a pod is tried again that could not be made now
 
 
@@ -68,7 +68,7 @@ class PrePull:
         self._warnings: list[str] = []
         self._again_at = float("-inf")
         self._refused_at: float | None = None
-        self._lost_at: float | None = None
+        self._outage = Outage(cluster, request.spec.namespace, beat, clock)
 
     def run(
         self,
@@ -129,9 +129,9 @@ class PrePull:
     def _follow(self, tally: Tally, deployment: Manifest, stopping: Callable[[], bool], *, pull_secret: bool) -> None:
         for snapshot in self._cluster.follow(self._spec.namespace, pre_pull.app(self._spec), stopping):
             if snapshot is None:
-                self._ask_why()
+                self._outage.ask_why()
                 continue
-            self._lost_at = None
+            self._outage.over()
             self._take(tally, snapshot)
             if tally.hopeless or tally.over:
                 return
@@ -180,19 +180,6 @@ class PrePull:
             self._again_at = now + (getattr(error, "delay", None) or AGAIN)
         else:
             tally.give_up(str(error.diagnosis.model_copy(update={"on": ""})))
-
-    def _ask_why(self) -> None:
-        """Nodes go on pulling while the API server is away, so the wait does too, though not for ever."""
-        try:
-            self._cluster.get("Deployment", names.DEPLOYMENT, self._spec.namespace)
-        except TransientError as error:
-            now = self._clock()
-            self._lost_at = now if self._lost_at is None else self._lost_at
-            if now - self._lost_at > OUTAGE:
-                raise
-            self._beat(f"waiting for the Kubernetes API: {error.diagnosis.because or error.diagnosis.what}")
-        else:
-            self._beat("waiting for the Kubernetes API to say what is there")
 
     def _sweep(self, chosen: Chosen) -> None:
         """Of a run that was killed only pods that do well go on; what failed then is tried afresh."""

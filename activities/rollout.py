@@ -6,9 +6,9 @@ from typing import Protocol
 
 from activities.context import enrich
 from activities.fence import worker_stopping
+from activities.outage import Outage
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
-from domain.errors import TransientError
 from domain.ports import Beat, Cluster
 from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Shortage
@@ -16,7 +16,6 @@ from domain.status import Observation
 from domain.steps import RolloutRequest
 from planning import rollout
 
-OUTAGE = 60.0  # seconds that an unreachable API server is waited for here, before the failure shows in the history
 EXPLAIN_EVERY = 2.0  # seconds at least between two readings of what explains a trouble
 EXPLAIN_SHARE = 10.0  # and as many times as long as the last one took
 WATCHED = ("now", "deployment", "replica_sets", "pods", "events")  # parts of a snapshot
@@ -56,8 +55,7 @@ class Rollout:
         self._cluster = cluster
         self._request = request
         self._beat = beat
-        self._clock = clock
-        self._lost_at: float | None = None
+        self._outage = Outage(cluster, request.spec.namespace, beat, clock)
         self._hopeless = (Severity.FATAL,) if request.patient else HOPELESS
         self._explanations = _Explanations(cluster, request.spec, clock)
 
@@ -66,9 +64,9 @@ class Rollout:
         spec = self._request.spec
         for snapshot in self._cluster.follow(spec.namespace, spec.deploy_name, stopping):
             if snapshot is None:
-                self._ask_why()
+                self._outage.ask_why()
                 continue
-            self._lost_at = None
+            self._outage.over()
             seen = self._judge(snapshot)
             self._beat(progress(seen))
             if self._ends(seen):
@@ -95,19 +93,6 @@ class Rollout:
 
     def _ends(self, seen: Observation) -> bool:
         return seen.complete or (seen.diagnosis is not None and seen.diagnosis.severity in self._hopeless)
-
-    def _ask_why(self) -> None:
-        """While the API server is away the rollout goes on without it, so the wait does too, though not for ever."""
-        try:
-            self._cluster.get("Deployment", names.DEPLOYMENT, self._request.spec.namespace)
-        except TransientError as error:
-            now = self._clock()
-            self._lost_at = now if self._lost_at is None else self._lost_at
-            if now - self._lost_at > OUTAGE:
-                raise
-            self._beat(f"waiting for the Kubernetes API: {error.diagnosis.because or error.diagnosis.what}")
-        else:
-            self._beat("waiting for the Kubernetes API to say what is there")
 
 
 class _Explanations:
