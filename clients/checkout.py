@@ -4,14 +4,12 @@ Each repository and ref has a directory of its own under the worker's state, `so
 work tree, `lock` keeps two at once apart. Keys that a set-up made in it stay from one checkout to the next.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+from clients import host_lock
 from clients.checkout_clone import Broken, Clone, Limits, Slot
 from clients.checkout_content import bring
 from clients.source_errors import Asked
@@ -19,8 +17,6 @@ from domain.errors import NotARepository, SettingsInvalid, Unavailable
 from domain.ports import Beat
 from domain.steps import Checkout
 from planning import settings_syntax
-
-_POLL_SECONDS = 0.5
 
 
 class Checkouts:
@@ -55,7 +51,7 @@ class Checkouts:
         source = _judged(repo, ref)
         place, asked = self._place(source, ref), Asked(repo, ref)
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(place / "lock", lambda: beat(f"waiting for another checkout of {asked.on}")) as lock:
+        with host_lock.held(place / "lock", lambda: beat(f"waiting for another checkout of {asked.on}")) as lock:
             config = place / "config"
             # In place of ~/.gitconfig, also for the git that serves a local repository, perhaps another user's.
             config.write_text("" if settings_syntax.is_url(source) else "[safe]\n\tdirectory = *\n")
@@ -101,18 +97,3 @@ def _mended(clone: Clone, asked: Asked, work: Callable[[], str]) -> str:
         return work()
     except Broken as error:
         raise Unavailable("git cannot check the repository out", on=asked.on, evidence=str(error)) from error
-
-
-@contextlib.contextmanager
-def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[int]:
-    """Hold the lock; `waiting` is called until then and may raise."""
-    # Gone with the last process that has it: a git that outlives a killed worker keeps its successor waiting.
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                waiting()
-                time.sleep(_POLL_SECONDS)
-        yield file.fileno()

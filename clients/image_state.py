@@ -4,16 +4,16 @@ Facts spare work and may be lost: digests of files by path, inode, size and time
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-_POLL_SECONDS = 0.2
+from clients import host_lock
+
 _STALE_SECONDS = 60.0
 _KEPT = 2000  # facts; one circuit has about ten files
 
@@ -64,19 +64,9 @@ class ImageState:
 
         _sweep(folder)
 
-    @contextlib.contextmanager
-    def locked(self, waiting: Callable[[], None]) -> Iterator[int]:
+    def locked(self, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[int]:
         """Hold the lock, as a descriptor that may be inherited; `waiting` is called until then and may raise."""
-        # A killed holder's lock is gone with the last process that has it, so there is nothing to clean up.
-        with self._lock.open("w") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    waiting()
-                    time.sleep(_POLL_SECONDS)
-            yield file.fileno()
+        return host_lock.held(self._lock, waiting)
 
     def known(self, *key: object) -> str | None:
         """What was remembered for this key."""
