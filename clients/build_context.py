@@ -14,8 +14,9 @@ from docker.utils import exclude_paths
 
 from clients.registry_content import ContentChanged, Piece, read
 from domain.errors import ImageInputMissing, Unavailable
+from planning.sizes import size
 
-MAX_BYTES = 256 << 20  # of all files; a client and what it needs is far smaller, and keys do not belong here
+MAX_BYTES = 256 * 10**6  # of all files; a client and what it needs is far smaller, and keys do not belong here
 DOCKERFILE = "Dockerfile"
 _IGNORE = ".dockerignore"
 _NEVER = (".git", "**/.git")
@@ -24,7 +25,7 @@ _KEY_BYTES = 1 << 20  # a circuit file of more than this is no toy of a test
 _BIGGEST = 3  # files that are named when there is too much
 _FAULTS = 5  # that are named
 _EXECUTABLE = 0o111
-_BLOCK, _MEGA = 512, 1 << 20
+_BLOCK = 512
 _KEYS_ELSEWHERE = "circuit files become layers of their own (CIRCUIT_DIR)"
 
 
@@ -59,15 +60,15 @@ def pack(repo: str, base_context: str, progress: Callable[[str], None]) -> Conte
     setting = f"PROVER_BASE_CONTEXT={base_context}"
     root = _root(repo, base_context, setting)
     names = _names(root, setting)
-    size = _judge(root, names, setting)
+    total = _judge(root, names, setting)
     pieces = [piece for name in names for piece in _entry(root, name)] + [Piece(b"\0" * (2 * _BLOCK))]
     running, done = hashlib.sha256(), 0
     for chunk in _read(pieces, setting):
         running.update(chunk)
         done += len(chunk)
-        progress(f"reading the base image's build context {done / _MEGA:.1f} MB")
+        progress(f"reading the base image's build context {size(done)}")
     files = sum(1 for piece in pieces if piece.path)
-    return Context(setting, pieces, running.hexdigest(), files, size)
+    return Context(setting, pieces, running.hexdigest(), files, total)
 
 
 def _root(repo: str, base_context: str, setting: str) -> Path:
@@ -107,15 +108,15 @@ def _judge(root: Path, names: list[str], setting: str) -> int:
         more = [f"and {len(faults) - _FAULTS} more"] if len(faults) > _FAULTS else []
         raise _missing("; ".join([*faults[:_FAULTS], *more]), setting, f"mend them, or list them in {root / _IGNORE}")
     sizes = {name: (root / name).stat().st_size for name in names if _is_file(root / name)}
-    keys = [name for name, size in sizes.items() if name.endswith(_KEYS) and size > _KEY_BYTES]
+    keys = [name for name, count in sizes.items() if name.endswith(_KEYS) and count > _KEY_BYTES]
     if keys:
-        named = ", ".join(f"{name} ({sizes[name] / _MEGA:.1f} MB)" for name in keys)
+        named = ", ".join(f"{name} ({size(sizes[name])})" for name in keys)
         raise _missing(f"it holds circuit files: {named}", setting, _ignore(root), because=_KEYS_ELSEWHERE)
     total = sum(sizes.values())
     if total > MAX_BYTES:
         biggest = sorted(sizes, key=lambda name: -sizes[name])[:_BIGGEST]
-        named = ", ".join(f"{name} ({sizes[name] / _MEGA:.1f} MB)" for name in biggest)
-        what = f"it has {total / _MEGA:.0f} MB, more than {MAX_BYTES // _MEGA} MB; the biggest files are {named}"
+        named = ", ".join(f"{name} ({size(sizes[name])})" for name in biggest)
+        what = f"it has {size(total)}, more than {size(MAX_BYTES)}; the biggest files are {named}"
         raise _missing(what, setting, _ignore(root), because=_KEYS_ELSEWHERE)
     return total
 

@@ -12,7 +12,7 @@ from clients.source_command import Answer, Command, Overrun, as_variables, own_s
 from clients.source_errors import Asked
 from domain.errors import Refused, Unavailable
 from domain.ports import Beat
-from planning import settings_syntax, source_tree
+from planning import settings_syntax, sizes, source_tree
 from planning.source_tree import Entry
 from planning.text import one_line
 
@@ -49,7 +49,7 @@ class Limits(NamedTuple):
     """What one repository, submodules apart, may take."""
 
     seconds: float = 3600.0
-    size: int = 20 << 30  # bytes, of what is fetched and of what is checked out
+    size: int = 20 * 10**9  # bytes, of what is fetched and of what is checked out
 
 
 class Broken(Exception):
@@ -133,7 +133,7 @@ class Clone:
         found = source_tree.entries(listed.text)
         total = sum(entry.size for entry in found)
         if total > self._slot.limits.size:
-            raise self._too_much(f"its files would take {total >> 20} MB")
+            raise self._too_much(f"its files would take {sizes.size(total)}")
         faults = [fault for fault in [source_tree.modules_fault(found)] if fault]
         links = [entry for entry in found if entry.mode == source_tree.LINK]
         targets = self._targets(links) if links else {}
@@ -225,7 +225,7 @@ class Clone:
             self._slot.beat(f"fetching {self._name}{f': {one_line(line, 100)}' if line else ''}")
             size = _size(objects)
             if size > self._slot.limits.size:
-                raise self._too_much(f"more than {size >> 20} MB came")
+                raise self._too_much(f"more than {sizes.size(size)} came")
 
         return watch
 
@@ -237,7 +237,7 @@ class Clone:
         return Refused(
             f"the repository is too large: {what}",
             on=self._asked.on,
-            because=f"one may take {self._slot.limits.size >> 20} MB",
+            because=f"one may take {sizes.size(self._slot.limits.size)}",
             do="check it out yourself and set BACKEND_REPO to that directory",
             code="SOURCE_TOO_LARGE",
         )

@@ -11,10 +11,10 @@ from clients.registry_upload import try_push
 from domain.names import image_tag
 from domain.ports import Login, Secrets
 from domain.spec import ConfigSchema, ImageTarget
+from planning.sizes import size
 
 _SECONDS = 5  # for each answer of the Engine
 _PATIENCE = 10.0  # seconds for each answer of a registry
-_GIGA, _MEGA = 1 << 30, 1 << 20
 _PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD)"
 
 
@@ -41,15 +41,14 @@ class ImageGroundwork:
     def base_context(self, repo: str, base_context: str) -> tuple[str, str]:
         """A clause about the build context, and the name of the image that was built of it already, or nothing."""
         context = build_context.pack(repo, base_context, lambda _: None)
-        told = f"{base_context}: {context.files} files, {context.size / _MEGA:.1f} MB"
+        told = f"{base_context}: {context.files} files, {size(context.size)}"
         return told, built_base({"DOCKER_HOST": self._docker_host}, context)
 
     def circuit(self, repo: str, circuit_dir: str, schema: ConfigSchema) -> str:
         """Number and size of the files that the image would take; ImageInputMissing."""
         entries = circuit_entries(repo, circuit_dir, schema)
         total = sum(entry.size for entry in entries)
-        size = f"{total / _GIGA:.1f} GB" if total >= _GIGA else f"{total / _MEGA:.1f} MB"
-        return f"{len(entries)} files, {size}"
+        return f"{len(entries)} files, {size(total)}"
 
     def push(self, target: ImageTarget) -> str:
         """An upload was begun and ended; CredentialsRejected, Unavailable."""

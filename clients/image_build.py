@@ -63,7 +63,7 @@ class Build:
                 on=str(self._state.folder),
                 evidence=f"{error.strerror} ({self._told.now()[0]})",
                 do="free some space there, or set PROVER_STATE_DIR to a larger disk; keys are never copied",
-                code="NO_DISK",
+                code="DISK_FULL",
             ) from error
 
     def _run(self) -> Image:

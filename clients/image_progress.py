@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from domain.images import TransferProgress
 from planning import transfer
+from planning.sizes import size
 from planning.text import one_line
 
 _MAX_TROUBLE = 120  # characters
@@ -37,7 +38,7 @@ class ImageProgress:
 
         def count(done: int) -> None:
             self._check()
-            self.say(f"{text}: {transfer.amount(done, 0)}")
+            self.say(f"{text}: {size(done)}")
 
         return count
 

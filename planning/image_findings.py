@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
-from planning import live, render
+from planning import live, render, sizes
 from planning.evidence import Evidence
 
 REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"}
@@ -135,7 +135,7 @@ def explain_slow(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> 
     if not pulls:
         return found.model_copy(update={"what": what})
     longest, size = max(seconds for seconds, _ in pulls), max(size for _, size in pulls)
-    told = f", it took up to {longest:.0f} s there" + (f" for {size / 1e9:.1f} GB" if size else "")
+    told = f", it took up to {longest:.0f} s there" + (f" for {sizes.size(size)}" if size else "")
     return found.model_copy(update={"what": what + told})
 
 

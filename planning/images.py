@@ -9,7 +9,6 @@ from domain.status import Phase, Release, Status
 
 REGISTRY, ENGINE = "registry", "engine"
 TAG_PREFIX = names.image_tag("")
-_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 NAMERS = 3  # that are told of one image
 _YOUNGEST_UNKNOWN = 1980  # images whose time is before are made so that it says nothing
 _UNRECORDED = {Phase.PREPARING, Phase.BACKEND, Phase.IMAGE, Phase.WAITING}
@@ -57,12 +56,6 @@ def moment(text: str) -> str:
 def from_epoch(seconds: float) -> str:
     """The same of a time in seconds since 1970."""
     return moment(datetime.fromtimestamp(seconds, UTC).isoformat())
-
-
-def size(count: int) -> str:
-    """For people, by the decimal units of registries."""
-    unit, name = next(((unit, name) for unit, name in _UNITS if count >= unit), _UNITS[-1])
-    return f"{count / unit:.1f} {name}"
 
 
 def naming(deployment: str, status: Status) -> dict[str, list[str]]:

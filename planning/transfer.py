@@ -1,7 +1,4 @@
-"""How an image on its way is measured and told: smoothed rates, times left, and the sentence of a heartbeat. Pure.
-
-Sizes are decimal as in Docker's and the registries' own words: 1 GB is 10^9 bytes.
-"""
+"""How an image on its way is measured and told: smoothed rates, times left, and the sentence of a heartbeat. Pure."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -9,6 +6,7 @@ from math import ceil
 from threading import Lock
 
 from domain.images import LayerProgress, TransferProgress
+from planning.sizes import amount, speed
 from planning.text import one_line
 
 READING, PUSHING = "reading", "pushing"
@@ -17,10 +15,8 @@ KNOWN_AFTER = 1.0  # seconds before a rate means anything
 SHOWN = 4  # layers
 TITLE = 40  # characters of a layer's title
 _MARK_EVERY = 0.5  # seconds; a fast disk reports a thousand times a second
-_UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 _MINUTE, _HOUR = 60, 3600
-_SLOW = 10  # of a unit a second; below it one decimal is shown
-_MANY = 100  # of a unit; below it one decimal is shown
+_FEW = 10  # seconds; below it each one is told
 
 
 class Meter:
@@ -136,24 +132,9 @@ def sentence(progress: TransferProgress) -> str:
     return "; ".join([told, *([", ".join(shares)] if shares else [])])
 
 
-def amount(done: int, total: int) -> str:
-    """Both in the unit of the larger, such as `12.4 of 38.0 GB`; without a total what is done so far."""
-    unit, size = _unit(max(done, total))
-    digits = 1 if size > 10**3 and max(done, total) < _MANY * size else 0
-    # Rounded down, so that the whole is never said of a part.
-    parts = [f"{part * 10**digits // size / 10**digits:.{digits}f}" for part in ([done, total] if total else [done])]
-    return f"{' of '.join(parts)} {unit}"
-
-
 def share(progress: LayerProgress | TransferProgress) -> str:
     """In percent and rounded down, such as `61 %`; empty as long as the whole is not known."""
     return f"{progress.done * 100 // progress.total} %" if progress.total else ""
-
-
-def speed(rate: float) -> str:
-    """Such as `310 MB/s` or `1.2 GB/s`; empty as long as it is not known, or while nothing moves."""
-    unit, size = _unit(int(rate))
-    return f"{rate / size:.{1 if rate / size < _SLOW and size > 1 else 0}f} {unit}/s" if rate >= 1 else ""
 
 
 def left(progress: LayerProgress | TransferProgress) -> str:
@@ -161,7 +142,7 @@ def left(progress: LayerProgress | TransferProgress) -> str:
     seconds = progress.seconds_left
     if not seconds:
         return ""
-    step = 1 if seconds <= _SLOW else 5 if seconds <= _MINUTE else 10 if seconds <= _HOUR else _MINUTE
+    step = 1 if seconds <= _FEW else 5 if seconds <= _MINUTE else 10 if seconds <= _HOUR else _MINUTE
     whole = ceil(seconds / step) * step
     parts = [(whole // _HOUR, "h"), (whole % _HOUR // _MINUTE, "min"), (whole % _MINUTE, "s")]
     return f"{' '.join(f'{count} {unit}' for count, unit in parts if count)} left"
@@ -177,7 +158,3 @@ def _head(progress: TransferProgress) -> str:
         return f"{progress.verb} {progress.layers[0].title}"
     done = f", {progress.settled} done" if progress.settled else ""
     return f"{progress.verb} {progress.count} layer{'' if progress.count == 1 else 's'}{done}"
-
-
-def _unit(size: int) -> tuple[str, int]:
-    return next((found for found in _UNITS if size >= found[1]), ("B", 1))

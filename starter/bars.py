@@ -1,7 +1,7 @@
 """An image on its way as bars for a terminal: one for all of it and one for each layer under way. Pure."""
 
 from domain.images import LayerProgress, TransferProgress
-from planning import transfer
+from planning import sizes, transfer
 from starter.output import fitted, joined, width
 
 FINE, PLAIN = "━─", "#."  # what is done, what is not
@@ -43,8 +43,8 @@ def _line(head: str, one: LayerProgress | TransferProgress, shown: dict[str, int
         "head": head + " " * (shown["head"] - width(head)),
         "bar": _bar(one, shown.get("bar", 0), glyphs),
         "share": transfer.share(one),
-        "amount": transfer.amount(one.done, one.total),
-        "speed": transfer.speed(one.rate),
+        "amount": sizes.amount(one.done, one.total),
+        "speed": sizes.speed(one.rate),
         "left": transfer.left(one),
     }
     line = [text.rjust(_FIGURES.get(name, 0)) for name, text in cells.items() if name in shown]

@@ -99,7 +99,7 @@ def _present(asked: "Invocation", report: "ImagesReport") -> None:
 
 
 def _table(report: "ImagesReport") -> str:
-    from planning.images import size
+    from planning.sizes import size
     from starter import output
 
     if not report.images:

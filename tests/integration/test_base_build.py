@@ -114,7 +114,8 @@ def test_a_preflight_tells_whether_it_is_built(engine: Any, repo: _Repo) -> None
     """Without building; a context without a Dockerfile is a fault that names the setting."""
     assert engine.ping()
     groundwork = ImageGroundwork(repo.environ["DOCKER_HOST"], WorkerSecrets({}))
-    told = ("client: 2 files, 0.0 MB", "")
+    size = sum(file.stat().st_size for file in repo.client.iterdir())
+    told = (f"client: 2 files, {size} B", "")
     assert groundwork.base_context(str(repo.folder), "client") == told
     assert groundwork.base_context(str(repo.folder), "client") == told
     built = repo.build()

@@ -243,7 +243,7 @@ def test_a_full_disk(world: dict[str, str], tmp_path: Path, registry: RegistryRo
     state = tmp_path / "state"
     state.mkdir()
     with small_disk(state, 4 << 20), base_image(world, os.urandom(8 << 20)) as large:
-        with pytest.raises(Unavailable, match=f"NO_DISK.*{state}/images.*PROVER_STATE_DIR"):
+        with pytest.raises(Unavailable, match=f"DISK_FULL.*{state}/images.*PROVER_STATE_DIR"):
             pipeline(world, tmp_path).ensure(request(repo, large, registry.host), quiet)
         assert sum(path.stat().st_size for path in state.rglob("*") if path.is_file()) < 1 << 16
     assert (registry.tags(), registry.uploads()) == ([], [])

@@ -156,13 +156,3 @@ def test_a_deployment_on_its_way_has_not_recorded_its_image(status: Status, expe
 def test_times(text: str, expected: str) -> None:
     """As Docker, git and OCI write them; a made-up one is none."""
     assert images.moment(text) == expected
-
-
-def test_sizes() -> None:
-    """Decimal, as registries count."""
-    assert [images.size(count) for count in (0, 999_999, 1_500_000, 32 * 10**9)] == [
-        "0.0 kB",
-        "1000.0 kB",
-        "1.5 MB",
-        "32.0 GB",
-    ]
