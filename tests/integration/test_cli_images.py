@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import pty
-import subprocess
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +11,7 @@ from temporalio.client import Client
 from domain import names
 from domain.images import StoredImage
 from tests.integration.command_line import BIN, Cli, Deployed
+from tests.terminal import on_terminal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -150,7 +148,7 @@ async def test_on_a_terminal_the_repository_is_typed(
 ) -> None:
     """After what would go was shown; anything else removes nothing."""
     words = [str(BIN / "proverctl"), "images", *here, "--prune", "--keep", "1"]
-    ended, said = await asyncio.to_thread(_on_terminal, words, typed, cli)
+    ended, said = await asyncio.to_thread(on_terminal, words, {**cli.environ, "TERM": "xterm"}, typed)
     assert ended == code, said
     assert said.index("client-b") < said.index(f"Type the repository to remove 2 images ({REPOSITORY})")
     assert _left(deployed) == left
@@ -159,7 +157,7 @@ async def test_on_a_terminal_the_repository_is_typed(
 async def test_on_a_terminal_nothing_is_asked_when_nothing_goes(cli: Cli, deployed: Deployed, here: list[str]) -> None:
     """It says so and ends."""
     words = [str(BIN / "proverctl"), "images", *here, "--prune"]
-    ended, said = await asyncio.to_thread(_on_terminal, words, "", cli)
+    ended, said = await asyncio.to_thread(on_terminal, words, {**cli.environ, "TERM": "xterm"})
     assert (ended, "nothing is to be removed" in said) == (0, True)
     assert len(deployed.world.images) == 3
 
@@ -170,25 +168,3 @@ async def _until(client: Client, namespace: str, status: str) -> None:
     async with asyncio.timeout(20):
         while not [run async for run in client.list_workflows(query)]:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.02)
-
-
-def _on_terminal(words: list[str], typed: str, cli: Cli) -> tuple[int, str]:
-    """Exit code, and what the terminal showed of stderr."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        words, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs, env={**cli.environ, "TERM": "xterm"}, cwd="/"
-    )
-    os.close(theirs)
-    if typed:
-        os.write(ours, f"{typed}\n".encode())
-    said = b""
-    while True:
-        try:
-            data = os.read(ours, 4096)
-        except OSError:  # the other side was closed
-            break
-        if not data:
-            break
-        said += data
-    os.close(ours)
-    return process.wait(), said.decode()

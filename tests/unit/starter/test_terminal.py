@@ -1,16 +1,15 @@
 """What differs on a terminal: a question before a tear-down, and lines that overwrite each other."""
 
 import os
-import pty
-import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
 
+from tests.terminal import on_terminal
+
 ROOT = Path(__file__).parents[3]
-BASE = {"PATH": os.environ["PATH"], "TERM": "xterm", "PYTHONPATH": str(ROOT), "TEMPORAL_ADDRESS": "127.0.0.1:1"}
+BASE = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TEMPORAL_ADDRESS": "127.0.0.1:1"}
 PROGRESS = (
     "from starter.output import Progress, note, painted\n"
     "p = Progress()\n"
@@ -31,31 +30,8 @@ TRANSFER = (
 
 
 def _on_terminal(words: list[str], typed: str = "", size: tuple[int, int] = (0, 0), **extra: str) -> tuple[int, str]:
-    """Exit code, and what a terminal of so many rows and columns received from stderr; with 0 it does not say."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, size)
-    process = subprocess.Popen(
-        [sys.executable, *words],
-        stdin=theirs,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env={**BASE, **extra},
-        cwd="/",
-    )
-    os.close(theirs)
-    if typed:
-        os.write(ours, f"{typed}\n".encode())
-    said = b""
-    while True:
-        try:
-            data = os.read(ours, 4096)
-        except OSError:  # the other side was closed
-            break
-        if not data:
-            break
-        said += data
-    os.close(ours)
-    return process.wait(), said.decode()
+    """Exit code, and what the terminal received from the standard error of a Python program."""
+    return on_terminal([sys.executable, *words], {**BASE, **extra}, typed, size)
 
 
 @pytest.mark.parametrize(
