@@ -6,7 +6,8 @@ from clients.engine import DEFAULT_HOST, connected
 from clients.image_base import Engine
 from clients.image_inputs import circuit_entries
 from clients.registry import Registry
-from clients.registry_connection import Breaker, insecure
+from clients.registry_breaker import Breaker
+from clients.registry_connection import insecure
 from clients.registry_upload import try_push
 from domain.names import image_tag
 from domain.ports import Login, Secrets

@@ -22,7 +22,8 @@ from clients.image_reading import Reader
 from clients.image_state import ImageState
 from clients.image_tags import judge, pull_warnings
 from clients.registry import Registry
-from clients.registry_connection import Breaker, insecure
+from clients.registry_breaker import Breaker
+from clients.registry_connection import insecure
 from clients.registry_delivery import Address, Parcel, deliver
 from clients.registry_upload import discard
 from domain import names

@@ -10,7 +10,7 @@ from clients.image_layers import Entry
 from clients.image_manifest import Layer
 from clients.image_progress import ImageProgress
 from clients.image_state import ImageState
-from clients.registry_connection import Aborted
+from clients.registry_breaker import Aborted
 from clients.registry_content import length
 
 _AT_ONCE = min(4, os.cpu_count() or 1)  # files; hashing is bound by the processor

@@ -11,8 +11,9 @@ from clients.engine import DEFAULT_HOST
 from clients.image_base import Engine
 from clients.image_shelf import EngineShelf
 from clients.registry import Registry
+from clients.registry_breaker import Breaker
 from clients.registry_catalog import Description
-from clients.registry_connection import Breaker, insecure
+from clients.registry_connection import insecure
 from domain.errors import Unavailable
 from domain.images import ImagesReport, ImagesRequest, StoredImage
 from domain.ports import Beat, Secrets

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from clients import registry_catalog
 from clients.image_manifest import INPUTS_LABEL, Description
 from clients.registry import Registry
-from clients.registry_connection import Breaker, insecure
+from clients.registry_breaker import Breaker
+from clients.registry_connection import insecure
 from domain import names
 from domain.errors import CredentialsMissing, CredentialsRejected, PermanentError, TagTaken, Unavailable
 from domain.ports import Secrets

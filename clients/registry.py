@@ -12,7 +12,8 @@ from typing import NoReturn
 from urllib.parse import urljoin, urlsplit
 
 from clients.registry_auth import Authorizer, challenge
-from clients.registry_connection import Answer, Breaker, Payload, Transport
+from clients.registry_breaker import Breaker
+from clients.registry_connection import Answer, Payload, Transport
 from clients.registry_trust import explained
 from domain.errors import PermanentError, Unavailable
 from domain.ports import Login

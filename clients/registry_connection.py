@@ -1,66 +1,28 @@
-"""One HTTP request to a registry at a time, on a socket that another thread can break.
+"""One HTTP request to a registry, on a connection that another thread can break and that serves for the next one too.
 
 A transfer of hours must end at once when it is cancelled, even while the peer does not read.
 """
 
 import base64
-import contextlib
 import http.client
 import ipaddress
 import os
 import socket
 import ssl
-import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from clients import registry_trust
+from clients.registry_breaker import Breaker
 from clients.registry_content import Span
 
 _CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 60.0  # nothing read or written for this long: the peer is gone
 _ANSWER_SECONDS = 600.0  # after a body: a registry may have tens of GB to write to its disk before it answers
+_SAFE = {"GET", "HEAD"}  # what may be asked again without a thought
 _MAX_BODY = 1 << 20  # no answer that we read is larger; what is longer is cut
-
-
-class Aborted(Exception):
-    """The transfer was broken off from another thread."""
-
-
-class Breaker:
-    """Breaks the sockets in use, from another thread, and keeps later ones from opening."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._sockets: set[socket.socket] = set()
-        self._broken = False
-
-    def trip(self) -> None:
-        """Everything under way ends with Aborted."""
-        with self._lock:
-            self._broken = True
-            for sock in self._sockets:
-                with contextlib.suppress(OSError):  # it was not connected any more
-                    sock.shutdown(socket.SHUT_RDWR)  # wakes a send that blocks; close() would not
-
-    def check(self) -> None:
-        """Raises Aborted once tripped."""
-        if self._broken:
-            raise Aborted
-
-    def watch(self, sock: socket.socket) -> None:
-        """From now on `trip` breaks this socket."""
-        with self._lock:
-            self._sockets.add(sock)
-        self.check()
-
-    def forget(self, sock: socket.socket | None) -> None:
-        """The socket is done with."""
-        with self._lock:
-            if sock is not None:
-                self._sockets.discard(sock)
 
 
 @dataclass(frozen=True)
@@ -98,22 +60,48 @@ class Transport:
         breaker: Breaker,
         seconds: float = _STALL_SECONDS,
     ) -> Answer:
-        """One request on a connection of its own; OSError or http.client.HTTPException when it fails."""
+        """One request; OSError or http.client.HTTPException when it fails."""
         breaker.check()
-        connection, sock = self._connection(), None
+        used = breaker.spare(self)
+        if used is not None:
+            try:
+                return self._ask(used, method, target, headers, payload, breaker, seconds)
+            except (ConnectionResetError, BrokenPipeError):
+                if method not in _SAFE:
+                    raise  # it may have been done
+        return self._ask(self._connection(), method, target, headers, payload, breaker, seconds)
+
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        payload: Payload | None,
+        breaker: Breaker,
+        seconds: float,
+    ) -> Answer:
+        sock, kept = None, False
         try:
-            connection.timeout = min(_CONNECT_SECONDS, seconds)
-            connection.connect()
-            sock = connection.sock  # the connection forgets it with its last answer
+            if connection.sock is None:
+                connection.timeout = min(_CONNECT_SECONDS, seconds)
+                connection.connect()
+            sock = connection.sock
             sock.settimeout(seconds)
             breaker.watch(sock)
-            return _exchange(connection, method, target, headers, payload, breaker)
+            answer = _exchange(connection, method, target, headers, payload, breaker)
+            kept = connection.sock is not None
         except (OSError, http.client.HTTPException):
             breaker.check()  # a broken socket is our own doing then
             raise
+        else:
+            return answer
         finally:
             breaker.forget(sock)
-            connection.close()
+            if kept:
+                breaker.keep(self, connection)
+            else:
+                connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
         proxy = urllib.request.getproxies_environment().get(self.scheme, "")
@@ -171,8 +159,10 @@ def _exchange(
     payload: Payload | None,
     breaker: Breaker,
 ) -> Answer:
+    """The connection is closed afterwards unless it serves for another request."""
+    whole = True
     connection.putrequest(method, target, skip_accept_encoding=True)
-    for name, value in {"User-Agent": "proverctl", "Connection": "close", **headers}.items():
+    for name, value in {"User-Agent": "proverctl", **headers}.items():
         connection.putheader(name, value)
     if payload is None:
         if method in {"POST", "PUT", "PATCH"}:
@@ -183,9 +173,14 @@ def _exchange(
             _send(connection, payload, breaker)
         except (BrokenPipeError, ConnectionResetError):
             breaker.check()  # else the peer refused early: its answer says why
+            whole = False
         connection.sock.settimeout(max(_ANSWER_SECONDS, connection.sock.gettimeout() or 0))
     with connection.getresponse() as response:
-        return Answer(response.status, response.headers, response.read(_MAX_BODY))
+        answer = Answer(response.status, response.headers, response.read(_MAX_BODY))
+        whole = whole and response.isclosed()
+    if not whole:
+        connection.close()
+    return answer
 
 
 def _send(connection: http.client.HTTPConnection, payload: Payload, breaker: Breaker) -> None:

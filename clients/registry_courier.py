@@ -18,7 +18,8 @@ from typing import Any
 
 from clients.image_state import UploadJournal
 from clients.registry import Registry
-from clients.registry_connection import Aborted, Breaker, Payload
+from clients.registry_breaker import Aborted, Breaker
+from clients.registry_connection import Payload
 from clients.registry_content import ContentChanged, Piece, Span, spans, unpacked
 from clients.registry_upload import CHANGED, send
 from domain.errors import ProverError, Unavailable

@@ -14,7 +14,8 @@ from typing import IO, Any, NamedTuple, Protocol
 from clients.backend_environment import inherited
 from clients.image_state import UploadJournal
 from clients.registry import Registry
-from clients.registry_connection import Breaker, Payload
+from clients.registry_breaker import Breaker
+from clients.registry_connection import Payload
 from clients.registry_content import Piece, length, packed, read
 from clients.registry_upload import send
 from domain.errors import CredentialsRejected, PermanentError, ProverError, Unavailable

@@ -18,7 +18,8 @@ from clients import base_build, registry_catalog
 from clients.credentials import RegistryLogin
 from clients.image_store import LocalImageStores
 from clients.registry import Registry
-from clients.registry_connection import Answer, Breaker
+from clients.registry_breaker import Breaker
+from clients.registry_connection import Answer
 from domain.errors import CredentialsRejected, PermanentError, Unavailable
 from domain.images import ImagesReport, ImagesRequest
 from domain.spec import Backend, ImageTarget, SecretRef

@@ -11,7 +11,8 @@ from clients.credentials import RegistryLogin, WorkerSecrets
 from clients.image import PushedImages
 from clients.image_state import UploadJournal
 from clients.registry import Registry
-from clients.registry_connection import Breaker, Payload
+from clients.registry_breaker import Breaker
+from clients.registry_connection import Payload
 from clients.registry_upload import send
 from domain.errors import PermanentError, Unavailable
 from domain.spec import SecretRef
