@@ -23,6 +23,7 @@ from clients.reach import reach
 from clients.source import GitSources
 from domain.spec import Backend, ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.steps import Check, PreflightReport, PreflightRequest
+from tests.integration.cluster_account import until
 
 KEPT = ("ConfigMap", "Deployment", "EndpointSlice", "Pod", "PodDisruptionBudget", "Secret", "Service", "ReplicaSet")
 AUTH = SecretRef(ref="env:IMAGE_AUTH", required=True)
@@ -45,6 +46,8 @@ class Room:
         """What has to be there before anything is looked at."""
         self.namespace()
         self._make_repository()
+        # The cluster's CA comes by a controller, in its own time: it is no change of ours.
+        assert until(lambda: self.cluster.get("ConfigMap", "kube-root-ca.crt", self.name) is not None)
 
     def close(self) -> None:
         """The namespace goes, and with it whatever a test left."""
