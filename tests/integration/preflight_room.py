@@ -113,6 +113,11 @@ class Room:
         every = [*found, *([home] if home else [])]
         return {f"{one['kind']}/{one['metadata']['name']}": _version(one["metadata"]) for one in every}
 
+    def contents_after(self, before: dict[str, str]) -> dict[str, str]:
+        """The same once it is as before, or when that has not come true in time."""
+        until(lambda: self.contents() == before)
+        return self.contents()
+
     def pushed_to(self) -> bool:
         """Whether an upload was ever begun in our repository of the registry."""
         return bool(list(self._storage().glob(f"**/repositories/{self.name}/prover/_uploads")))

@@ -67,7 +67,7 @@ async def test_a_healthy_world_is_ok_and_stays_as_it_was(cli: Cli, room: Room) -
     assert len(checks) == 20
     assert "prover-kube.default" in checks["Temporal"]["detail"]
     assert "reaches the coordinator" in checks["probe"]["detail"]
-    assert until(lambda: room.contents() == before)
+    assert room.contents_after(before) == before
     assert room.pushed_to()
     assert room.uploads() == []
 
@@ -168,7 +168,7 @@ def test_the_printed_rights_suffice(room: Room, tmp_path: Path) -> None:
             if manifest["kind"] == "ClusterRoleBinding":
                 room.cluster.delete("ClusterRoleBinding", manifest["metadata"]["name"], "")
     assert verdicts(list(found.values())) == {}
-    assert until(lambda: room.contents() == before)
+    assert room.contents_after(before) == before
 
 
 def test_a_quota_that_is_too_small(room: Room) -> None:
@@ -241,7 +241,7 @@ def test_a_coordinator_that_is_down(room: Room) -> None:
     assert "nothing listens there" in found["coordinator"].detail
     assert "connection refused" in found["probe"].detail
     assert "node test-node" in found["probe"].detail
-    assert until(lambda: room.contents() == before)
+    assert room.contents_after(before) == before
 
 
 def test_an_image_that_no_node_can_pull_leaves_the_probe_unknown(room: Room) -> None:
@@ -250,7 +250,7 @@ def test_an_image_that_no_node_can_pull_leaves_the_probe_unknown(room: Room) -> 
     missing = f"{room.world['WORLD_ANONYMOUS_REGISTRY_ALIAS']}/nobody/has-this:1"
     found = room.in_cluster(probe=True, probe_image=missing)["probe"]
     assert (found.verdict, "ErrImagePull" in found.detail) == (UNKNOWN, True)
-    assert until(lambda: room.contents() == before)
+    assert room.contents_after(before) == before
 
 
 def test_what_a_killed_probe_left_is_removed(room: Room) -> None:
@@ -261,7 +261,7 @@ def test_what_a_killed_probe_left_is_removed(room: Room) -> None:
     left = probe.pod(asked.spec, owner, asked.probe_image, asked.spec.coordinator.ip, room.port)
     PodTrials(room.cluster.connection).create(left, dry_run=False)
     assert room.in_cluster(probe=True)["probe"].verdict is OK
-    assert until(lambda: room.contents() == before)
+    assert room.contents_after(before) == before
 
 
 @contextlib.contextmanager
