@@ -240,7 +240,7 @@ def test_a_coordinator_that_is_down(room: Room) -> None:
     assert verdicts(list(found.values())) == {"coordinator": FAILED, "probe": FAILED}
     assert "nothing listens there" in found["coordinator"].detail
     assert "connection refused" in found["probe"].detail
-    assert "node test-node" in found["probe"].detail
+    assert f"node {room.world['WORLD_NAME']}-node" in found["probe"].detail
     assert room.contents_after(before) == before
 
 
