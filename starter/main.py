@@ -1,12 +1,10 @@
 """The entry point: all commands, and the exit code of each way in which one may end."""
 
-import contextlib
-import os
-import sys
 from typing import Any, NoReturn
 
 import click
 
+from connection.ending import end_with
 from starter import exits
 from starter.group import LazyGroup
 
@@ -90,13 +88,5 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def main() -> NoReturn:
-    """The console script; a crash at interpreter exit must not replace the exit code (sdk-python#300)."""
-    try:
-        code = run()
-    except Exception:  # noqa: BLE001 - the last line of defence: a traceback, and the code that scripts expect
-        sys.excepthook(*sys.exc_info())
-        code = exits.FAILED
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # the reader went away: nobody is left to tell
-            stream.flush()
-    os._exit(code)
+    """The console script."""
+    end_with(run)

@@ -1,7 +1,6 @@
 """`python -m worker`: started by module, since by file name its folder would shadow libraries."""
 
-import sys
-
+from connection.ending import end_with
 from worker.main import main
 
-sys.exit(main())
+end_with(main)
