@@ -1,6 +1,7 @@
 """Finds out which images the release histories of all deployments name, and asks the backend host about the images."""
 
 import asyncio
+from datetime import timedelta
 
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
@@ -14,6 +15,7 @@ from starter.invocation import Invocation
 from starter.standing import TYPE, queried
 
 AT_ONCE = 10  # deployments that are asked
+PATIENCE = timedelta(seconds=30)  # for each: a busy worker reads the whole history of one that has ended
 
 
 async def survey(asked: Invocation, spec: ClusterSpec, keep: int, *, prune: bool) -> ImagesReport:
@@ -41,7 +43,7 @@ async def _named(client: Client) -> tuple[dict[str, list[str]], list[str]]:
 
     async def read(run: WorkflowExecution) -> Status | None:
         async with gate:
-            return await queried(client, run.id)
+            return await queried(client, run.id, PATIENCE)
 
     found = dict(zip((run.id for run in runs), await asyncio.gather(*map(read, runs)), strict=True))
     unsure = []

@@ -80,15 +80,15 @@ async def backend_of(asked: Invocation) -> str:
     return status.backend if status else ""
 
 
-async def queried(client: Client, workflow_id: str) -> Status | None:
-    """The worker's answer, or None within five seconds; at once when nobody polls."""
+async def queried(client: Client, workflow_id: str, patience: timedelta = QUERY) -> Status | None:
+    """The worker's answer, or None after `patience`; at once when nobody polls."""
     workflows = queues("")[0]
     if not await polled(client, workflows):
         return None
     handle = client.get_workflow_handle_for(ProverClusterWorkflow.run, workflow_id)
     try:
-        async with asyncio.timeout(QUERY.total_seconds()):
-            return await handle.query(ProverClusterWorkflow.status, rpc_timeout=QUERY)
+        async with asyncio.timeout(patience.total_seconds()):
+            return await handle.query(ProverClusterWorkflow.status, rpc_timeout=patience)
     except (RPCError, WorkflowQueryFailedError, TimeoutError):
         return None
 
