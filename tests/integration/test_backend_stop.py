@@ -228,7 +228,7 @@ def test_a_secret_never_lies_on_our_disk(host: LocalBackendHost, tmp_path: Path,
 def test_processes_that_end(host: LocalBackendHost, repo: Path) -> None:
     """By policy: one that may end is reported with its exit, one that always restarts as a crash loop."""
     run(host, repo, process("once", "sleep 4; echo bye; exit 3", restart="never"))
-    run(host, repo, process("loop", "echo again; sleep 1.2; exit 4"))
+    run(host, repo, process("loop", "echo again; sleep 3; exit 4"))
     rows: dict[str, str] = {}
 
     def failed() -> bool:
