@@ -12,6 +12,7 @@ import ssl
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from clients import registry_trust
@@ -43,6 +44,13 @@ class Payload:
     progress: Callable[[int], None] = field(default=lambda _: None)
 
 
+class _Request(NamedTuple):
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    payload: Payload | None
+
+
 @dataclass(frozen=True)
 class Transport:
     """How to reach one host: `verify` is off for registries that the Docker Engine lists as insecure."""
@@ -62,24 +70,18 @@ class Transport:
     ) -> Answer:
         """One request; OSError or http.client.HTTPException when it fails."""
         breaker.check()
+        request = _Request(method, target, headers, payload)
         used = breaker.spare(self)
         if used is not None:
             try:
-                return self._ask(used, method, target, headers, payload, breaker, seconds)
+                return self._ask(used, request, breaker, seconds)
             except (ConnectionResetError, BrokenPipeError):
                 if method not in _SAFE:
                     raise  # it may have been done
-        return self._ask(self._connection(), method, target, headers, payload, breaker, seconds)
+        return self._ask(self._connection(), request, breaker, seconds)
 
     def _ask(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        payload: Payload | None,
-        breaker: Breaker,
-        seconds: float,
+        self, connection: http.client.HTTPConnection, request: _Request, breaker: Breaker, seconds: float
     ) -> Answer:
         sock, kept = None, False
         try:
@@ -89,7 +91,7 @@ class Transport:
             sock = connection.sock
             sock.settimeout(seconds)
             breaker.watch(sock)
-            answer = _exchange(connection, method, target, headers, payload, breaker)
+            answer = _exchange(connection, request, breaker)
             kept = connection.sock is not None
         except (OSError, http.client.HTTPException):
             breaker.check()  # a broken socket is our own doing then
@@ -151,26 +153,19 @@ def insecure(netloc: str, ranges: Sequence[str]) -> bool:
     return any(ipaddress.ip_address(address.split("%")[0]) in network for address in addresses for network in networks)
 
 
-def _exchange(
-    connection: http.client.HTTPConnection,
-    method: str,
-    target: str,
-    headers: Mapping[str, str],
-    payload: Payload | None,
-    breaker: Breaker,
-) -> Answer:
+def _exchange(connection: http.client.HTTPConnection, request: _Request, breaker: Breaker) -> Answer:
     """The connection is closed afterwards unless it serves for another request."""
     whole = True
-    connection.putrequest(method, target, skip_accept_encoding=True)
-    for name, value in {"User-Agent": "proverctl", **headers}.items():
+    connection.putrequest(request.method, request.target, skip_accept_encoding=True)
+    for name, value in {"User-Agent": "proverctl", **request.headers}.items():
         connection.putheader(name, value)
-    if payload is None:
-        if method in {"POST", "PUT", "PATCH"}:
+    if request.payload is None:
+        if request.method in {"POST", "PUT", "PATCH"}:
             connection.putheader("Content-Length", "0")
         connection.endheaders()
     else:
         try:
-            _send(connection, payload, breaker)
+            _send(connection, request.payload, breaker)
         except (BrokenPipeError, ConnectionResetError):
             breaker.check()  # else the peer refused early: its answer says why
             whole = False
