@@ -7,12 +7,12 @@ from contextlib import aclosing, asynccontextmanager
 
 from temporalio import activity
 
-from activities import capacity
+from activities.cluster import capacity
 from domain.errors import SettingsInvalid, TransientError
 from domain.ports import Cluster, Watches
 from domain.status import Observation
 from domain.steps import NodesReport, NodesRequest, WatchRequest
-from planning import rollout
+from planning.diagnosis import rollout_status
 
 BEAT_EVERY = 5.0  # seconds
 PACE = 1.0  # seconds between two looks at the nodes
@@ -40,7 +40,7 @@ class WatchActivities:
             aclosing(watches.observations(spec.namespace, spec.deploy_name, request.release.stage)) as seen,
         ):
             async for observation in seen:
-                if rollout.significant(request.known, observation):
+                if rollout_status.significant(request.known, observation):
                     return observation
         raise AssertionError("observations never end by themselves")
 

@@ -13,11 +13,11 @@ from uuid import uuid4
 from temporalio import workflow
 from temporalio.worker import Worker
 
-from activities.kube import KubeActivities
+import connection.client
+from activities.release.activities import KubeActivities
 from bench.world import World
-from clients.cluster import KubernetesCluster, connect
-from clients.credentials import WorkerSecrets
-from connection import client as temporal
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.registry.credentials import WorkerSecrets
 from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Release
@@ -54,7 +54,7 @@ class Announcing(KubernetesCluster):
 
 async def main(kubeconfig: str, namespace: str, stage: str) -> None:
     """Says `complete at` and Unix time."""
-    client = await temporal.connect(World().env)
+    client = await connection.client.connect(World().env)
     name = f"bench-await-{uuid4().hex}"
     cluster = Announcing(connect("default", {}, kubeconfig).connection)
     steps = KubeActivities({"default": cluster}, WorkerSecrets({}), "bench")

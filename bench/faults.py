@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from activities.rollout import Rollout
+from activities.release.rollout import Rollout
 from bench.world import World
-from clients.cluster import KubernetesCluster
+from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
 from domain.errors import TransientError
 from domain.ports import Manifest
@@ -16,7 +16,7 @@ from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.status import Observation, Release
 from domain.steps import RolloutRequest
-from planning import render
+from planning.manifests import render
 
 _STAGE = "bench"
 _PATIENCE = 60.0  # seconds for an apply

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sandbox.services.supervision import Supervisor
 from sandbox.settings import Settings
-from sandbox.supervision import Supervisor
 
 _CHUNK = 65536
 

@@ -2,8 +2,8 @@
 
 import sys
 
-from clients.cluster import connect
-from planning import rollout
+from clients.kubernetes.cluster import connect
+from planning.diagnosis import rollout_status
 
 
 def main(kubeconfig: str, namespace: str, stage: str) -> None:
@@ -14,7 +14,7 @@ def main(kubeconfig: str, namespace: str, stage: str) -> None:
         if snapshot and not waiting:
             waiting = True
             print("waiting", flush=True)
-        if snapshot and rollout.observe(snapshot, app="client", stage=stage, image="").complete:
+        if snapshot and rollout_status.observe(snapshot, app="client", stage=stage, image="").complete:
             print("complete", flush=True)
             return
 

@@ -14,7 +14,7 @@ from bench.image_scene import MIB, REPOSITORY, TOTAL, Anonymous, Keys, base_imag
 from bench.result import Figures, Result, best
 from bench.timing import in_turn
 from bench.world import World
-from clients.image import PushedImages
+from clients.image.images import PushedImages
 
 KEYS = 8
 _ROUNDS = 3

@@ -18,7 +18,7 @@ from bench.image_registry import PrivateRegistry
 from bench.image_scene import CLIENT, MIB, REPOSITORY, TOTAL, Anonymous, Keys, base_images, room_for, scratch
 from bench.result import Figures, Result, best
 from bench.world import World
-from clients.image import PushedImages
+from clients.image.images import PushedImages
 
 _KEYS = 8
 _ROUNDS = 3

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.image_scene import Anonymous
 from bench.memory import resident
 from bench.world import World
-from clients.image import PushedImages
+from clients.image.images import PushedImages
 from domain.steps import ImageRequest
 
 

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from activities import capacity
-from clients.cluster import connect
+from activities.cluster import capacity
+from clients.kubernetes.cluster import connect
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.steps import NodesRequest
 

@@ -12,9 +12,9 @@ from typing import Any
 from bench.result import Figures, Result, best
 from bench.timing import in_turn, timed
 from bench.world import World
-from sandbox.fleet import Fleet
+from sandbox.kubernetes.fleet import Fleet
+from sandbox.services.supervision import Supervisor
 from sandbox.settings import Settings
-from sandbox.supervision import Supervisor
 
 _NODES = int(os.environ.get("BENCH_NODES", "5000"))
 _CORDONED = 3

@@ -24,14 +24,14 @@ from bench.result import Figures, Result, best
 from bench.rollout_report import PATIENCE, Report, Waiter, Witness
 from bench.timing import in_turn
 from bench.world import World
-from clients.cluster import KubernetesCluster, connect
-from clients.cluster_paths import collection, item
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.kubernetes.resources import collection, item
 from domain import names
 from domain.ports import Manifest
-from sandbox.api import STRATEGIC, Api
-from sandbox.fleet import Fleet
+from sandbox.kubernetes.api import STRATEGIC, Api
+from sandbox.kubernetes.fleet import Fleet
 from sandbox.peers import ensure_peers
-from sandbox.readiness import wait_until
+from sandbox.services.readiness import wait_until
 from sandbox.settings import Settings
 
 _ROUNDS = 20

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import yaml
 
-from clients.cluster import KubernetesCluster
-from clients.cluster_errors import Call
-from clients.cluster_paths import collection
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.errors import Call
+from clients.kubernetes.resources import collection
 from domain.ports import Manifest
 
 PATIENCE = 60.0  # seconds

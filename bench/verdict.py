@@ -20,7 +20,7 @@ import yaml
 from bench.faults import Case
 from bench.result import Figures, Result, best
 from bench.world import World
-from clients.cluster import connect
+from clients.kubernetes.cluster import connect
 from domain.ports import Manifest
 from domain.status import Observation
 from sandbox.peers import ensure_peers

@@ -19,10 +19,10 @@ from bench.faults_registry import bad_registry, image
 from bench.faults_webhook import LABEL, bad_webhook
 from bench.result import Figures, Result
 from bench.world import World
-from clients.cluster import KubernetesCluster, connect
+from clients.kubernetes.cluster import KubernetesCluster, connect
 from domain.diagnosis import Severity
 from domain.status import Observation
-from sandbox.fleet import Fleet
+from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 
 _AT_ONCE = 10

@@ -11,9 +11,9 @@ import click
 from sandbox.demo import demo as run_demo
 from sandbox.errors import WorldError
 from sandbox.removal import down as take_down
+from sandbox.services.supervision import Supervisor
 from sandbox.settings import Settings
 from sandbox.status import status as show_status
-from sandbox.supervision import Supervisor
 from sandbox.world import require_machine
 from sandbox.world import up as bring_up
 

@@ -2,8 +2,8 @@
 
 import os
 
-from sandbox.engine import engine_socket
-from sandbox.registry import PROBE_IMAGE, credentials
+from sandbox.services.engine import engine_socket
+from sandbox.services.registry import PROBE_IMAGE, credentials
 from sandbox.settings import Settings
 
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from sandbox.command import run
+from sandbox.host.command import run
 from sandbox.settings import Settings
 
 _OLDEST = (1, 26)  # what the example backend asks for

@@ -8,8 +8,8 @@ import tarfile
 from pathlib import Path
 
 from sandbox.errors import WorldError
-from sandbox.node import PAUSE_IMAGE
-from sandbox.registry import PROBE_IMAGE
+from sandbox.kubernetes.node import PAUSE_IMAGE
+from sandbox.services.registry import PROBE_IMAGE
 from sandbox.settings import Settings
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -2,10 +2,10 @@
 
 import shutil
 
-from sandbox import kernel, processes
-from sandbox.cgroups import remove_cgroups
-from sandbox.mounts import unmount_below
-from sandbox.network import remove_network
+from sandbox.host import kernel, processes
+from sandbox.host.cgroups import remove_cgroups
+from sandbox.host.mounts import unmount_below
+from sandbox.host.network import remove_network
 from sandbox.settings import Settings
 
 

@@ -1,8 +1,8 @@
 """Tells in one table what of a world runs."""
 
 from sandbox.env_file import environment
+from sandbox.services.supervision import Supervisor
 from sandbox.settings import Settings
-from sandbox.supervision import Supervisor
 
 _SHOWN = ("KUBECONFIG", "DOCKER_HOST", "TEMPORAL_ADDRESS", "WORLD_TEMPORAL_UI", "IMAGE_HOST", "IMAGE_HOST_ALIAS")
 _ON_DEMAND = "worker"

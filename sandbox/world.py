@@ -10,26 +10,26 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from sandbox import kernel
 from sandbox.binaries import ensure_binaries
-from sandbox.certificates import ensure_certificates
-from sandbox.cluster import grant_rights, prepare_nodes
-from sandbox.control_plane import control_plane, write_dns_configuration
-from sandbox.engine import engine, require_engine
 from sandbox.env_file import environment, write_env_file
 from sandbox.errors import WorldError
 from sandbox.go import go_command
+from sandbox.host import kernel
+from sandbox.host.mounts import share_root
+from sandbox.host.network import ensure_network
+from sandbox.host.ports import refuse_taken_ports
 from sandbox.image import ensure_images
-from sandbox.kwok import kwok
-from sandbox.mounts import share_root
-from sandbox.network import ensure_network
-from sandbox.node import node_programs, write_node_configuration
-from sandbox.ports import refuse_taken_ports
-from sandbox.program import Program
-from sandbox.registry import registries, write_registry_configuration
+from sandbox.kubernetes.certificates import ensure_certificates
+from sandbox.kubernetes.cluster import grant_rights, prepare_nodes
+from sandbox.kubernetes.control_plane import control_plane, write_dns_configuration
+from sandbox.kubernetes.kwok import kwok
+from sandbox.kubernetes.node import node_programs, write_node_configuration
+from sandbox.services.engine import engine, require_engine
+from sandbox.services.program import Program
+from sandbox.services.registry import registries, write_registry_configuration
+from sandbox.services.supervision import SYSTEM_PATH, Supervisor
+from sandbox.services.workflow_server import workflow_server
 from sandbox.settings import REPOSITORY, Settings
-from sandbox.supervision import SYSTEM_PATH, Supervisor
-from sandbox.workflow_server import workflow_server
 
 _NEEDED = ("etcd", "containerd", "runc", "docker-registry", "iptables", "conntrack", "ip", "nsenter", "ss")
 _ROOMS = ("domain", "planning", "clients", "activities", "workflows", "connection", "worker")

@@ -5,8 +5,8 @@ from typing import Any, NoReturn
 import click
 
 from connection.ending import end_with
-from starter import exits
-from starter.group import LazyGroup
+from starter.cli import exits
+from starter.cli.lazy_group import LazyGroup
 
 CLI = "proverctl"
 COMMANDS = {
@@ -17,17 +17,17 @@ COMMANDS = {
     "reset-endpoint": ("change", "Point the clients at another coordinator."),
     "tear-down": ("change", "Remove the prove-clients of one namespace."),
     "answer": ("answer", "Choose how a command goes on that waits for a person."),
-    "status": ("show", "One deployment: phase, release, clients, what is wrong."),
-    "list": ("show", "All deployments."),
-    "render": ("offline", "The Kubernetes manifests as YAML; contacts nothing."),
-    "rbac": ("offline", "The rights the worker needs as YAML; contacts nothing."),
+    "status": ("status", "One deployment: phase, release, clients, what is wrong."),
+    "list": ("status", "All deployments."),
+    "render": ("render", "The Kubernetes manifests as YAML; contacts nothing."),
+    "rbac": ("render", "The rights the worker needs as YAML; contacts nothing."),
     "backend": ("backend", "Set up, look at, restart, stop and purge the backend."),
     "preflight": ("preflight", "Everything that could stop a deploy, each with a verdict and a remedy."),
     "nodes": ("nodes", "Which nodes can take a client, and why others cannot."),
     "plan": ("plan", "What a deploy would change, object by object, and what it costs."),
     "diagnose": ("diagnose", "Everything that is wrong with the clients, or that nothing is."),
     "images": ("images", "Prover images at the registry and on the backend host; remove old ones."),
-    "worker": ("work", "Run the worker that does the work."),
+    "worker": ("worker", "Run the worker that does the work."),
 }
 EPILOG = """\b
 Example:

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from dotenv import dotenv_values
 
-from sandbox.fleet import Fleet
+from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 
 # How long a case takes says nothing on a machine that builds, proves and tests at once.

@@ -6,7 +6,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from planning.text import scrub
+from planning.text.sanitize import scrub
 
 
 class JsonLines(logging.Formatter):

@@ -12,25 +12,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.host import HostActivities
-from activities.host_preflight import Host, HostPreflightActivities
-from activities.images import ImageActivities
-from activities.inspection import InspectionActivities
-from activities.kube import KubeActivities
-from activities.pre_pull import PrePullActivities
-from activities.preflight import PreflightActivities
+from activities.host.activities import HostActivities
+from activities.host.images import ImageActivities
+from activities.host.preflight import Host, HostPreflightActivities
+from activities.inspection.activities import InspectionActivities
+from activities.inspection.preflight import PreflightActivities
+from activities.release.activities import KubeActivities
+from activities.release.pre_pull import PrePullActivities
 from activities.watch import WatchActivities
-from clients import cluster as kubernetes
-from clients.backend import LocalBackendHost
-from clients.cluster_trial import PodTrials
-from clients.credentials import WorkerSecrets
-from clients.evidence import EvidenceFiles
-from clients.groundwork import ImageGroundwork
-from clients.image import PushedImages
-from clients.image_store import LocalImageStores
-from clients.reach import reach
-from clients.source import GitSources
-from clients.watch import SharedWatches
+from clients.backend.host import LocalBackendHost
+from clients.git.work_tree import GitSources
+from clients.image.images import PushedImages
+from clients.image.inventory import LocalImageStores
+from clients.image.preflight import ImageGroundwork
+from clients.kubernetes.cluster import connect as connect_cluster
+from clients.kubernetes.deployment_watch import SharedWatches
+from clients.kubernetes.pods import PodTrials
+from clients.registry.credentials import WorkerSecrets
+from clients.system.evidence import EvidenceFiles
+from clients.system.tcp import reach
 from connection import search
 from connection.client import connect
 from connection.errors import TemporalUnreachable
@@ -81,9 +81,7 @@ async def _workers(
     workers = [queues.deploy(client)] if "deploy" in settings.roles else []
     secrets = WorkerSecrets(environ)
     if "kube" in settings.roles:
-        clusters = {
-            name: kubernetes.connect(name, settings.contexts, settings.kubeconfig) for name in settings.clusters
-        }
+        clusters = {name: connect_cluster(name, settings.contexts, settings.kubeconfig) for name in settings.clusters}
         prefix = await owner_prefix(client)
         steps = KubeActivities(dict(clusters), secrets, prefix)
         inspection = InspectionActivities(dict(clusters), secrets, prefix, EvidenceFiles(settings.state_dir))

@@ -9,22 +9,22 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.backend import BackendActivities
-from activities.host import HostActivities
-from activities.host_preflight import HostPreflightActivities
-from activities.images import ImageActivities
-from activities.inspection import InspectionActivities
-from activities.interceptor import ErrorTranslation
-from activities.kube import KubeActivities
-from activities.pre_pull import PrePullActivities
-from activities.preflight import PreflightActivities
+from activities.error_translation import ErrorTranslation
+from activities.host.activities import HostActivities
+from activities.host.images import ImageActivities
+from activities.host.preflight import HostPreflightActivities
+from activities.inspection.activities import InspectionActivities
+from activities.inspection.preflight import PreflightActivities
+from activities.release.activities import KubeActivities
+from activities.release.pre_pull import PrePullActivities
 from activities.watch import WatchActivities
 from domain import names
 from worker.beats import SteadyBeats
-from workflows.backend import BackendWorkflow
-from workflows.cluster import ProverClusterWorkflow
-from workflows.inspect import InspectWorkflow
-from workflows.lookup import LogWorkflow, ProfileWorkflow
-from workflows.teardown import TeardownWorkflow
+from workflows.backend.workflow import BackendWorkflow
+from workflows.deployment.teardown import TeardownWorkflow
+from workflows.deployment.workflow import ProverClusterWorkflow
+from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow
+from workflows.inspection.workflow import InspectWorkflow
 
 WORKFLOWS: Sequence[type] = (
     ProverClusterWorkflow,

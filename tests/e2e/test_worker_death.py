@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.services.supervision import Supervisor
 from sandbox.settings import Settings
-from sandbox.supervision import Supervisor
 from tests.e2e.product import Product, until
 
 BALLAST = 192 * 1024 * 1024  # bytes; a push of this size can be caught in the middle

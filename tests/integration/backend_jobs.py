@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from clients.backend_job import Job, Place
+from clients.backend.job import Job, Place
 from domain.profile import Step
 
 

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from activities import capacity
-from clients.cluster import KubernetesCluster
+from activities.cluster import capacity
+from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
 from domain.ports import Manifest
 from domain.spec import KeyValue
 from domain.status import Release
 from domain.steps import NodesReport, NodesRequest
-from planning import live, quantity, render
-from sandbox.fleet import Fleet
-from sandbox.readiness import wait_until
+from planning.kubernetes import objects, quantity
+from planning.manifests import render
+from sandbox.kubernetes.fleet import Fleet
+from sandbox.services.readiness import wait_until
 from sandbox.settings import Settings
 from tests.unit.planning import capacity_cases
 from tests.unit.planning.cluster_model import Case, Node
@@ -71,7 +72,7 @@ class Stage:
             before = replace(self.case, replicas=count, ask=self.case.old_ask)
             self._apply(before, "new" if self.case.scaled else "old")
             self._until(lambda: self._available() == count, f"{count} clients run")
-        placed = {live.spec(pod)["nodeName"] for pod in self.cluster.find("Pod", self.namespace)}
+        placed = {objects.spec(pod)["nodeName"] for pod in self.cluster.find("Pod", self.namespace)}
         old = tuple(index for index, name in enumerate(self.nodes) if name in placed)
         nodes = tuple(self._possible(node, runs=index in old) for index, node in enumerate(self.case.nodes))
         self.case = replace(self.case, old=old, nodes=nodes)
@@ -103,7 +104,7 @@ class Stage:
 
     def _taints(self, name: str) -> list[str]:
         node = self.cluster.get("Node", name) or {}
-        return [taint["key"] for taint in live.spec(node).get("taints") or []]
+        return [taint["key"] for taint in objects.spec(node).get("taints") or []]
 
     def _limit(self) -> None:
         """Quota and LimitRange come last, as administrators do it to us."""
@@ -113,8 +114,8 @@ class Stage:
         self._until(self._counted, "the quota counts what runs")
 
     def _counted(self) -> bool:
-        expected = [live.status(found)["used"] for found in capacity_cases.quotas(self.case)]
-        used = [live.status(found).get("used") or {} for found in self.cluster.find("ResourceQuota", self.namespace)]
+        expected = [objects.status(found)["used"] for found in capacity_cases.quotas(self.case)]
+        used = [objects.status(found).get("used") or {} for found in self.cluster.find("ResourceQuota", self.namespace)]
         return [_numbered(amounts) for amounts in used] == [_numbered(amounts) for amounts in expected]
 
     def _judge(self) -> NodesReport:
@@ -136,7 +137,7 @@ class Stage:
 
     def _available(self) -> int:
         deployment = self.cluster.get("Deployment", names.DEPLOYMENT, self.namespace) or {}
-        return int(live.status(deployment).get("availableReplicas") or 0)
+        return int(objects.status(deployment).get("availableReplicas") or 0)
 
     def _await_end(self, generation: int) -> tuple[bool, str]:
         deadline = time.monotonic() + PATIENCE
@@ -163,34 +164,34 @@ class Look:
         self._deployment = cluster.get("Deployment", names.DEPLOYMENT, namespace) or {}
         self._sets = cluster.find("ReplicaSet", namespace)
         self._pods = cluster.find("Pod", namespace)
-        sets = {live.name(found): f"{_numbers(found)} {_failure(found)}" for found in self._sets}
-        pods = {live.name(pod): str(live.spec(pod).get("nodeName") or "") for pod in self._pods}
+        sets = {objects.name(found): f"{_numbers(found)} {_failure(found)}" for found in self._sets}
+        pods = {objects.name(pod): str(objects.spec(pod).get("nodeName") or "") for pod in self._pods}
         self.standing = f"{sets} {pods}"  # without the scheduler's words, which count the nodes of all cases
         self.state = f"{self.standing} {sorted({_unscheduled(pod) for pod in self._pods})}"
 
     @property
     def finished(self) -> bool:
         """All clients are of the wanted template and available, and there are no others."""
-        status, wanted = live.status(self._deployment), self._case.replicas
+        status, wanted = objects.status(self._deployment), self._case.replicas
         counts = {int(status.get(name) or 0) for name in ("replicas", "updatedReplicas", "availableReplicas")}
         return self._observed and counts == {wanted}
 
     @property
     def stuck(self) -> bool:
         """Every missing client is explained by a condition, and the controllers have nothing left to do."""
-        if not self._observed or any(live.terminating(pod) for pod in self._pods):
+        if not self._observed or any(objects.terminating(pod) for pod in self._pods):
             return False
-        wanted = sum(int(live.spec(found)["replicas"]) for found in self._sets)
-        placed = [pod for pod in self._pods if live.spec(pod).get("nodeName")]
+        wanted = sum(int(objects.spec(found)["replicas"]) for found in self._sets)
+        placed = [pod for pod in self._pods if objects.spec(pod).get("nodeName")]
         unscheduled = [pod for pod in self._pods if _unscheduled(pod).startswith("0/")]
         refused = sum(
-            int(live.spec(found)["replicas"]) - int(live.status(found).get("replicas") or 0)
+            int(objects.spec(found)["replicas"]) - int(objects.status(found).get("replicas") or 0)
             for found in self._sets
             if _failure(found)
         )
         # A client on a dead node is never Ready and stays where it is.
-        ready = sum(live.ready(pod) for pod in placed)
-        dead = sum(not live.ready(pod) and not self._node(pod).ready for pod in placed)
+        ready = sum(objects.ready(pod) for pod in placed)
+        dead = sum(not objects.ready(pod) and not self._node(pod).ready for pod in placed)
         least = self._case.replicas - self._case.unavailable
         return (
             wanted == self._case.replicas
@@ -202,21 +203,21 @@ class Look:
 
     def _node(self, pod: Manifest) -> Node:
         """Where it is; the fleet numbers its nodes."""
-        return self._case.nodes[int(live.node_name(pod).rpartition("-")[2])]
+        return self._case.nodes[int(objects.node_name(pod).rpartition("-")[2])]
 
     @property
     def _observed(self) -> bool:
-        status = live.status(self._deployment)
+        status = objects.status(self._deployment)
         sets = all(
-            found["metadata"]["generation"] == live.status(found).get("observedGeneration") for found in self._sets
+            found["metadata"]["generation"] == objects.status(found).get("observedGeneration") for found in self._sets
         )
         return bool(status.get("observedGeneration") == self._generation and sets)
 
     @property
     def _old(self) -> int:
         """Clients that are still wanted of templates other than the newest."""
-        ordered = sorted(self._sets, key=lambda found: int(live.annotations(found).get(live.REVISION) or 0))
-        return sum(int(live.spec(found)["replicas"]) for found in ordered[:-1])
+        ordered = sorted(self._sets, key=lambda found: int(objects.annotations(found).get(objects.REVISION) or 0))
+        return sum(int(objects.spec(found)["replicas"]) for found in ordered[:-1])
 
 
 def _numbered(amounts: dict[str, str]) -> dict[str, Decimal]:
@@ -224,13 +225,13 @@ def _numbered(amounts: dict[str, str]) -> dict[str, Decimal]:
 
 
 def _numbers(replica_set: Manifest) -> str:
-    status: dict[str, Any] = live.status(replica_set)
-    return f"{status.get('availableReplicas') or 0}/{live.spec(replica_set)['replicas']}"
+    status: dict[str, Any] = objects.status(replica_set)
+    return f"{status.get('availableReplicas') or 0}/{objects.spec(replica_set)['replicas']}"
 
 
 def _failure(replica_set: Manifest) -> str:
     """Why the API server refuses its pods."""
-    condition = live.condition(replica_set, "ReplicaFailure")
+    condition = objects.condition(replica_set, "ReplicaFailure")
     message = str(condition.get("message") or "")
     refused = condition.get("status") == "True" and "forbidden" in message
     return message.partition("forbidden: ")[2] if refused else ""
@@ -238,5 +239,5 @@ def _failure(replica_set: Manifest) -> str:
 
 def _unscheduled(pod: Manifest) -> str:
     """The scheduler's verdict; empty as long as there is none."""
-    condition = live.condition(pod, "PodScheduled")
+    condition = objects.condition(pod, "PodScheduled")
     return str(condition.get("message") or "") if condition.get("reason") == "Unschedulable" else ""

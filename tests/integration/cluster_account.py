@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from clients.cluster import KubernetesCluster
-from clients.cluster_errors import Call
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.errors import Call
 from domain.ports import Manifest
 
 PATIENCE = 60.0  # seconds that a condition may take on a busy machine

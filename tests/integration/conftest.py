@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 import connection.client
-from clients.cluster import KubernetesCluster, connect
+from clients.kubernetes.cluster import KubernetesCluster, connect
 from connection import search
 from tests.integration.command_line import BIN, KUBE, PATIENCE, Cli, Deployed
 from tests.workflow.conftest import World, workers

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from activities.context import enrich
-from clients.cluster import KubernetesCluster
-from clients.cluster_errors import Call
+from activities.cluster.explanation import enrich
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.errors import Call
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import ProverError, TransientError
@@ -19,9 +19,11 @@ from domain.ports import Manifest
 from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.status import Observation, Release
-from planning import diagnosis, live, render, rollout
-from sandbox.api import Api
-from sandbox.fleet import Fleet
+from planning.diagnosis import findings, rollout_status
+from planning.kubernetes import objects
+from planning.manifests import render
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.fleet import Fleet
 
 T = TypeVar("T")
 OWNER = "test/owner"
@@ -96,18 +98,18 @@ class Case:
         """Apply what the product renders, changed in this or that."""
         self.image = image or self.image
         self.spec = self.spec.model_copy(update=spec)
-        objects = render.render(
+        manifests = render.render(
             self.spec, Release(stage=STAGE, image=self.image), owner=OWNER, image_user=user, pull_secret=pull_secret
         )
-        made = objects[-1]["spec"]["template"]
+        made = manifests[-1]["spec"]["template"]
         if self.fleet is None:
             del made["spec"]["affinity"]["podAntiAffinity"]
             made["metadata"]["labels"][names.ROLE_LABEL] = "test"
         made["metadata"] |= template or {}
         made["spec"] |= pod or {}
         made["spec"]["containers"][0] |= ({"args": list(args)} if args else {}) | dict(container or {})
-        objects[-1]["spec"] |= deployment or {}
-        for found in objects:
+        manifests[-1]["spec"] |= deployment or {}
+        for found in manifests:
             if found["kind"] not in without:
                 self._apply(found)
 
@@ -128,9 +130,9 @@ class Case:
         """An event as a controller writes it."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         involved = {"kind": "Pod", "namespace": self.namespace, "apiVersion": "v1"}
-        involved |= {"name": live.name(about), "uid": live.uid(about)}
+        involved |= {"name": objects.name(about), "uid": objects.uid(about)}
         body: Manifest = {
-            "metadata": {"name": f"{live.name(about)}.{uuid.uuid4().hex[:12]}", "namespace": self.namespace}
+            "metadata": {"name": f"{objects.name(about)}.{uuid.uuid4().hex[:12]}", "namespace": self.namespace}
         }
         body |= {"involvedObject": involved, "reason": reason, "message": message, "type": "Normal", "count": 1}
         body |= {"firstTimestamp": now, "lastTimestamp": now, "source": {"component": source}}
@@ -180,14 +182,14 @@ class Case:
         assert found is not None
         kinds = ("Deployment", "ReplicaSet", "Pod", "Event")
         times = [_written(one) for kind in kinds for one in self.cluster.find(kind, self.namespace)]
-        due = (live.seconds(found.since) or 0.0) + found.grace if found.severity in FINAL else 0.0
+        due = (objects.seconds(found.since) or 0.0) + found.grace if found.severity in FINAL else 0.0
         seen.lag = seen.at - max([due, *(time for time in times if time <= seen.at)])
 
     def _judge(self, snapshot: Snapshot, *, autoscale: bool) -> Verdict:
         full = enrich(self.cluster, self.spec, snapshot)
         wanted = {"app": self.spec.deploy_name, "stage": STAGE, "image": self.image}
-        seen = rollout.observe(full, **wanted, autoscale=autoscale)
-        every = diagnosis.findings(full, **wanted, autoscale=autoscale)
+        seen = rollout_status.observe(full, **wanted, autoscale=autoscale)
+        every = findings.findings(full, **wanted, autoscale=autoscale)
         found = seen.diagnosis
         return Verdict(found, every, seen, full, time.time())
 
@@ -195,7 +197,7 @@ class Case:
         """Everything of the case."""
         for pod in self.pods():
             if (pod["metadata"]).get("finalizers"):
-                self.patch("pods", live.name(pod), {"metadata": {"finalizers": None}})
+                self.patch("pods", objects.name(pod), {"metadata": {"finalizers": None}})
         patiently(lambda: self.cluster.delete("Namespace", self.namespace, ""))
         if self.fleet:
             patiently(self.fleet.close)
@@ -214,7 +216,7 @@ class Case:
 
 def _written(found: Manifest) -> float:
     """Unix time, in whole seconds, at which the API server took the last change of an object."""
-    return max(live.seconds(one.get("time")) or 0.0 for one in found["metadata"]["managedFields"])
+    return max(objects.seconds(one.get("time")) or 0.0 for one in found["metadata"]["managedFields"])
 
 
 def patiently(do: Callable[[], T], seconds: float = 60) -> T:
@@ -240,7 +242,7 @@ def refusal(do: Callable[[], object]) -> Diagnosis:
 
 def events_of(cluster: KubernetesCluster, namespace: str) -> list[str]:
     """Reasons and texts, for the message of a failing test."""
-    return [f"{found.get('reason')}: {live.message(found)}" for found in cluster.events(namespace)]
+    return [f"{found.get('reason')}: {objects.message(found)}" for found in cluster.events(namespace)]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from typing import Any
 
 from domain.errors import ObjectRejected
 from domain.ports import Manifest
-from planning import live
+from planning.kubernetes import objects
 from tests.integration.diagnosis_case import Case, post
 from tests.integration.diagnosis_rows import FATAL, HUMAN, TRANSIENT, Row
 
@@ -144,7 +144,7 @@ def _autoscaled(reason: str, message: str) -> Any:
 
 
 def _pending(case: Case) -> list[Manifest]:
-    return [pod for pod in case.pods() if live.condition(pod, "PodScheduled").get("status") == "False"]
+    return [pod for pod in case.pods() if objects.condition(pod, "PodScheduled").get("status") == "False"]
 
 
 def _expected(case: Case) -> None:
@@ -218,13 +218,13 @@ def _deadline(case: Case) -> None:
     """A pod that a node has taken and that never gets Ready, without a word from anybody."""
     case.nodes(1)
     case.deploy(progress_deadline=10, template={"annotations": {"kwok.x-k8s.io/status": "custom"}})
-    case.wait(lambda: any(map(live.node_name, case.pods())), "a pod with a node")
-    now = live.created(case.pods()[0])
+    case.wait(lambda: any(map(objects.node_name, case.pods())), "a pod with a node")
+    now = objects.created(case.pods()[0])
     running = {"name": "client", "image": "x", "imageID": "x", "restartCount": 0, "ready": False, "started": True}
     running |= {"state": {"running": {"startedAt": now}}}
     conditions = [{"type": "Ready", "status": "False", "lastTransitionTime": now}]
     status = {"phase": "Running", "startTime": now, "conditions": conditions, "containerStatuses": [running]}
-    case.patch("pods", f"{live.name(case.pods()[0])}/status", {"status": status})
+    case.patch("pods", f"{objects.name(case.pods()[0])}/status", {"status": status})
 
 
 def _deadline_with_cause(case: Case) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import docker
 
-from clients.cluster import KubernetesCluster
-from sandbox.api import Api
-from sandbox.fleet import Fleet
+from clients.kubernetes.cluster import KubernetesCluster
 from sandbox.go import go_command
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 from tests.integration.diagnosis_case import Scene
 

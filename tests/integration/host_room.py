@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from clients.backend import LocalBackendHost
+from clients.backend.host import LocalBackendHost
 from domain.ports import Beat
 from domain.profile import Functions, Profile, Step, StepState, StepStatus
 from domain.spec import Backend

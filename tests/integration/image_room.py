@@ -12,8 +12,8 @@ from typing import Any
 
 import docker
 
-from clients.credentials import RegistryLogin
-from clients.image import PushedImages
+from clients.image.images import PushedImages
+from clients.registry.credentials import RegistryLogin
 from domain.spec import Backend, ImageTarget, SecretRef
 from domain.steps import ImageRequest, Source
 from tests.integration.registry_room import PASSWORD, USER, fetch

@@ -7,11 +7,11 @@ from typing import Any
 
 from temporalio.testing import ActivityEnvironment
 
-from activities.inspection import InspectionActivities
-from activities.kube import KubeActivities
-from clients.cluster import KubernetesCluster
-from clients.credentials import WorkerSecrets
-from clients.evidence import EvidenceFiles
+from activities.inspection.activities import InspectionActivities
+from activities.release.activities import KubeActivities
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.registry.credentials import WorkerSecrets
+from clients.system.evidence import EvidenceFiles
 from domain import names
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue, SecretRef
 from domain.status import Release

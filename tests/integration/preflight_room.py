@@ -12,15 +12,15 @@ from uuid import uuid4
 
 import docker
 
-from activities.host_preflight import Host, host_checks
-from activities.preflight import Site, cluster_checks
-from clients.backend import LocalBackendHost
-from clients.cluster import KubernetesCluster
-from clients.cluster_trial import PodTrials
-from clients.credentials import WorkerSecrets
-from clients.groundwork import ImageGroundwork
-from clients.reach import reach
-from clients.source import GitSources
+from activities.host.preflight import Host, host_checks
+from activities.inspection.preflight import Site, cluster_checks
+from clients.backend.host import LocalBackendHost
+from clients.git.work_tree import GitSources
+from clients.image.preflight import ImageGroundwork
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.pods import PodTrials
+from clients.registry.credentials import WorkerSecrets
+from clients.system.tcp import reach
 from domain.spec import Backend, ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.steps import Check, PreflightReport, PreflightRequest
 from tests.integration.cluster_account import until

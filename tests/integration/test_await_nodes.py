@@ -9,11 +9,11 @@ import pytest_asyncio
 from temporalio.testing import ActivityEnvironment
 
 from activities.watch import WatchActivities
-from clients.cluster import KubernetesCluster
-from clients.watch import SharedWatches
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.deployment_watch import SharedWatches
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.steps import NodesReport, NodesRequest
-from sandbox.fleet import Fleet
+from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 
 PATIENCE = 60.0  # seconds on a busy machine; the review alone comes every ten

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from clients import runner
-from clients.backend import LocalBackendHost
+from clients.backend.host import LocalBackendHost
+from clients.backend.processes import runner
 from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import Step, StepState, Wait
 from tests.integration.host_room import (

@@ -15,8 +15,8 @@ import docker
 import pytest
 import yaml
 
-from clients.backend_compose import await_healthy, check, down, state, up, up_argv
-from clients.backend_job import Job
+from clients.backend.job import Job
+from clients.backend.steps.compose import await_healthy, check, down, state, up, up_argv
 from domain.errors import Refused, SettingsInvalid, StepFailed, Unavailable
 from domain.profile import Compose, StepState
 from sandbox.binaries import COMPOSE, ensure_built

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clients.backend_file import write
-from clients.backend_job import Job
+from clients.backend.job import Job
+from clients.backend.steps.file import write
 from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import StepState
 from tests.integration.backend_jobs import job_in

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from clients import runner
-from clients.backend import LocalBackendHost
-from clients.backend_job import Place
+from clients.backend.host import LocalBackendHost
+from clients.backend.job import Place
+from clients.backend.processes import runner
 from domain.errors import StepFailed
 from domain.profile import Step, StepState
 from tests.integration.host_room import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from clients import runner
-from clients.backend import LocalBackendHost
+from clients.backend.host import LocalBackendHost
+from clients.backend.processes import runner
 from domain.errors import PermanentError, Refused, SettingsInvalid, StepFailed
 from domain.profile import Counterpart, Profile, StepState
 from tests.integration.host_room import (

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from clients.backend_submodules import advice, argv, environment
+from clients.backend.steps.submodules import advice, argv, environment
 from tests.integration.backend_jobs import job_in
 
 # By `git config --global`, as a user would: the file protocol is closed to submodules otherwise.

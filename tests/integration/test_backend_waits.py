@@ -18,8 +18,8 @@ import psutil
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from clients.backend_log_search import mark
-from clients.backend_wait import await_condition, lacks
+from clients.backend.log_search import mark
+from clients.backend.steps.wait import await_condition, lacks
 from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import LogLine, Sql, StepState, Wait
 from sandbox.settings import REPOSITORY

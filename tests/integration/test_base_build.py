@@ -14,11 +14,11 @@ from typing import Any
 import docker
 import pytest
 
-from clients import base_build
-from clients.base_build import CONTEXT_LABEL, ensure_base
-from clients.credentials import WorkerSecrets
-from clients.groundwork import ImageGroundwork
-from clients.image_base import Engine
+from clients.docker import build
+from clients.docker.build import CONTEXT_LABEL, ensure_base
+from clients.docker.engine import Engine
+from clients.image.preflight import ImageGroundwork
+from clients.registry.credentials import WorkerSecrets
 from domain.errors import ImageInputMissing, PermanentError, Unavailable
 from sandbox.go import go_command
 from sandbox.settings import Settings
@@ -42,7 +42,7 @@ def engine(world: dict[str, str]) -> Iterator[Any]:
     with contextlib.closing(docker.DockerClient(base_url=world["DOCKER_HOST"])) as client:
         before = {image.id for image in client.images.list()}
         yield client
-        for image in client.images.list(name=base_build.BASE_REPOSITORY):
+        for image in client.images.list(name=build.BASE_REPOSITORY):
             if image.id not in before:
                 client.images.remove(str(image.id), force=True)
 

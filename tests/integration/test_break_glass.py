@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.cluster import KubernetesCluster
+from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
 from sandbox.settings import REPOSITORY
 from tests.integration.command_line import BIN, Done

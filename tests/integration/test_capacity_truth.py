@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from clients.cluster import KubernetesCluster
-from sandbox.readiness import wait_until
+from clients.kubernetes.cluster import KubernetesCluster
+from sandbox.services.readiness import wait_until
 from tests.integration.capacity_draws import draw
 from tests.integration.capacity_stage import Outcome, Stage
 from tests.unit.planning.cluster_model import Model

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from clients.checkout_clone import Limits
-from clients.source import GitSources
+from clients.git.repository import Limits
+from clients.git.work_tree import GitSources
 from domain.errors import CredentialsRejected, NotARepository, ProverError, Refused, SettingsInvalid, Unavailable
 from tests.integration.git_room import GitServer, commit, git, repository
 from tests.integration.own_authority import Authority
@@ -316,7 +316,7 @@ def test_one_that_was_killed_while_it_fetched(tmp_path: Path, server: GitServer,
     """The successor gets it all, with no regard to what runs on."""
     server.held = threading.Event()
     program = (
-        "import sys; from pathlib import Path; from clients.source import GitSources;"
+        "import sys; from pathlib import Path; from clients.git.work_tree import GitSources;"
         "GitSources(Path(sys.argv[1])).checkout(sys.argv[2], 'main', lambda text: None)"
     )
     argv = [sys.executable, "-c", program, str(tmp_path / "state"), f"{server.url}/backend"]

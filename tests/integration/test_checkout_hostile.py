@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from clients.source import GitSources
+from clients.git.work_tree import GitSources
 from domain.errors import ProverError
 from tests.integration.git_room import blob, commit, committed, git, repository, tree
 

@@ -19,7 +19,7 @@ from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.state import ClusterInput
 from domain.status import Observation
 from tests.integration.command_line import KUBE, PATIENCE, Cli, Deployed, said
-from workflows.cluster import ProverClusterWorkflow
+from workflows.deployment.workflow import ProverClusterWorkflow
 
 
 class Wire:

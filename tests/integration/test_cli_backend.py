@@ -18,7 +18,7 @@ from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import Backend, BackendMode, ClusterSpec, Endpoint, ImageTarget
 from domain.steps import BackendInput
 from tests.integration.command_line import BIN, PATIENCE, Cli, Deployed, Done, said
-from workflows.backend import BackendWorkflow
+from workflows.backend.workflow import BackendWorkflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

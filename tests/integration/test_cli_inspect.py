@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from clients.cluster import KubernetesCluster
+from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.status import Observation

@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from clients.cluster import KubernetesCluster, connect
-from clients.cluster_errors import Call
-from clients.cluster_paths import collection
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.kubernetes.errors import Call
+from clients.kubernetes.resources import collection
 from domain.errors import ApplyConflict, CredentialsRejected, Forbidden, ObjectRejected, ProverError, Unavailable
 from domain.ports import Manifest
 from domain.rights import Right

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import urllib3
 
-from clients import cluster_feed
-from clients.cluster import KubernetesCluster, connect
-from clients.cluster_connection import Connection, configuration
-from clients.cluster_errors import Call
-from clients.cluster_feed import Feed
+from clients.kubernetes import rollout_watch
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.kubernetes.connection import Connection, configuration
+from clients.kubernetes.errors import Call
+from clients.kubernetes.rollout_watch import Feed
 from domain import names
 from domain.errors import Forbidden
 from domain.snapshot import Snapshot
@@ -130,7 +130,7 @@ def test_a_change_is_told_at_once(cluster: KubernetesCluster, namespace: str) ->
         first(snapshots, lambda snapshot, turn=str(number): _turn(snapshot) == turn)  # type: ignore[misc]
         lags.append(time.monotonic() - began)
     snapshots.close()  # type: ignore[attr-defined]
-    assert min(lags) < cluster_feed.TICK / 4
+    assert min(lags) < rollout_watch.TICK / 4
 
 
 def _until_quiet(snapshots: Iterator[Snapshot | None]) -> None:
@@ -138,7 +138,7 @@ def _until_quiet(snapshots: Iterator[Snapshot | None]) -> None:
     while True:
         began = time.monotonic()
         next(snapshots)
-        if time.monotonic() - began > cluster_feed.TICK / 2:
+        if time.monotonic() - began > rollout_watch.TICK / 2:
             return
 
 

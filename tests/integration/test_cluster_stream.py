@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from clients.cluster import KubernetesCluster, connect
-from clients.cluster_connection import Connection, configuration
-from clients.cluster_errors import Answer, Call, refusal
-from clients.cluster_paths import collection
-from clients.cluster_stream import Stream
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.kubernetes.connection import Connection, configuration
+from clients.kubernetes.errors import Answer, Call, refusal
+from clients.kubernetes.reflector import Stream
+from clients.kubernetes.resources import collection
 from domain.errors import ProverError, Unavailable
 from domain.ports import Manifest
 from tests.integration.cluster_account import config_map, until

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from clients.cluster import KubernetesCluster
+from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
 from domain.ports import Manifest
 from tests.integration.cluster_account import account_kubeconfig, limited_account, until

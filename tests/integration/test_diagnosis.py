@@ -12,9 +12,9 @@ from threading import Semaphore
 
 import pytest
 
-from clients.cluster import KubernetesCluster
+from clients.kubernetes.cluster import KubernetesCluster
 from domain.diagnosis import Diagnosis
-from sandbox.api import Api
+from sandbox.kubernetes.api import Api
 from sandbox.settings import Settings
 from tests.integration import diagnosis_corpus
 from tests.integration.diagnosis_case import Case, Scene, Verdict, events_of, patiently

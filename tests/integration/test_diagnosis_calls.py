@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from activities.context import enrich
-from clients.cluster import KubernetesCluster, connect
-from clients.cluster_errors import Call
+from activities.cluster.explanation import enrich
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.kubernetes.errors import Call
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Release
-from planning import render
+from planning.manifests import render
 from tests.integration.cluster_account import account_kubeconfig, limited_account
 from tests.integration.diagnosis_case import refusal
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.backend import LocalBackendHost
+from clients.backend.host import LocalBackendHost
 from domain.errors import StepFailed
 from domain.profile import StepState
 from domain.spec import Backend

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from sandbox.fleet import Fleet
+from sandbox.kubernetes.fleet import Fleet
 
 _PATIENCE = 60.0
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from clients.backend import LocalBackendHost
+from clients.backend.host import LocalBackendHost
 from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import StepState
 from domain.spec import Backend

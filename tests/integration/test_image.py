@@ -11,8 +11,8 @@ from typing import Any
 import docker
 import pytest
 
-from clients.credentials import RegistryLogin
-from clients.image import PushedImages
+from clients.image.images import PushedImages
+from clients.registry.credentials import RegistryLogin
 from domain.errors import CredentialsRejected, ImageInputMissing, TagTaken, Unavailable
 from domain.spec import Backend, SecretRef
 from domain.steps import Source

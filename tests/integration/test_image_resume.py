@@ -30,7 +30,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A beat comes often enough to meet a push in the middle."""
-    monkeypatch.setattr("clients.image._BEAT_SECONDS", 0.02)
+    monkeypatch.setattr("clients.image.images._BEAT_SECONDS", 0.02)
 
 
 @pytest.fixture

@@ -19,14 +19,14 @@ from pathlib import Path
 import docker
 import pytest
 
-from clients.cluster import KubernetesCluster
-from clients.image import PushedImages
-from clients.source import GitSources
+from clients.git.work_tree import GitSources
+from clients.image.images import PushedImages
+from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, ConfigSchema, Endpoint
 from domain.steps import Image, ImageRequest
-from planning import render
+from planning.manifests import render
 from sandbox.binaries import CHECKSUM, CRANE, ensure_built
 from sandbox.settings import Settings
 from tests.integration.image_room import KEY_SIZE, MEBI, OneLogin, pipeline, quiet, request

@@ -14,12 +14,13 @@ import docker
 import httpx
 import pytest
 
-from clients import base_build, registry_catalog
-from clients.credentials import RegistryLogin
-from clients.image_store import LocalImageStores
-from clients.registry import Registry
-from clients.registry_breaker import Breaker
-from clients.registry_connection import Answer
+from clients.docker import build
+from clients.image.inventory import LocalImageStores
+from clients.registry import repository
+from clients.registry.client import Registry
+from clients.registry.connection_pool import Breaker
+from clients.registry.credentials import RegistryLogin
+from clients.registry.transport import Answer
 from domain.errors import CredentialsRejected, PermanentError, Unavailable
 from domain.images import ImagesReport, ImagesRequest
 from domain.spec import Backend, ImageTarget, SecretRef
@@ -153,8 +154,8 @@ def test_pruning(shop: _Shop) -> None:
     }
     assert report.removed == 1
     left = ["client-named", "client-new", "client-part", "client-shared", "multi", "production"]
-    assert registry_catalog.tags(shop.registry()) == left
-    described = [registry_catalog.describe(shop.registry(), tag) for tag in left]
+    assert repository.tags(shop.registry()) == left
+    described = [repository.describe(shop.registry(), tag) for tag in left]
     assert [one.size > 700 for one in described if one] == [True] * len(left)
     assert _stays(shop.survey(prune=True, keep=1, named={named: ["one revision 1"]})) == {
         key: value for key, value in _stays(report).items() if value != "removed"
@@ -179,10 +180,10 @@ def test_nothing_there(shop: _Shop) -> None:
 
 def test_tags_come_in_pages(old_shop: _Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them, however many a page holds."""
-    monkeypatch.setattr(registry_catalog, "_PAGE", 2)
+    monkeypatch.setattr(repository, "_PAGE", 2)
     tags = [f"client-{number}" for number in range(5)]
     old_shop.put(*tags)
-    assert registry_catalog.tags(old_shop.registry()) == tags
+    assert repository.tags(old_shop.registry()) == tags
 
 
 def test_a_registry_that_does_not_delete(shop: _Shop) -> None:
@@ -194,15 +195,15 @@ def test_a_registry_that_does_not_delete(shop: _Shop) -> None:
     said = str(caught.value)
     words = ["REGISTRY_NO_DELETE", f"{shop.room.host}/{_REPOSITORY}", "REGISTRY_STORAGE_DELETE_ENABLED", "garbage"]
     assert [word for word in words if word not in said] == []
-    assert registry_catalog.tags(shop.registry()) == ["client-old"]
+    assert repository.tags(shop.registry()) == ["client-old"]
 
 
 def test_a_manifest_that_is_gone_is_fine(shop: _Shop) -> None:
     """As after a worker was killed in the middle of a removal."""
     digest = shop.put("client-old", day=1)
-    registry_catalog.delete(shop.registry(), digest)
-    registry_catalog.delete(shop.registry(), digest)
-    assert registry_catalog.describe(shop.registry(), digest) is None
+    repository.delete(shop.registry(), digest)
+    repository.delete(shop.registry(), digest)
+    assert repository.describe(shop.registry(), digest) is None
     assert shop.survey().images == []
 
 
@@ -233,11 +234,9 @@ class _Engine(NamedTuple):
         with tarfile.open(fileobj=content, mode="w") as archive:
             head = tarfile.TarInfo(uuid.uuid4().hex)
             archive.addfile(head)
-        repository, _, tag = reference.rpartition(":")
+        name, _, tag = reference.rpartition(":")
         changes = [f'LABEL "{label}"="x"'] if label else []
-        answer = self.client.api.import_image_from_data(
-            content.getvalue(), repository=repository, tag=tag, changes=changes
-        )
+        answer = self.client.api.import_image_from_data(content.getvalue(), repository=name, tag=tag, changes=changes)
         return str(json.loads(answer)["status"])
 
 
@@ -259,7 +258,7 @@ def test_the_engine_of_the_backend_host(engine: _Engine, old_shop: _Shop) -> Non
     engine.put(f"{host}/{_REPOSITORY}:client-old")
     engine.put(f"{host}/{_REPOSITORY}:latest")
     engine.put(f"{host}/other:client-x")
-    engine.put(f"prover-base:kept-{marks['base']}", base_build.CONTEXT_LABEL)
+    engine.put(f"prover-base:kept-{marks['base']}", build.CONTEXT_LABEL)
     engine.put(f"prover-base:kept-{marks['foreign']}")
     used = f"{host}/{_REPOSITORY}:client-{marks['used']}"
     engine.put(used)
@@ -303,6 +302,6 @@ def test_configurations_at_another_host(old_shop: _Shop) -> None:
     registry = _Redirecting(
         old_shop.room.host, _REPOSITORY, RegistryLogin(USER, PASSWORD), breaker=Breaker(), insecure=True
     )
-    found = registry_catalog.describe(registry, digest)
+    found = repository.describe(registry, digest)
     assert found is not None
     assert found.labels["org.opencontainers.image.version"] == "a"

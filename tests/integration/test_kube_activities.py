@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.kube import KubeActivities
-from clients.cluster import KubernetesCluster, connect
-from clients.cluster_errors import Call
-from clients.cluster_paths import collection
-from clients.credentials import WorkerSecrets
+from activities.release.activities import KubeActivities
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.kubernetes.errors import Call
+from clients.kubernetes.resources import collection
+from clients.registry.credentials import WorkerSecrets
 from domain import names
 from domain.diagnosis import Severity
 from domain.errors import ApplyConflict, CredentialsMissing, Forbidden, OwnedByAnother, Refused
@@ -23,7 +23,7 @@ from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.status import Release
 from domain.steps import ApplyRequest, NodesRequest, RolloutRequest, TargetRequest
-from planning import rbac
+from planning.kubernetes import rbac
 from tests.integration.cluster_account import account_kubeconfig, until
 
 LOGIN = {"IMAGE_AUTH_USER": "prover", "IMAGE_AUTH_PASSWORD": "canary-hunter2"}

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from clients.cluster import KubernetesCluster
-from clients.cluster_errors import Call
-from clients.cluster_paths import item
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.errors import Call
+from clients.kubernetes.resources import item
 from domain import names
 from domain.spec import Endpoint
 from domain.steps import Action
-from planning.documents import LAST_APPLIED
+from planning.manifests.yaml_output import LAST_APPLIED
 from tests.integration.inspected import CANARY, Inspected, said
 
 ALL = ("Namespace", "Secret", "ConfigMap", "Service", "EndpointSlice", "PodDisruptionBudget", "Deployment")

@@ -13,19 +13,20 @@ import pytest
 from temporalio.exceptions import CancelledError
 from temporalio.testing import ActivityEnvironment
 
-from activities.kube import KubeActivities
-from activities.pre_pull import PrePull, PrePullActivities
-from clients.cluster import KubernetesCluster
-from clients.cluster_trial import PodTrials
-from clients.credentials import WorkerSecrets
+from activities.release.activities import KubeActivities
+from activities.release.pre_pull import PrePull, PrePullActivities
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.pods import PodTrials
+from clients.registry.credentials import WorkerSecrets
 from domain import names
 from domain.images import PrePulled, PrePullRequest
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, KeyValue
 from domain.status import Release
-from planning import live, pre_pull, pull_tally
-from sandbox import image as world_images
-from sandbox.fleet import Fleet
+from planning.image import pre_pull, pre_pull_progress
+from planning.kubernetes import objects
+from sandbox.image import _digest, _Registry
+from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 from tests.integration.cluster_account import until
 from tests.integration.test_kube_activities import LOGIN, Room, admin, image, listing
@@ -45,7 +46,7 @@ def new_image(*, program: bool) -> str:
             entry.size, entry.mode = len(data), 0o755
             archive.addfile(entry, io.BytesIO(data))
     layer = content.getvalue()
-    digest, registry = world_images._digest, world_images._Registry(settings.ports.anonymous_registry, name)  # noqa: SLF001
+    digest, registry = _digest, _Registry(settings.ports.anonymous_registry, name)
     run = {"Entrypoint": ["/pause"], "User": "65535"} if program else {}
     rootfs = {"type": "layers", "diff_ids": [digest(layer)]}
     config = json.dumps({"architecture": "amd64", "os": "linux", "config": run, "rootfs": rootfs}).encode()
@@ -85,7 +86,7 @@ class Serving:
     def clients(self) -> list[tuple[str, bool]]:
         """UID of each client, and whether it is Ready."""
         found = self.room.admin.find("Pod", self.room.namespace, selector=f"{names.ROLE_LABEL}={names.ROLE_VALUE}")
-        return [(live.uid(pod), live.ready(pod)) for pod in found]
+        return [(objects.uid(pod), objects.ready(pod)) for pod in found]
 
     def request(self, image: str) -> PrePullRequest:
         """A release with this image."""
@@ -113,9 +114,9 @@ class Serving:
     def said(self, name: str, reason: str) -> list[str]:
         """Events of pods whose names begin so."""
         return [
-            live.message(event)
+            objects.message(event)
             for event in self.room.admin.events(self.room.namespace)
-            if live.about(event)[1].startswith(name) and event.get("reason") == reason
+            if objects.about(event)[1].startswith(name) and event.get("reason") == reason
         ]
 
 
@@ -161,7 +162,7 @@ def test_an_image_without_any_program_is_pulled(room: Room) -> None:
 
 def _reported(room: Room, image: str) -> int:
     digest = image.partition("@")[2]
-    return sum(digest in json.dumps(live.status(node).get("images")) for node in room.admin.find("Node"))
+    return sum(digest in json.dumps(objects.status(node).get("images")) for node in room.admin.find("Node"))
 
 
 def test_a_digest_that_is_not_there_stops_it_before_any_client_is_touched(room: Room) -> None:
@@ -236,7 +237,7 @@ def _quota(room: Room, hard: dict[str, str]) -> None:
 
     def counted() -> bool:
         found = room.admin.get("ResourceQuota", metadata["name"], room.namespace) or {}
-        return (live.status(found).get("hard") or {}) == hard
+        return (objects.status(found).get("hard") or {}) == hard
 
     assert until(counted)
 
@@ -254,7 +255,7 @@ class Counting:
         """As the product does it."""
         PodTrials(self.cluster.connection).create(pod, dry_run=dry_run)
         there = self.cluster.find("Pod", pod["metadata"]["namespace"], selector=self.selector)
-        at_once = sum(not live.terminating(one) for one in there)  # the others have done their duty
+        at_once = sum(not objects.terminating(one) for one in there)  # the others have done their duty
         self.most, self.made = max(self.most, at_once), self.made + 1
         return []
 
@@ -298,11 +299,11 @@ def test_a_fleet_pulls_a_few_nodes_at_a_time(room: Room) -> None:
         pulling = PrePull(room.admin, counting, request, f"{room.prefix}/{spec.deployment_id}", room.beats.append)
         found = pulling.run(None, lambda: False)
         assert (found.nodes, found.pulled, found.warnings, counting.made) == (FLEET, FLEET, [], FLEET)
-        assert counting.most == pull_tally.AT_ONCE
+        assert counting.most == pre_pull_progress.AT_ONCE
         assert until(lambda: room.admin.find("Pod", room.namespace, selector=selector) == [])
         room.admin.delete("Deployment", names.DEPLOYMENT, room.namespace)
 
 
 def _ready(room: Room) -> int:
     deployment = room.admin.get("Deployment", names.DEPLOYMENT, room.namespace) or {}
-    return int(live.status(deployment).get("readyReplicas") or 0)
+    return int(objects.status(deployment).get("readyReplicas") or 0)

@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.kube import KubeActivities
-from clients.cluster import APPLY, KubernetesCluster, connect
-from clients.cluster_errors import Call
-from clients.cluster_paths import item
-from clients.cluster_trial import PodTrials
-from clients.credentials import WorkerSecrets
+from activities.release.activities import KubeActivities
+from clients.kubernetes.cluster import APPLY, KubernetesCluster, connect
+from clients.kubernetes.errors import Call
+from clients.kubernetes.pods import PodTrials
+from clients.kubernetes.resources import item
+from clients.registry.credentials import WorkerSecrets
 from domain import names
 from domain.errors import ApplyConflict
 from domain.ports import Manifest
 from domain.steps import Check, CheckVerdict, TargetRequest
-from planning import probe, rbac, trial
+from planning.kubernetes import rbac
+from planning.manifests import dry_run
+from planning.preflight import coordinator_probe
 from tests.integration.cluster_account import account_kubeconfig, limited_account, until
 from tests.integration.command_line import Cli
 from tests.integration.preflight_room import Room
@@ -193,7 +195,7 @@ def test_a_limit_range_that_no_client_meets(room: Room) -> None:
 def test_what_the_api_server_would_not_take(room: Room) -> None:
     """Another writer's field and an immutable one, by name; a deploy refuses by the same, before it builds an image."""
     spec = room.spec()
-    for manifest in trial.manifests(spec, room.owner(spec)):
+    for manifest in dry_run.manifests(spec, room.owner(spec)):
         room.cluster.apply(manifest)
     other = {"apiVersion": "v1", "kind": "ConfigMap", "data": {names.CONFIG_KEY: "theirs"}}
     room.cluster.connection.call(
@@ -258,7 +260,7 @@ def test_what_a_killed_probe_left_is_removed(room: Room) -> None:
     before = room.contents()
     asked = room.request()
     owner = f"elsewhere/{asked.deployment_id}"
-    left = probe.pod(asked.spec, owner, asked.probe_image, asked.spec.coordinator.ip, room.port)
+    left = coordinator_probe.pod(asked.spec, owner, asked.probe_image, asked.spec.coordinator.ip, room.port)
     PodTrials(room.cluster.connection).create(left, dry_run=False)
     assert room.in_cluster(probe=True)["probe"].verdict is OK
     assert room.contents_after(before) == before

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.fleet import Fleet
+from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 from tests.e2e.product import Product, until
 

@@ -10,7 +10,8 @@ import yaml
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Release
-from planning import rbac, render
+from planning.kubernetes import rbac
+from planning.manifests import render
 
 APPLY = ("apply", "--server-side", "--field-manager=prover-cluster", "--validate=false", "-f", "-")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from clients.credentials import RegistryLogin, WorkerSecrets
-from clients.image import PushedImages
-from clients.image_state import UploadJournal
-from clients.registry import Registry
-from clients.registry_breaker import Breaker
-from clients.registry_connection import Payload
-from clients.registry_upload import send
+from clients.image.images import PushedImages
+from clients.registry.blob_upload import send
+from clients.registry.client import Registry
+from clients.registry.connection_pool import Breaker
+from clients.registry.credentials import RegistryLogin, WorkerSecrets
+from clients.registry.transport import Payload
+from clients.registry.upload_journal import UploadJournal
 from domain.errors import PermanentError, Unavailable
 from domain.spec import SecretRef
 from tests.integration import image_room

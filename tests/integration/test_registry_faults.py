@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from clients import registry_delivery
-from clients.image import PushedImages
+from clients.image.images import PushedImages
+from clients.registry import upload_supervisor
 from domain.errors import CredentialsRejected, PermanentError, ProverError, Unavailable
 from domain.steps import Image, ImageRequest, Source
 from tests.integration import image_room
@@ -197,7 +197,7 @@ def test_an_answer_that_is_cut_short(push: Push) -> None:
 
 def test_a_registry_that_takes_no_more_bytes(push: Push, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up after a while, and its upload is resumed or begun anew when it is back."""
-    monkeypatch.setattr(registry_delivery, "_STALL_SECONDS", 1.0)
+    monkeypatch.setattr(upload_supervisor, "_STALL_SECONDS", 1.0)
     push.proxy.add(Fault(_BODY, hang=True, after=_HALF))
     push.fails(Unavailable, "REGISTRY_DOWN", "takes no bytes for 1 s")
     push.heals()

@@ -9,7 +9,7 @@ import yaml
 
 from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.status import Release
-from planning import render
+from planning.manifests import render
 
 DIGEST = "sha256:" + "a" * 64
 RESTRICTED = "pod-security.kubernetes.io/{}=restricted"

@@ -7,14 +7,14 @@ from uuid import uuid4
 
 import pytest
 
-from activities.rollout import Rollout
-from clients.cluster import KubernetesCluster
-from clients.cluster_stream import STEADY
+from activities.release.rollout import Rollout
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.reflector import STEADY
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Release
 from domain.steps import RolloutRequest
-from sandbox.fleet import Fleet
+from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 from tests.integration.test_cluster_feed import KINDS, Counting
 from tests.integration.test_watch import deployment

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.source import GitSources
+from clients.git.work_tree import GitSources
 from domain.errors import DirtyTree, NotARepository
 from domain.spec import ConfigSchema
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from clients import watch_nodes
-from clients.cluster import KubernetesCluster, connect
-from clients.watch import SharedWatches
+from clients.kubernetes import node_watch
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.kubernetes.deployment_watch import SharedWatches
 from domain import names
 from domain.errors import Forbidden
 from domain.ports import Manifest
@@ -153,7 +153,7 @@ async def test_nodes_are_watched_while_somebody_waits(cluster: KubernetesCluster
             await _quiet(changes)
         await asyncio.to_thread(cluster.apply, node(name, **labels))
         for changes in waiting:
-            await _told_within(changes, watch_nodes.REVIEW - 2)
+            await _told_within(changes, node_watch.REVIEW - 2)
     await asyncio.to_thread(cluster.delete, "Node", name, "")
     for changes in waiting:
         await changes.aclose()
@@ -187,7 +187,7 @@ async def test_where_nodes_may_not_be_watched_they_are_looked_at_often(
     changes = watches.capacity()
     await _told_within(changes, 1)
     for _ in range(2):
-        await _told_within(changes, watch_nodes.BLIND_REVIEW + 2)
+        await _told_within(changes, node_watch.BLIND_REVIEW + 2)
     await changes.aclose()
     await asyncio.to_thread(watches.close)
     limited.close()

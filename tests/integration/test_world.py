@@ -12,8 +12,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from sandbox import processes
 from sandbox.go import go_command
+from sandbox.host import processes
 from sandbox.settings import Settings
 
 _REPOSITORY = Path(__file__).parents[2]

@@ -22,8 +22,8 @@ from domain.spec import BackendMode, Shortage
 from domain.status import Observation, Phase
 from domain.steps import LogRequest
 from tests.workflow.conftest import BIN, FAST, Stage, World, whole
-from workflows.cluster import ProverClusterWorkflow
-from workflows.lookup import LogWorkflow, ProfileWorkflow
+from workflows.deployment.workflow import ProverClusterWorkflow
+from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow
 
 LEAVING = Step(name="node", function="run_node", leaves=[Left(program="bin/node")], needs=["setup"])
 HISTORIES = Path(__file__).parent / "histories"

@@ -30,7 +30,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.backend import BackendActivities
-from activities.interceptor import ErrorTranslation
+from activities.error_translation import ErrorTranslation
 from connection import search
 from domain import names
 from domain.commands import Outcome, Receipt, TearDown, Upgrade, Verdict
@@ -74,12 +74,12 @@ from domain.steps import (
     TargetRequest,
     WatchRequest,
 )
-from planning import images
-from workflows.backend import BackendWorkflow
-from workflows.cluster import ProverClusterWorkflow
-from workflows.inspect import InspectWorkflow
-from workflows.lookup import LogWorkflow, ProfileWorkflow
-from workflows.teardown import TeardownWorkflow
+from planning.image import retention
+from workflows.backend.workflow import BackendWorkflow
+from workflows.deployment.teardown import TeardownWorkflow
+from workflows.deployment.workflow import ProverClusterWorkflow
+from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow
+from workflows.inspection.workflow import InspectWorkflow
 
 WORKFLOWS = [
     ProverClusterWorkflow,
@@ -311,7 +311,7 @@ class HostFakes:
     async def survey_images(self, request: ImagesRequest) -> ImagesReport:
         """The world's, judged as the real one does; what nothing keeps is gone afterwards."""
         await self.world.called(request)
-        found = images.judged(self.world.images, request.named, request.keep, {})
+        found = retention.judged(self.world.images, request.named, request.keep, {})
         if request.prune:
             found = [one.model_copy(update={"removed": not one.kept}) for one in found]
             self.world.images = [one for one in found if one.kept]

@@ -12,8 +12,8 @@ from domain.errors import Forbidden, StepFailed
 from domain.profile import Profile, Step, StepState
 from domain.spec import BackendMode
 from domain.steps import BackendInput, BackendReport, InspectInput
-from workflows.backend import BackendWorkflow
-from workflows.inspect import InspectWorkflow
+from workflows.backend.workflow import BackendWorkflow
+from workflows.inspection.workflow import InspectWorkflow
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

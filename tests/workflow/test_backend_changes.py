@@ -11,8 +11,8 @@ from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import Left, Profile, Step, StepState
 from domain.spec import BackendMode
 from domain.steps import BackendReport
-from workflows import patience
-from workflows.backend import BackendWorkflow
+from workflows.backend.workflow import BackendWorkflow
+from workflows.execution import backoff
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World
@@ -70,7 +70,7 @@ async def test_a_step_is_retried_as_often_as_it_wants(
     stage: "Stage", world: "World", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no more often; the pause and the reason are shown meanwhile."""
-    monkeypatch.setattr(patience, "FIRST_STEP_PAUSE", 1.0)
+    monkeypatch.setattr(backoff, "FIRST_STEP_PAUSE", 1.0)
     world.profile = Profile(name="example", steps=[Step(name="setup", command=["make"], retries=1)])
     world.faults["run_step"] = [StepFailed("make exited with 2"), StepFailed("make exited with 3")]
     update = await asked(stage, BackendMode.REAL, "c1")

@@ -17,12 +17,12 @@ from domain.profile import Compose, Left, Profile, Step, StepState, StepStatus
 from domain.spec import BackendMode
 from domain.steps import BackendReport
 from tests.workflow.conftest import BIN, FAST, Stage, World
-from workflows import patience
+from workflows.execution import backoff
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHandle
 
-    from workflows.backend import BackendWorkflow
+    from workflows.backend.workflow import BackendWorkflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,7 +40,7 @@ PROFILE = Profile(
 def _profile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step of each kind that stays, and short pauses."""
     world.profile = PROFILE
-    monkeypatch.setattr(patience, "FIRST_CURE_PAUSE", 0.05)
+    monkeypatch.setattr(backoff, "FIRST_CURE_PAUSE", 0.05)
 
 
 async def up(stage: Stage, request_id: str = "c1", mode: BackendMode = BackendMode.REAL) -> BackendReport:

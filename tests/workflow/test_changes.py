@@ -13,7 +13,7 @@ from domain.errors import Forbidden, OwnedByAnother, Unavailable
 from domain.spec import BackendMode
 from domain.status import Observation, Phase
 from tests.workflow.conftest import whole
-from workflows.cluster import ProverClusterWorkflow as Cluster
+from workflows.deployment.workflow import ProverClusterWorkflow as Cluster
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

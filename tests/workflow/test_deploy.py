@@ -11,7 +11,7 @@ from domain.diagnosis import Diagnosis, Severity
 from domain.errors import CredentialsRejected, Forbidden, OwnedByAnother, Unavailable
 from domain.spec import BackendMode, OnFailure
 from domain.status import Observation, Phase
-from workflows.cluster import ProverClusterWorkflow
+from workflows.deployment.workflow import ProverClusterWorkflow
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

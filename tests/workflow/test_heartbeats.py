@@ -9,10 +9,10 @@ from temporalio import activity
 
 from domain.images import LayerProgress, TransferProgress
 from domain.spec import BackendMode
-from planning.transfer import sentence
-from starter.heartbeats import Heartbeats, Said
-from starter.invocation import Invocation
-from starter.standing import standing
+from planning.image.transfer import sentence
+from starter.cli.invocation import Invocation
+from starter.temporal.deployments import standing
+from starter.temporal.heartbeats import Heartbeats, Said
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World
@@ -33,7 +33,7 @@ WORDS = "pushing 3 layers, 1 done: 1 of 4 kB, 200 B/s, about 15 s left; mon.key 
 
 async def _latest(stage: "Stage", monkeypatch: pytest.MonkeyPatch, words: str = "held") -> Said:
     """What is said once the held activity has spoken."""
-    monkeypatch.setattr("starter.heartbeats.EVERY", 0.05)
+    monkeypatch.setattr("starter.temporal.heartbeats.EVERY", 0.05)
     heartbeats = Heartbeats(stage.client, stage.id)
     async with asyncio.timeout(10):
         while words not in (said := await heartbeats.latest("a step")).text:  # noqa: ASYNC110 - the server cannot be subscribed to

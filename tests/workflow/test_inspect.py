@@ -11,7 +11,7 @@ from domain.errors import DirtyTree
 from domain.images import ImagesRequest, StoredImage
 from domain.status import Observation
 from domain.steps import InspectInput, Inspection
-from workflows.inspect import InspectWorkflow
+from workflows.inspection.workflow import InspectWorkflow
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

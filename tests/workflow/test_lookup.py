@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from domain import names
 from domain.errors import SettingsInvalid
 from domain.steps import LogRequest
-from workflows.lookup import LogWorkflow, ProfileWorkflow
+from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

@@ -9,7 +9,7 @@ from domain.diagnosis import Diagnosis
 from domain.errors import Forbidden
 from domain.images import PrePulled
 from domain.status import Observation, Phase, Pod
-from workflows.cluster import ProverClusterWorkflow as Cluster
+from workflows.deployment.workflow import ProverClusterWorkflow as Cluster
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

@@ -12,9 +12,9 @@ from domain.commands import Answer, Scale, Verdict
 from domain.diagnosis import Choice, Diagnosis, Severity
 from domain.spec import OnFailure, Shortage
 from domain.status import Observation, Phase, Pod, Question
-from planning.markdown import status_markdown
+from planning.status.markdown import status_markdown
 from tests.workflow.conftest import whole
-from workflows.cluster import ProverClusterWorkflow as Cluster
+from workflows.deployment.workflow import ProverClusterWorkflow as Cluster
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

@@ -9,7 +9,7 @@ from domain.diagnosis import Severity
 from domain.errors import Unavailable
 from domain.spec import Shortage
 from domain.status import Phase
-from workflows.cluster import ProverClusterWorkflow as Cluster
+from workflows.deployment.workflow import ProverClusterWorkflow as Cluster
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

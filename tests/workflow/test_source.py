@@ -11,8 +11,8 @@ from domain.errors import NotARepository
 from domain.spec import BackendMode, ClusterSpec, ConfigSchema
 from domain.status import Phase
 from domain.steps import InspectInput, LoadedProfile
-from workflows.inspect import InspectWorkflow
-from workflows.lookup import ProfileWorkflow
+from workflows.inspection.lookup import ProfileWorkflow
+from workflows.inspection.workflow import InspectWorkflow
 
 if TYPE_CHECKING:
     from tests.workflow.conftest import Stage, World

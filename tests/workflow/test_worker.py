@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from clients.watch import SharedWatches
+from clients.kubernetes.deployment_watch import SharedWatches
 from worker import main
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -5,8 +5,8 @@ from typing import Any
 
 from temporalio.testing import ActivityEnvironment
 
-from activities.kube import KubeActivities
-from clients.credentials import RegistryLogin
+from activities.release.activities import KubeActivities
+from clients.registry.credentials import RegistryLogin
 from domain import names
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.status import Release

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from activities.pre_pull import PrePull
-from clients.credentials import RegistryLogin
+from activities.release.pre_pull import PrePull
+from clients.registry.credentials import RegistryLogin
 from domain import names
 from domain.errors import ProverError, Unavailable
 from domain.images import PrePulled, PrePullRequest
 from domain.ports import Manifest
 from domain.spec import ClusterSpec
 from domain.status import Release
-from planning import pre_pull
+from planning.image import pre_pull
 from tests.unit.activities.fake_cluster import FakeCluster
 from tests.unit.activities.kube_room import ID, NS, OWNER, make_spec
 from tests.unit.planning.objects import IMAGE

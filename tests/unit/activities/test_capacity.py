@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from activities import capacity
+from activities.cluster import capacity
 from domain import names
 from domain.errors import Forbidden
 from domain.steps import NodesReport, NodesRequest

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from activities.context import enrich
+from activities.cluster.explanation import enrich
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
 from tests.unit.activities.fake_cluster import FakeCluster

@@ -4,8 +4,8 @@ from itertools import count
 
 import pytest
 
-from activities import diagnose
-from activities.diagnose import Look
+from activities.inspection import diagnose
+from activities.inspection.diagnose import Look
 from domain import names
 from domain.errors import Forbidden
 from domain.snapshot import Snapshot

@@ -10,8 +10,8 @@ from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import CancelledError
 from temporalio.testing import ActivityEnvironment
 
-import activities.host
-from activities.host import HostActivities
+import activities.host.activities
+from activities.host.activities import HostActivities
 from domain.ports import Beat, TransferBeat
 from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import Backend, ImageTarget
@@ -183,7 +183,7 @@ async def test_the_watch_returns_when_a_known_step_changes(
     answer: list[tuple[str, StepState]],
 ) -> None:
     """Steps that nobody asked about say nothing; with none known all are told at once."""
-    monkeypatch.setattr(activities.host, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(activities.host.activities, "LOOK_EVERY", 0.001)
     host = _Host()
     host.looks = looks
     seen = await ActivityEnvironment().run(_activities(host).watch_backend, BackendWatch(profile="demo", known=known))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from activities.host_preflight import Host, HostPreflightActivities, host_checks
+from activities.host.preflight import Host, HostPreflightActivities, host_checks
 from domain.errors import (
     CredentialsMissing,
     CredentialsRejected,

@@ -9,7 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities.interceptor import ErrorTranslation, translated
+from activities.error_translation import ErrorTranslation, translated
 from domain.errors import Forbidden, Unavailable
 
 

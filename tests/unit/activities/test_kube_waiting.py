@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from activities.rollout import Rollout
+from activities.release.rollout import Rollout
 from domain import names
 from domain.diagnosis import Severity
 from domain.errors import Unavailable

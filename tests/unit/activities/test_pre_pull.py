@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 from temporalio.exceptions import CancelledError
 
-from activities.outage import OUTAGE
-from activities.pre_pull import PrePull, PrePullActivities
+from activities.cluster.outage import OUTAGE
+from activities.release.pre_pull import PrePull, PrePullActivities
 from domain import names
 from domain.errors import CredentialsRejected, Forbidden, ObjectRejected, ProverError, Unavailable, WrongCluster
 from domain.images import PrePulled, PrePullRequest

@@ -3,9 +3,9 @@
 import pytest
 from temporalio.exceptions import CancelledError
 
-from activities.checks import Checks
-from activities.preflight import PreflightActivities, Site, cluster_checks
-from activities.probe import Probe
+from activities.inspection.checks import Checks
+from activities.inspection.preflight import PreflightActivities, Site, cluster_checks
+from activities.inspection.probe import Probe
 from domain import names
 from domain.errors import (
     CredentialsMissing,
@@ -18,7 +18,8 @@ from domain.ports import Manifest
 from domain.rights import Right
 from domain.spec import ClusterSpec, SecretRef
 from domain.steps import Check, CheckVerdict, PreflightRequest
-from planning import preflight, probe
+from planning.preflight import coordinator_probe
+from planning.preflight.checks import ok
 from tests.unit.activities.fake_cluster import FakeCluster
 from tests.unit.activities.kube_room import ID, NS, OWNER, FakeSecrets, Room, make_spec, with_login
 
@@ -254,8 +255,8 @@ def test_whoever_is_tired_of_waiting_ends_all_checks(room: ClusterRoom) -> None:
 def test_the_probe_is_run_and_taken_away(room: ClusterRoom) -> None:
     """Its word stands beside the worker's own."""
     found = room.look(room.request(probe=True, probe_image="reg/probe:1"))
-    assert found["probe"] == preflight.ok("probe", "node n1 reaches the coordinator")
-    assert room.cluster.writes == [f"delete Pod/{probe.NAME}"]
+    assert found["probe"] == ok("probe", "node n1 reaches the coordinator")
+    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.NAME}"]
     assert [pod["spec"]["containers"][0]["image"] for pod in room.trials.made] == ["reg/probe:1"]
 
 
@@ -283,14 +284,14 @@ def never() -> bool:
 
 def test_a_leftover_of_ours_is_removed_first(room: ClusterRoom) -> None:
     """A killed worker's, from whichever Temporal; then the new one is made."""
-    room.cluster.put("Pod", probe.NAME, NS, annotations={names.OWNER_ANNOTATION: f"elsewhere/{ID}"})
+    room.cluster.put("Pod", coordinator_probe.NAME, NS, annotations={names.OWNER_ANNOTATION: f"elsewhere/{ID}"})
     assert probing(room).run("10.0.0.9", 1, never).verdict is OK
-    assert room.cluster.writes == [f"delete Pod/{probe.NAME}"] * 2
+    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.NAME}"] * 2
 
 
 def test_a_pod_of_that_name_that_is_not_ours_is_let_alone(room: ClusterRoom) -> None:
     """And said."""
-    room.cluster.put("Pod", probe.NAME, NS)
+    room.cluster.put("Pod", coordinator_probe.NAME, NS)
     found = probing(room).run("10.0.0.9", 1, never)
     assert (found.verdict, room.cluster.writes, room.trials.made) == (UNKNOWN, [], [])
 
@@ -306,7 +307,7 @@ def test_a_probe_without_an_end_is_given_up(room: ClusterRoom) -> None:
     """And taken away."""
     room.trials.status = {"phase": "Running"}
     found = probing(room, wait=-1).run("10.0.0.9", 1, never)
-    assert (found.verdict, room.cluster.writes) == (UNKNOWN, [f"delete Pod/{probe.NAME}"])
+    assert (found.verdict, room.cluster.writes) == (UNKNOWN, [f"delete Pod/{coordinator_probe.NAME}"])
 
 
 def test_a_cancelled_probe_is_taken_away(room: ClusterRoom) -> None:
@@ -320,7 +321,7 @@ def test_a_cancelled_probe_is_taken_away(room: ClusterRoom) -> None:
     asked = room.request(probe=True, probe_image="reg/probe:1")
     with pytest.raises(CancelledError):
         Probe(room.cluster, room.trials, asked, OWNER, beat).run("10.0.0.9", 1, never)
-    assert room.cluster.writes == [f"delete Pod/{probe.NAME}"]
+    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.NAME}"]
 
 
 def test_the_activity_names_a_cluster_that_it_does_not_know(room: ClusterRoom) -> None:

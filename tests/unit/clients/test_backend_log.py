@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clients.backend import LocalBackendHost
-from clients.backend_log import read_chunk
+from clients.backend.host import LocalBackendHost
+from clients.backend.logs import read_chunk
 from domain.errors import SettingsInvalid
 from domain.spec import Backend
 from domain.steps import LogChunk, LogRequest

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clients.backend_profile import load_profile
+from clients.backend.profile import load_profile
 from domain.errors import SettingsInvalid
 from domain.steps import LoadedProfile
 
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_sourced(tmp_path: Path, content: str, why: str) -
 
 def test_a_file_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the limit, with everything that it started."""
-    monkeypatch.setattr("clients.backend_sourcing._SECONDS", 1)
+    monkeypatch.setattr("clients.backend.shell_functions._SECONDS", 1)
     (tmp_path / "run.sh").write_text("sleep 600 &\necho $! > pid\nwait\n")
     assert "it took longer than 1 s" in _problems(tmp_path, _FUNCTIONS)[0]
     pid, deadline = int((tmp_path / "pid").read_text()), time.monotonic() + 10

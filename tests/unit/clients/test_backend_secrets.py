@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.backend_secrets import resolved
+from clients.backend.secrets import resolved
 from domain.errors import CredentialsMissing
 
 

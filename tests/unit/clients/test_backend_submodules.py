@@ -2,7 +2,7 @@
 
 import pytest
 
-from clients.backend_submodules import advice, argv
+from clients.backend.steps.submodules import advice, argv
 from domain.profile import Step
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from clients import build_context
-from clients.build_context import Context
+from clients.docker import build_context
+from clients.docker.build_context import Context
 from domain.errors import ImageInputMissing, Unavailable
 
 _SETTING = "PROVER_BASE_CONTEXT=client"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clients.cluster import connect
-from clients.cluster_connection import configuration
+from clients.kubernetes.cluster import connect
+from clients.kubernetes.connection import configuration
 from domain.errors import SettingsInvalid, Unavailable
 
 

@@ -7,7 +7,7 @@ import pytest
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError, SSLError
 
-from clients.cluster_errors import Answer, Call, failure, nonsense, refusal
+from clients.kubernetes.errors import Answer, Call, failure, nonsense, refusal
 from domain.errors import (
     ApplyConflict,
     CredentialsRejected,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.credentials import RegistryLogin, WorkerSecrets
+from clients.registry.credentials import RegistryLogin, WorkerSecrets
 from domain.errors import CredentialsMissing
 from domain.ports import TOKEN_USER
 from domain.spec import SecretRef

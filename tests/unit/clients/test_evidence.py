@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from clients import evidence
-from clients.evidence import EvidenceFiles
+from clients.system import evidence
+from clients.system.evidence import EvidenceFiles
 from domain.errors import Unavailable
 
 
@@ -46,7 +46,7 @@ def test_two_at_the_same_second_are_two(tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_leaves_whole_bundles_only(tmp_path: Path) -> None:
     """SIGKILL in the middle of writing: what has its final name can be read."""
     program = (
-        "import sys; from pathlib import Path; from clients.evidence import EvidenceFiles\n"
+        "import sys; from pathlib import Path; from clients.system.evidence import EvidenceFiles\n"
         "files = EvidenceFiles(Path(sys.argv[1]))\n"
         "while True: print(files.keep('one', {'noise': list(range(200_000))}), flush=True)"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.image_inputs import circuit_entries, has_lagrange
+from clients.image.circuit import circuit_entries, has_lagrange
 from domain.errors import ImageInputMissing
 from domain.spec import ConfigSchema
 

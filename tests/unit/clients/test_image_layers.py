@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from clients import image_layers
-from clients.image_inputs import circuit_entries
-from clients.image_layers import Entry
-from clients.registry_content import length, packed, read, unpacked
+from clients.image import layers
+from clients.image.circuit import circuit_entries
+from clients.image.layers import Entry
+from clients.registry.content import length, packed, read, unpacked
 from domain.errors import ImageInputMissing, Unavailable
 
 
@@ -26,7 +26,7 @@ def _circuit(repo: Path, mode: int = 0o644) -> Path:
 
 
 def _bytes(entries: list[Entry]) -> bytes:
-    return b"".join(read(image_layers.pieces(entries)))
+    return b"".join(read(layers.pieces(entries)))
 
 
 def test_the_files_of_an_image(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_two_checkouts_give_one_digest(tmp_path: Path) -> None:
         circuit = _circuit(tmp_path / name, mode)
         os.utime(circuit / "vk.bin", (mode, mode))
         entries = circuit_entries(str(tmp_path / name), "circuit")
-        content = image_layers.pieces(entries)
-        digests.add(image_layers.digest(unpacked(packed(content)), lambda _: None))
+        content = layers.pieces(entries)
+        digests.add(layers.digest(unpacked(packed(content)), lambda _: None))
         assert length(content) == len(_bytes(entries))
     assert digests == {f"sha256:{hashlib.sha256(_bytes(entries)).hexdigest()}"}
 
@@ -65,19 +65,19 @@ def test_a_large_file_has_a_layer_of_its_own(tmp_path: Path) -> None:
     circuit = _circuit(tmp_path)
     with (circuit / "mon.key").open("wb") as file:
         file.truncate(16 << 20)
-    groups = image_layers.group(circuit_entries(str(tmp_path), "circuit"))
-    assert [image_layers.title(group) for group in groups] == ["4 circuit files", "mon.key"]
+    groups = layers.group(circuit_entries(str(tmp_path), "circuit"))
+    assert [layers.title(group) for group in groups] == ["4 circuit files", "mon.key"]
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     """An early end, a file that is gone and one that became a link are noticed."""
     circuit = _circuit(tmp_path)
-    content = image_layers.pieces(circuit_entries(str(tmp_path), "circuit"))
+    content = layers.pieces(circuit_entries(str(tmp_path), "circuit"))
     key = circuit / "mon.key"
     for change in (lambda: key.write_bytes(b"short"), key.unlink, lambda: key.symlink_to(circuit / "vk.bin")):
         change()
         with pytest.raises(Unavailable, match="changed while it was read"):
-            image_layers.digest(content, lambda _: None)
+            layers.digest(content, lambda _: None)
 
 
 def test_all_faults_of_a_circuit_directory_at_once(tmp_path: Path) -> None:

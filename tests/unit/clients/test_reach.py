@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from clients.reach import reach
+from clients.system.tcp import reach
 
 
 def test_somebody_listens() -> None:

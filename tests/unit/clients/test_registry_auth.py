@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from clients.registry_auth import Authorizer, challenge
-from clients.registry_connection import Answer, insecure
+from clients.registry.auth import Authorizer, challenge
+from clients.registry.transport import Answer, insecure
 from domain.errors import CredentialsRejected, Unavailable
 from domain.ports import TOKEN_USER
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from clients import registry_breaker
-from clients.registry_breaker import Aborted, Breaker
-from clients.registry_connection import Payload, Transport
+from clients.registry import connection_pool
+from clients.registry.connection_pool import Aborted, Breaker
+from clients.registry.transport import Payload, Transport
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -124,7 +124,7 @@ def test_what_may_have_been_done_is_not_asked_again(peer: _Peer) -> None:
 def test_a_connection_that_rested_for_long_is_closed(peer: _Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The peer may be about to close it."""
     breaker = Breaker()
-    monkeypatch.setattr(registry_breaker, "_IDLE_SECONDS", 0)
+    monkeypatch.setattr(connection_pool, "_IDLE_SECONDS", 0)
     assert [peer.get(breaker), peer.get(breaker)] == [200, 200]
     assert peer.requests == [["GET"], ["GET"]]
     assert peer.open[0].wait(_WAIT)

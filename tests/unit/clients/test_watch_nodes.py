@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clients.watch_nodes import Marks, node_mark, pod_mark
+from clients.kubernetes.node_watch import Marks, node_mark, pod_mark
 from domain.ports import Manifest
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.steps import NodesReport
-from planning import capacity
-from planning.capacity import Surroundings
-from planning.occupancy import Occupancy
+from planning.capacity import verdict
+from planning.capacity.occupancy import Occupancy
+from planning.capacity.verdict import Surroundings
 from tests.unit.planning.cluster_model import Ask, Case, Node
 
 GPU = "nvidia.com/gpu"
@@ -41,7 +41,7 @@ def judge(case: Case) -> NodesReport:
         quotas=quotas(case),
         ranges=ranges(case),
     )
-    return capacity.judge(around, spec(case), case.replicas, keep=case.scaled)
+    return verdict.judge(around, spec(case), case.replicas, keep=case.scaled)
 
 
 def quotas(case: Case) -> list[Manifest]:

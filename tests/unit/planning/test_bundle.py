@@ -9,7 +9,7 @@ from domain.diagnosis import Diagnosis
 from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation
-from planning import bundle
+from planning.diagnosis import bundle
 from tests.unit.planning import objects
 
 CANARY = "canary-hunter2"

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+import planning.capacity.verdict
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
 from domain.steps import NodesReport
-from planning import capacity
-from planning.capacity import Surroundings
-from planning.occupancy import Occupancy
+from planning.capacity.occupancy import Occupancy
+from planning.capacity.verdict import Surroundings
 from tests.unit.planning.capacity_cases import judge as judge_case
 from tests.unit.planning.cluster_model import Ask, Case, Node
 from tests.unit.planning.test_nodes import TAINT, node, prover, spec
@@ -22,7 +22,7 @@ def judge(
 ) -> NodesReport:
     """Judge for the namespace `fleet`, whose quotas and ranges are in `around`."""
     seen = Surroundings(found, Occupancy.of(pods, "fleet", CLIENT), **(around or {}))
-    return capacity.judge(seen, spec(**changes), replicas, keep=keep)
+    return planning.capacity.verdict.judge(seen, spec(**changes), replicas, keep=keep)
 
 
 def nodes(count: int) -> list[Manifest]:

@@ -4,7 +4,7 @@ import pytest
 
 from domain.errors import SettingsInvalid
 from domain.spec import ConfigSchema
-from planning import client_schema
+from planning.manifests import client_schema
 
 FLAT, STRUCT, AUTO = ConfigSchema.FLAT, ConfigSchema.STRUCT, ConfigSchema.AUTO
 PROGRAM, TEMPLATE = client_schema.SOURCES[0], client_schema.TEMPLATES[0]

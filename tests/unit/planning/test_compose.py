@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from planning.compose import Local, judge, version_of, version_warnings
+from planning.backend.compose_validation import Local, judge, version_of, version_warnings
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planning.compose_health import Container, Standing, judge_container, judge_project
+from planning.backend.compose_health import Container, Standing, judge_container, judge_project
 
 READY, WAITING, FAILED = Standing.READY, Standing.WAITING, Standing.FAILED
 

@@ -9,7 +9,7 @@ import pytest
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.snapshot import Snapshot
-from planning import diagnosis, rollout
+from planning.diagnosis import findings, rollout_status
 from sandbox.settings import REPOSITORY
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -21,7 +21,7 @@ def judged(recorded: dict[str, Any], **changed: Any) -> Diagnosis | None:
     """The strongest finding about what was recorded."""
     snapshot = Snapshot.model_validate(recorded["snapshot"] | changed)
     wanted = {part: recorded[part] for part in ("stage", "image", "autoscale")}
-    return rollout.observe(snapshot, app="client", **wanted).diagnosis
+    return rollout_status.observe(snapshot, app="client", **wanted).diagnosis
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -54,7 +54,7 @@ def test_the_strongest_is_the_first_of_all_findings() -> None:
     for recorded in RECORDED.values():
         snapshot = Snapshot.model_validate(recorded["snapshot"])
         wanted = {part: recorded[part] for part in ("stage", "image", "autoscale")}
-        assert next(iter(diagnosis.findings(snapshot, app="client", **wanted))) == judged(recorded)
+        assert next(iter(findings.findings(snapshot, app="client", **wanted))) == judged(recorded)
 
 
 def test_the_page_tells_the_figures_of_the_recorded_run() -> None:

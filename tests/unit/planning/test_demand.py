@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from planning import demand, quantity
+from planning.capacity import requests
+from planning.kubernetes import quantity
 
 
 def container(cpu: str, **more: Any) -> dict[str, Any]:
@@ -33,15 +34,15 @@ def container(cpu: str, **more: Any) -> dict[str, Any]:
 )
 def test_requests_of_a_pod(spec: dict[str, Any], cpu: str) -> None:
     """Containers and sidecars together, init containers one by one, overhead on top, the pod's own word first."""
-    assert demand.of_pod({"spec": spec}).requests == {"cpu": Decimal(cpu)}
+    assert requests.of_pod({"spec": spec}).requests == {"cpu": Decimal(cpu)}
 
 
 def test_limits_are_added_up_apart() -> None:
     """A request is no limit."""
     limited = {"resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1"}}}
-    found = demand.of_pod({"spec": {"containers": [limited, limited], "overhead": {"cpu": "1"}}})
+    found = requests.of_pod({"spec": {"containers": [limited, limited], "overhead": {"cpu": "1"}}})
     memory = Decimal(2 * 1024**3)
-    assert found == demand.Ask({"cpu": Decimal(3), "memory": memory}, {"memory": memory})
+    assert found == requests.Ask({"cpu": Decimal(3), "memory": memory}, {"memory": memory})
 
 
 @pytest.mark.parametrize(

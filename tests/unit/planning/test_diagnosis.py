@@ -7,7 +7,7 @@ import pytest
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
-from planning import diagnosis
+from planning.diagnosis.findings import findings as all_findings
 from tests.unit.planning import objects
 
 FATAL, HUMAN, TRANSIENT, PROGRESS = Severity.FATAL, Severity.NEEDS_HUMAN, Severity.TRANSIENT, Severity.PROGRESS
@@ -48,7 +48,7 @@ def findings(
         events=events or [],
         **more,
     )
-    return diagnosis.findings(snapshot, app="client", stage="abc", image=objects.IMAGE, autoscale=autoscale)
+    return all_findings(snapshot, app="client", stage="abc", image=objects.IMAGE, autoscale=autoscale)
 
 
 def verdict(found: Diagnosis | None) -> tuple[str, Severity] | None:

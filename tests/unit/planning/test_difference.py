@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from planning import difference
-from planning.documents import LAST_APPLIED
+from planning.manifests.yaml_output import LAST_APPLIED
+from planning.plan import diff
 
 CANARY = "canary-hunter2"
 
@@ -34,7 +34,7 @@ CANARY = "canary-hunter2"
 )
 def test_lines(before: dict[str, Any], after: dict[str, Any], expected: list[str]) -> None:
     """A field a line, `-` as it is and `+` as it would be; lists by the names of their entries."""
-    assert [line for line in difference.lines(before, after) if "labels[a/b]" not in line] == expected
+    assert [line for line in diff.lines(before, after) if "labels[a/b]" not in line] == expected
 
 
 def test_what_the_server_writes_is_no_difference() -> None:
@@ -43,7 +43,7 @@ def test_what_the_server_writes_is_no_difference() -> None:
     marks = {"annotations": {"deployment.kubernetes.io/revision": "3", LAST_APPLIED: CANARY}}
     before = {"kind": "X", "metadata": metadata | marks, "status": {"ready": 1}}
     after = {"kind": "X", "metadata": {"name": "a", "resourceVersion": "2"}}
-    assert difference.lines(before, after) == []
+    assert diff.lines(before, after) == []
 
 
 @pytest.mark.parametrize("part", ["data", "stringData"])
@@ -52,28 +52,28 @@ def test_a_secret_changes_without_saying_to_what(part: str, before: dict[str, An
     """Neither the old nor the new value, whichever of the two maps it stands in; nor kubectl's copy of it."""
     old = {key.replace("{part}", part): value for key, value in before.items()} if before else None
     metadata = {"annotations": {LAST_APPLIED: f'{{"data":"{CANARY}"}}'}}
-    lines = difference.lines(old, {"kind": "Secret", "metadata": metadata, part: {"x": CANARY}}, secret=True)
+    lines = diff.lines(old, {"kind": "Secret", "metadata": metadata, part: {"x": CANARY}}, secret=True)
     assert CANARY not in "\n".join(lines)
     assert f"+ {part}.x: ***" + (" (another value)" if before else "") in lines
 
 
 def test_a_credential_elsewhere_is_scrubbed() -> None:
     """A password that somebody put into a URL."""
-    lines = difference.lines({"v": "http://a"}, {"v": f"http://user:{CANARY}@host/"})
+    lines = diff.lines({"v": "http://a"}, {"v": f"http://user:{CANARY}@host/"})
     assert lines == ["- v: http://a", "+ v: http://***@host/"]
 
 
 def test_a_huge_difference_is_cut() -> None:
     """A plan travels through Temporal; the count of what is missing is said."""
-    lines = difference.lines({}, {"data": {f"key{number}": "x" * 1000 for number in range(500)}})
-    assert len(lines) == difference.MAX_LINES + 1
-    assert max(map(len, lines)) <= difference.MAX_WIDTH
-    assert lines[-1] == f"  … and {500 - difference.MAX_LINES} more lines"
+    lines = diff.lines({}, {"data": {f"key{number}": "x" * 1000 for number in range(500)}})
+    assert len(lines) == diff.MAX_LINES + 1
+    assert max(map(len, lines)) <= diff.MAX_WIDTH
+    assert lines[-1] == f"  … and {500 - diff.MAX_LINES} more lines"
 
 
 def test_without_the_api_server_only_our_own_fields_count() -> None:
     """Its defaults would all look like removals otherwise; entries of ours that are not there do show."""
     live = {"spec": {"replicas": 2, "paused": False, "c": [{"name": "client", "image": "a", "tty": False}]}}
     wanted = {"spec": {"replicas": 3, "c": [{"name": "client", "image": "a"}]}}
-    lines = difference.lines(difference.as_wanted(live, wanted), wanted)
+    lines = diff.lines(diff.as_wanted(live, wanted), wanted)
     assert lines == ["- spec.replicas: 2", "+ spec.replicas: 3"]

@@ -5,7 +5,7 @@ import pytest
 from domain.commands import ResetEndpoint
 from domain.errors import NoEffect
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
-from planning import endpoint
+from planning.settings import endpoint
 
 GOOD_IPS = ["10.1.2.3", "192.168.0.1", "203.0.113.9", "8.8.8.8", "2001:db8::1", "fd12::7"]
 BAD_IPS = [

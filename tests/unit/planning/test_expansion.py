@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from domain.errors import SettingsInvalid
 from domain.model import Document
 from domain.profile import Functions, Step
-from planning import expansion
+from planning.backend import expansion
 
 _WHOLE: dict[str, Any] = {
     "name": "${V}",

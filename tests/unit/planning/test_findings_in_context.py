@@ -7,7 +7,8 @@ import pytest
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
-from planning import diagnosis, rollout
+from planning.diagnosis import rollout_status
+from planning.diagnosis.findings import findings as all_findings
 from tests.unit.planning import objects
 
 HUMAN, TRANSIENT, FATAL = Severity.NEEDS_HUMAN, Severity.TRANSIENT, Severity.FATAL
@@ -63,7 +64,7 @@ def findings(*pods: Manifest, autoscale: bool = False, **more: Any) -> list[Diag
         "pods": list(pods),
     }
     snapshot = Snapshot(**(parts | more))
-    return diagnosis.findings(snapshot, app="client", stage="abc", image=objects.IMAGE, autoscale=autoscale)
+    return all_findings(snapshot, app="client", stage="abc", image=objects.IMAGE, autoscale=autoscale)
 
 
 def first(*pods: Manifest, **more: Any) -> Diagnosis:
@@ -268,7 +269,7 @@ def test_clients_that_run_may_not_reach_their_coordinator(more: dict[str, Any], 
         pods=[objects.pod("p1")],
         **more,
     )
-    seen = rollout.observe(snapshot, app="client", stage="abc", image=objects.IMAGE)
+    seen = rollout_status.observe(snapshot, app="client", stage="abc", image=objects.IMAGE)
     assert (seen.complete, seen.diagnosis.code if seen.diagnosis else None) == (True, code)
 
 

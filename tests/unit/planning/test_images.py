@@ -5,8 +5,8 @@ import pytest
 from domain.diagnosis import Choice, Diagnosis
 from domain.images import StoredImage
 from domain.status import Phase, Question, Release, Status
-from planning import images
-from planning.images import ENGINE, REGISTRY
+from planning.image import retention
+from planning.image.retention import ENGINE, REGISTRY
 
 
 def _image(letter: str, day: int = 0, *tags: str, place: str = REGISTRY) -> StoredImage:
@@ -23,7 +23,7 @@ def _kept(
     pinned: dict[str, str] | None = None,
 ) -> dict[str, str]:
     """In the order of the answer."""
-    return {one.tags[0]: one.kept for one in images.judged(found, named or {}, keep, pinned or {})}
+    return {one.tags[0]: one.kept for one in retention.judged(found, named or {}, keep, pinned or {})}
 
 
 def test_the_newest_stay() -> None:
@@ -95,21 +95,21 @@ def test_what_a_deployment_names() -> None:
     one = Release(revision=1, image="hub:5000/p:client-a@sha256:a")
     two = Release(revision=2, image="hub:5000/p:client-b@sha256:b")
     three = Release(revision=3, image="hub:5000/p")
-    assert images.naming("d", Status(releases=[two, three], release=three, serving=one)) == {
+    assert retention.naming("d", Status(releases=[two, three], release=three, serving=one)) == {
         "sha256:a": ["d revision 1"],
         "client-a": ["d revision 1"],
         "sha256:b": ["d revision 2"],
         "client-b": ["d revision 2"],
     }
-    assert images.naming("d", Status(releases=[two, two]))["sha256:b"] == ["d revision 2"]
+    assert retention.naming("d", Status(releases=[two, two]))["sha256:b"] == ["d revision 2"]
 
 
 def test_many_namers_are_counted() -> None:
     """An image of a hundred deployments does not fill the report."""
     many = [{"sha256:a": [f"d{number}"]} for number in range(100)]
-    merged = images.merged(many)
+    merged = retention.merged(many)
     assert merged == {"sha256:a": ["d0", "d1", "d2", "97 more"]}
-    assert images.merged([{"x": ["a"]}, {"y": ["b"], "x": ["c"]}]) == {"x": ["a", "c"], "y": ["b"]}
+    assert retention.merged([{"x": ["a"]}, {"y": ["b"], "x": ["c"]}]) == {"x": ["a", "c"], "y": ["b"]}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_many_namers_are_counted() -> None:
 )
 def test_a_deployment_on_its_way_has_not_recorded_its_image(status: Status, expected: bool) -> None:
     """Nor has one whose command waits for a person."""
-    assert images.unrecorded(status) is expected
+    assert retention.unrecorded(status) is expected
 
 
 @pytest.mark.parametrize(
@@ -155,4 +155,4 @@ def test_a_deployment_on_its_way_has_not_recorded_its_image(status: Status, expe
 )
 def test_times(text: str, expected: str) -> None:
     """As Docker, git and OCI write them; a made-up one is none."""
-    assert images.moment(text) == expected
+    assert retention.moment(text) == expected

@@ -8,8 +8,8 @@ from domain.profile import StepState, StepStatus
 from domain.spec import BackendMode
 from domain.status import Observation, Phase, Pod, Release, Retry, Status
 from domain.steps import BackendReport
-from planning import question
-from planning.markdown import backend_markdown, status_markdown
+from planning.status import question
+from planning.status.markdown import backend_markdown, status_markdown
 
 PODS = [
     Pod(name="p1", node="n1", ready=True, stage="abc", state="Running"),
@@ -90,7 +90,7 @@ def test_a_finding_says_since_when_and_what_serves_all_the_same() -> None:
 def test_an_open_question_comes_with_the_lines_to_type() -> None:
     """What each does, and what happens without an answer; namespace and cluster are in the line."""
     found = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node")
-    asked = question.ask("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=False)
+    asked = question.question_about("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=False)
     page = status_markdown(Status(namespace="provers", cluster="east", diagnosis=found, question=asked))
     assert "**A person must choose.** Unless answered by 2026-01-01T00:00:00Z it is abort;" in page
     assert "- `proverctl answer fewer -n provers --cluster east` — go on with 2 clients, which is what fits now" in page

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+import planning.capacity.verdict
 from domain.diagnosis import Severity
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.steps import NodesReport
-from planning import capacity, quantity
-from planning.capacity import Surroundings
-from planning.occupancy import Occupancy
+from planning.capacity.occupancy import Occupancy
+from planning.capacity.verdict import Surroundings
+from planning.kubernetes import quantity
 
 LABEL = {"fluidexnode": "computation"}
 TAINT = {"key": "dedicated", "value": "computation", "effect": "NoSchedule"}
@@ -49,7 +50,7 @@ def prover(on: str, namespace: str = "other", app: str = "client", phase: str = 
 def judge(found: list[Manifest], replicas: int, pods: list[Manifest] | None = None, **changes: Any) -> NodesReport:
     """Judge for the namespace `fleet`."""
     around = Surroundings(found, Occupancy.of(pods or [], "fleet", {"app": "client"}))
-    return capacity.judge(around, spec(**changes), replicas)
+    return planning.capacity.verdict.judge(around, spec(**changes), replicas)
 
 
 NOT_READY = {
@@ -120,7 +121,7 @@ def test_nodes_booked_by_another_fleet() -> None:
 def test_missing_rights_are_a_warning_only() -> None:
     """Without pods of all namespaces the verdict stands on what is known (R2)."""
     unread = Occupancy("fleet", {"app": "client"}, everywhere=False)
-    report = capacity.judge(Surroundings([node("n1", None, TAINT)], unread, None, None), spec(), 1)
+    report = planning.capacity.verdict.judge(Surroundings([node("n1", None, TAINT)], unread, None, None), spec(), 1)
     assert (report.usable, report.diagnosis) == (1, None)
     assert report.nodes[0].unknown == ["what other namespaces run here"]
     pods, quotas, ranges = report.warnings

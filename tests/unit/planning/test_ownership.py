@@ -8,7 +8,7 @@ from domain.errors import OwnedByAnother, Unavailable
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.steps import Target
-from planning import ownership
+from planning.manifests import ownership
 
 OURS = "server-1/default/prover-cluster/default/fleet"
 THEIRS = "server-2/default/prover-cluster/default/fleet"

@@ -7,7 +7,7 @@ import pytest
 from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
-from planning import diagnosis
+from planning.diagnosis.findings import findings as all_findings
 from tests.unit.planning import objects
 
 FATAL, HUMAN, TRANSIENT = Severity.FATAL, Severity.NEEDS_HUMAN, Severity.TRANSIENT
@@ -22,7 +22,7 @@ def findings(*pods: Manifest, **more: Any) -> list[Diagnosis]:
         "replica_sets": [objects.replica_set(), objects.old_replica_set()],
         "pods": list(pods),
     }
-    return diagnosis.findings(Snapshot(**(parts | more)), app="client", stage="abc", image=objects.IMAGE)
+    return all_findings(Snapshot(**(parts | more)), app="client", stage="abc", image=objects.IMAGE)
 
 
 def verdict(*pods: Manifest, **more: Any) -> tuple[str, Severity] | None:

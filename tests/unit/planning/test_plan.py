@@ -10,8 +10,9 @@ from domain.ports import Manifest
 from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.status import Release
 from domain.steps import Action, NodesReport, NodeVerdict
-from planning import client_config, plan, render
-from planning.plan import Trial
+from planning.manifests import client_config, render
+from planning.plan import plan
+from planning.plan.plan import Trial
 from tests.unit.planning import objects
 
 OWNER = "temporal/default/prover-cluster/default/fleet"

@@ -11,8 +11,9 @@ from domain.ports import Manifest
 from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Release
-from planning import pre_pull, render
-from planning.pre_pull import State
+from planning.image import pre_pull
+from planning.image.pre_pull import State
+from planning.manifests import render
 from tests.unit.planning import objects
 from tests.unit.planning.objects import IMAGE, NOW, ago, event, unscheduled, waiting
 

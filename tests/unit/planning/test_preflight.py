@@ -7,7 +7,7 @@ from domain.errors import CredentialsRejected, Forbidden, ObjectRejected
 from domain.rights import Right
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, Shortage
 from domain.steps import Check, CheckVerdict, NodesReport, NodeVerdict, Source, Target
-from planning import preflight
+from planning.preflight import checks
 
 OK, WARNING, UNKNOWN, FAILED = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdict.UNKNOWN, CheckVerdict.FAILED
 
@@ -20,31 +20,31 @@ def spec(**changes: object) -> ClusterSpec:
 
 def test_an_error_keeps_its_words_and_its_remedy() -> None:
     """What a deploy would fail with is failed; what we may not look at is unknown."""
-    rejected = preflight.raised("registry push", CredentialsRejected("it says no", on="reg/prover", do="mend it"))
+    rejected = checks.raised("registry push", CredentialsRejected("it says no", on="reg/prover", do="mend it"))
     assert (rejected.verdict, rejected.do) == (FAILED, "mend it")
     assert rejected.detail == "CREDENTIALS: it says no on reg/prover."
-    assert preflight.raised("quota", Forbidden("may not list")).verdict is UNKNOWN
+    assert checks.raised("quota", Forbidden("may not list")).verdict is UNKNOWN
 
 
 def test_missing_required_rights_are_counted_named_and_come_as_rules() -> None:
     """Those of the namespace and those on nodes."""
     lacking = [Right(verb="patch", resource="deployments", group="apps", name="prover-cli-t")]
-    found = preflight.required_rights(lacking, [Right(verb="list", resource="nodes")], 43, "fleet")
+    found = checks.required_rights(lacking, [Right(verb="list", resource="nodes")], 43, "fleet")
     assert found.verdict is FAILED
     assert "2 of 43" in found.detail
     assert "patch deployments.apps prover-cli-t, list nodes" in found.detail
     assert found.do.startswith("let an administrator apply the output of: proverctl rbac -n fleet")
     assert "Role rule: {apiGroups: [apps], resources: [deployments]" in found.do
     assert "ClusterRole rule: {apiGroups: [''], resources: [nodes]" in found.do
-    assert preflight.required_rights([], [], 43, "fleet").verdict is OK
+    assert checks.required_rights([], [], 43, "fleet").verdict is OK
 
 
 def test_missing_optional_rights_only_warn() -> None:
     """A right on pods of the namespace and one of the same name in the cluster are two rules."""
     create, everywhere = Right(verb="create", resource="pods"), Right(verb="list", resource="pods")
-    found = preflight.optional_rights([create], [everywhere], 9, "fleet")
+    found = checks.optional_rights([create], [everywhere], 9, "fleet")
     assert (found.verdict, found.do.count("rule:")) == (WARNING, 2)
-    assert preflight.optional_rights([], [], 9, "fleet").verdict is OK
+    assert checks.optional_rights([], [], 9, "fleet").verdict is OK
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_missing_optional_rights_only_warn() -> None:
 )
 def test_nodes(report: NodesReport, shortage: Shortage, verdict: CheckVerdict, words: str) -> None:
     """Too few fail only when a deploy would refuse for it."""
-    found = preflight.nodes(report, spec(shortage=shortage))
+    found = checks.nodes(report, spec(shortage=shortage))
     assert found.verdict is verdict
     assert words in found.detail
 
@@ -91,8 +91,8 @@ def test_nodes(report: NodesReport, shortage: Shortage, verdict: CheckVerdict, w
 def test_a_quota_shows_its_numbers() -> None:
     """Each limited resource with what is used."""
     quota = {"metadata": {"name": "q"}, "status": {"hard": {"pods": "4", "limits.cpu": "8"}, "used": {"pods": "3"}}}
-    assert preflight.quota([quota]).detail == "q: pods 3 of 4, limits.cpu ? of 8"
-    assert preflight.quota([]).verdict is OK
+    assert checks.quota([quota]).detail == "q: pods 3 of 4, limits.cpu ? of 8"
+    assert checks.quota([]).verdict is OK
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_a_quota_shows_its_numbers() -> None:
 def test_a_pod_that_is_not_admitted(evidence: str, verdict: CheckVerdict) -> None:
     """A quota that others fill now says nothing of the pods that are to be replaced; it is judged with the nodes."""
     error = ObjectRejected("not admitted", evidence=evidence, do="mend it")
-    assert preflight.pod(error, [], user_known=True).verdict is verdict
+    assert checks.pod(error, [], user_known=True).verdict is verdict
 
 
 def test_a_pod_that_is_admitted() -> None:
     """With warnings of the API server, and with a user that nobody could look up."""
-    assert preflight.pod(None, [], user_known=True).verdict is OK
-    assert preflight.pod(None, ["would violate PodSecurity"], user_known=True).verdict is WARNING
-    assert preflight.pod(None, [], user_known=False).verdict is UNKNOWN
+    assert checks.pod(None, [], user_known=True).verdict is OK
+    assert checks.pod(None, ["would violate PodSecurity"], user_known=True).verdict is WARNING
+    assert checks.pod(None, [], user_known=False).verdict is UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_pod_that_is_admitted() -> None:
 )
 def test_the_coordinator_as_the_worker_meets_it(ending: str, verdict: CheckVerdict, words: str) -> None:
     """Refused means that nothing listens; what is silent from here may answer the nodes."""
-    found = preflight.coordinator("10.0.0.9", 50055, ending)
+    found = checks.coordinator("10.0.0.9", 50055, ending)
     assert found.verdict is verdict
     assert words in found.detail
     assert bool(found.do) is (ending != "ok")
@@ -138,11 +138,11 @@ def test_the_coordinator_as_the_worker_meets_it(ending: str, verdict: CheckVerdi
 
 def test_a_node_that_reaches_the_coordinator_outvotes_the_worker() -> None:
     """Clients run on nodes."""
-    refused = preflight.coordinator("10.0.0.9", 50055, "refused")
-    assert preflight.outvoted(refused, Check(name="probe", verdict=OK)).verdict is WARNING
-    assert preflight.outvoted(refused, Check(name="probe", verdict=FAILED)) == refused
-    fine = preflight.coordinator("10.0.0.9", 50055, "ok")
-    assert preflight.outvoted(fine, Check(name="probe", verdict=OK)) == fine
+    refused = checks.coordinator("10.0.0.9", 50055, "refused")
+    assert checks.outvoted(refused, Check(name="probe", verdict=OK)).verdict is WARNING
+    assert checks.outvoted(refused, Check(name="probe", verdict=FAILED)) == refused
+    fine = checks.coordinator("10.0.0.9", 50055, "ok")
+    assert checks.outvoted(fine, Check(name="probe", verdict=OK)) == fine
 
 
 @pytest.mark.parametrize(
@@ -156,28 +156,28 @@ def test_a_node_that_reaches_the_coordinator_outvotes_the_worker() -> None:
 )
 def test_where_clients_go_in_the_end(serv: str, place: tuple[str, int]) -> None:
     """COORDINATOR_SERV wins, as it does in the clients."""
-    assert preflight.coordinator_of(spec(coordinator_serv=serv)) == place
+    assert checks.coordinator_of(spec(coordinator_serv=serv)) == place
 
 
 def test_ipv6_is_shown_with_brackets() -> None:
     """As it is written in URLs."""
-    assert "[fd00::9]:50055" in preflight.coordinator("fd00::9", 50055, "ok").detail
+    assert "[fd00::9]:50055" in checks.coordinator("fd00::9", 50055, "ok").detail
 
 
 def test_a_dirty_tree_that_is_allowed_is_a_warning() -> None:
     """A clean one shows the commit."""
     clean = Source(commit="a" * 40, stage="aaaaaaa")
-    assert preflight.source(clean, "/srv/backend").detail == "commit aaaaaaaaaaaa of /srv/backend, stage aaaaaaa"
-    assert preflight.source(clean.model_copy(update={"dirty": True}), "/srv/backend").verdict is WARNING
+    assert checks.source(clean, "/srv/backend").detail == "commit aaaaaaaaaaaa of /srv/backend, stage aaaaaaa"
+    assert checks.source(clean.model_copy(update={"dirty": True}), "/srv/backend").verdict is WARNING
 
 
 def test_ownership_and_namespace() -> None:
     """Free, ours, or with a remark."""
     free = Target(cluster_uid="u")
-    assert preflight.ownership(free).detail == "free: nothing of our names"
-    assert "stage abc" in preflight.ownership(free.model_copy(update={"deployed": True, "stage": "abc"})).detail
-    assert preflight.ownership(free.model_copy(update={"warnings": ["odd"]})).verdict is WARNING
-    assert "does not exist yet" in preflight.namespace(spec(), exists=False).detail
+    assert checks.ownership(free).detail == "free: nothing of our names"
+    assert "stage abc" in checks.ownership(free.model_copy(update={"deployed": True, "stage": "abc"})).detail
+    assert checks.ownership(free.model_copy(update={"warnings": ["odd"]})).verdict is WARNING
+    assert "does not exist yet" in checks.namespace(spec(), exists=False).detail
 
 
 def test_refused_objects_are_all_named() -> None:
@@ -186,14 +186,14 @@ def test_refused_objects_are_all_named() -> None:
         ObjectRejected("a field cannot be changed", on="Service x", do="tear down", code="IMMUTABLE_FIELD"),
         ObjectRejected("no", on="Deployment y"),
     ]
-    found = preflight.objects([*errors], 5)
+    found = checks.dry_run([*errors], 5)
     assert (found.verdict, found.do) == (FAILED, "tear down")
     assert ("IMMUTABLE_FIELD" in found.detail, "Deployment y" in found.detail) == (True, True)
-    assert preflight.objects([], 5).detail == "the API server would take all 5"
+    assert checks.dry_run([], 5).detail == "the API server would take all 5"
 
 
 def test_a_diagnosis_of_nodes_keeps_its_severity_out_of_the_check() -> None:
     """The verdict alone says what it means for the deploy."""
     short = Diagnosis(code="QUOTA", what="1 fits", do="raise it", severity=Severity.REFUSED)
-    found = preflight.nodes(NodesReport(wanted=2, usable=2, total=2, possible=1, diagnosis=short), spec())
+    found = checks.nodes(NodesReport(wanted=2, usable=2, total=2, possible=1, diagnosis=short), spec())
     assert (found.verdict, found.do) == (FAILED, "raise it")

@@ -8,11 +8,11 @@ from domain import names
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.steps import CheckVerdict
-from planning import probe
+from planning.preflight import coordinator_probe
 
 IMAGE = ImageTarget(repository="prover", pull_auth=SecretRef(ref="env:IMAGE_AUTH"))
 SPEC = ClusterSpec(namespace="fleet", coordinator=Endpoint(ip="10.0.0.9"), image=IMAGE)
-POD = probe.pod(SPEC, "t/default/prover-cluster/default/fleet", "reg/probe:1", "10.0.0.9", 50055)
+POD = coordinator_probe.pod(SPEC, "t/default/prover-cluster/default/fleet", "reg/probe:1", "10.0.0.9", 50055)
 
 
 def test_it_is_no_client() -> None:
@@ -39,7 +39,7 @@ def test_it_ends_by_itself() -> None:
 @pytest.mark.parametrize(("host", "argument"), [("10.0.0.9", "10.0.0.9:7"), ("fd00::9", "[fd00::9]:7")])
 def test_what_it_is_asked(host: str, argument: str) -> None:
     """One argument, HOST:PORT."""
-    assert probe.pod(SPEC, "o", "reg/probe:1", host, 7)["spec"]["containers"][0]["args"] == [argument]
+    assert coordinator_probe.pod(SPEC, "o", "reg/probe:1", host, 7)["spec"]["containers"][0]["args"] == [argument]
 
 
 def _ended(code: int, message: str = "", reason: str = "Error", **status: Any) -> Manifest:
@@ -67,7 +67,7 @@ def _waiting(reason: str) -> Manifest:
 )
 def test_what_it_found_out(found: Manifest, verdict: CheckVerdict, words: str) -> None:
     """Only its own word fails the check; a probe that could not run leaves it unknown."""
-    told = probe.verdict(found)
+    told = coordinator_probe.verdict(found)
     assert told is not None
     assert told.verdict is verdict
     assert words in told.detail
@@ -76,13 +76,13 @@ def test_what_it_found_out(found: Manifest, verdict: CheckVerdict, words: str) -
 @pytest.mark.parametrize("found", [_waiting("ContainerCreating"), {"status": {"phase": "Running"}}, {"status": {}}])
 def test_it_may_still_tell(found: Manifest) -> None:
     """As long as nothing is final."""
-    assert probe.verdict(found) is None
+    assert coordinator_probe.verdict(found) is None
 
 
 def test_a_probe_that_runs_out_of_time() -> None:
     """Gone, not scheduled, or slow: each in its own words."""
     condition = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}
     unscheduled = {"status": {"phase": "Pending", "conditions": [condition]}}
-    assert "somebody removed" in probe.unfinished(None, 3).detail
-    assert "within 75 s: 0/2 nodes are available" in probe.unfinished(unscheduled, 75).detail
-    assert "ContainerCreating after 75 s" in probe.unfinished(_waiting("ContainerCreating"), 75).detail
+    assert "somebody removed" in coordinator_probe.unfinished(None, 3).detail
+    assert "within 75 s: 0/2 nodes are available" in coordinator_probe.unfinished(unscheduled, 75).detail
+    assert "ContainerCreating after 75 s" in coordinator_probe.unfinished(_waiting("ContainerCreating"), 75).detail

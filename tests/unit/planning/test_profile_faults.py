@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.profile import Profile
-from planning.profile_faults import faults
+from planning.backend.profile_validation import faults
 
 
 def _faults(steps: list[dict[str, Any]], **others: Any) -> list[tuple[str, str]]:

@@ -4,8 +4,8 @@ import pytest
 
 from domain.errors import SettingsInvalid
 from domain.profile import Profile
-from planning.profile_graph import as_mermaid, as_text
-from planning.profile_text import read
+from planning.backend.graph_drawing import as_mermaid, as_text
+from planning.backend.profile_parser import read
 
 _TEXT = """
 name: b

@@ -4,14 +4,14 @@ import json
 
 from domain import profile
 from domain.model import Document
-from planning.profile_faults import faults
-from planning.profile_schema import schema
-from planning.profile_text import read
+from planning.backend.json_schema import schema
+from planning.backend.profile_parser import read
+from planning.backend.profile_validation import faults
 from sandbox.settings import REPOSITORY
 
 
 def test_the_published_schema_is_current() -> None:
-    """`python -m planning.profile_schema > docs/proverctl.schema.json` mends it."""
+    """`python -m planning.backend.json_schema > docs/proverctl.schema.json` mends it."""
     assert (REPOSITORY / "docs/proverctl.schema.json").read_text() == schema()
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import SettingsInvalid
-from planning.profile_faults import faults
-from planning.profile_graph import as_mermaid, as_text
-from planning.profile_text import MAX_BYTES, read
+from planning.backend.graph_drawing import as_mermaid, as_text
+from planning.backend.profile_parser import MAX_BYTES, read
+from planning.backend.profile_validation import faults
 
 _LANGUAGE = """name steps needs command process wait tcp values log ( ${A} $ a b &x *x << [ ] { } !!int !!bool 1 null
     !!timestamp true | ' " 2020-99-99 variables secrets purge .. / when equal ports leaves functions file"""

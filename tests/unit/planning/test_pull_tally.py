@@ -3,9 +3,9 @@
 import pytest
 
 from domain.diagnosis import Diagnosis, Severity
-from planning import pull_tally
-from planning.pre_pull import Chosen, Pull, State
-from planning.pull_tally import Tally
+from planning.image import pre_pull_progress
+from planning.image.pre_pull import Chosen, Pull, State
+from planning.image.pre_pull_progress import Tally
 
 NOT_THERE = Diagnosis(code="IMAGE_NOT_FOUND", what="the image is not there", severity=Severity.FATAL)
 AWAY = Diagnosis(code="IMAGE_REGISTRY_DOWN", what="no answer", severity=Severity.NEEDS_HUMAN)
@@ -29,7 +29,7 @@ def test_only_so_many_pull_at_once() -> None:
     made = tally(*(f"n{number:03}" for number in range(200)))
     rounds = 0
     while not made.over:
-        assert len(made.running) <= pull_tally.AT_ONCE
+        assert len(made.running) <= pre_pull_progress.AT_ONCE
         for node in list(made.running):
             assert made.saw(Pull(node, State.PULLED))
         start(made)
@@ -96,7 +96,7 @@ def test_a_pod_that_somebody_removes_is_made_again_but_not_for_ever() -> None:
     made = tally("n1")
     made.missed("n1", 29.0)
     assert list(made.running) == ["n1"]
-    for _ in range(pull_tally.TRIES - 1):
+    for _ in range(pre_pull_progress.TRIES - 1):
         made.missed("n1", 31.0)
         assert made.todo == ["n1"]
         made.begin("n1", 0.0)

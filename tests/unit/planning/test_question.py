@@ -3,7 +3,7 @@
 import pytest
 
 from domain.diagnosis import Choice, Diagnosis
-from planning import question
+from planning.status import question
 
 LACKING = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node")
 RETRY, FEWER, ROLLBACK, ABORT = Choice.RETRY, Choice.FEWER, Choice.ROLLBACK, Choice.ABORT
@@ -26,13 +26,13 @@ def test_only_what_can_help_is_offered(
 ) -> None:
     """Retry and abort always; the default keeps a release serving where one does."""
     found = LACKING.model_copy(update={"code": code})
-    asked = question.ask("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=fits, back=back)
+    asked = question.question_about("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=fits, back=back)
     assert (asked.choices, asked.default, asked.diagnosis) == (choices, default, found)
 
 
 def test_every_choice_has_its_line_and_its_meaning() -> None:
     """As it is typed, with the number of clients."""
-    asked = question.ask("d1#1", "d1", LACKING, "2026-01-01T00:00:00Z", wanted=3, fits=1, back=True)
+    asked = question.question_about("d1#1", "d1", LACKING, "2026-01-01T00:00:00Z", wanted=3, fits=1, back=True)
     assert question.command(FEWER, "provers", "default") == "proverctl answer fewer -n provers"
     assert question.command(ABORT, "provers", "east") == "proverctl answer abort -n provers --cluster east"
     assert question.meaning(asked, FEWER) == "go on with 1 client, which is what fits now"

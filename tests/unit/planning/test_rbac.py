@@ -4,7 +4,7 @@ import json
 
 from domain.ports import Manifest
 from domain.rights import Right
-from planning import rbac
+from planning.kubernetes import rbac
 
 
 def test_minimum_is_one_role_and_one_cluster_role() -> None:

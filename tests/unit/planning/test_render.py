@@ -10,7 +10,7 @@ import yaml
 from domain.ports import Manifest
 from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.status import Release
-from planning import render
+from planning.manifests import render
 
 DIGEST = "sha256:" + "a" * 64
 OWNER = "temporal-1/default/prover-cluster/default/fleet"

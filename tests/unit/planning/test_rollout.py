@@ -8,7 +8,7 @@ from domain.diagnosis import Diagnosis, Severity
 from domain.ports import Manifest
 from domain.snapshot import Snapshot
 from domain.status import Observation, Pod
-from planning import rollout
+from planning.diagnosis import rollout_status
 from tests.unit.planning import objects
 
 
@@ -19,7 +19,7 @@ def observe(
     found = [objects.replica_set(), objects.old_replica_set()] if sets is None else sets
     names = {"app": "client", "stage": "abc", "image": objects.IMAGE} | wanted
     snapshot = Snapshot(now=objects.NOW, deployment=deployment, replica_sets=found, pods=pods)
-    return rollout.observe(snapshot, app=names["app"], stage=names["stage"], image=names["image"])
+    return rollout_status.observe(snapshot, app=names["app"], stage=names["stage"], image=names["image"])
 
 
 TWO = [objects.pod("p1"), objects.pod("p2")]
@@ -140,7 +140,7 @@ DIAGNOSIS = Diagnosis(code="CRASH_LOOP", what="the client ends", severity=Severi
 )
 def test_what_the_watch_reports(change: dict[str, Any], matters: bool) -> None:
     """Counts, pods and the finding matter; a restart count alone does not."""
-    assert rollout.significant(KNOWN, KNOWN.model_copy(update=change)) is matters
+    assert rollout_status.significant(KNOWN, KNOWN.model_copy(update=change)) is matters
 
 
 def test_new_words_for_the_same_finding_do_not_matter() -> None:
@@ -148,8 +148,8 @@ def test_new_words_for_the_same_finding_do_not_matter() -> None:
     known = KNOWN.model_copy(update={"diagnosis": DIAGNOSIS})
     reworded = DIAGNOSIS.model_copy(update={"evidence": "again"})
     worse = DIAGNOSIS.model_copy(update={"severity": Severity.FATAL})
-    assert not rollout.significant(known, KNOWN.model_copy(update={"diagnosis": reworded}))
-    assert rollout.significant(known, KNOWN.model_copy(update={"diagnosis": worse}))
+    assert not rollout_status.significant(known, KNOWN.model_copy(update={"diagnosis": reworded}))
+    assert rollout_status.significant(known, KNOWN.model_copy(update={"diagnosis": worse}))
 
 
 def test_a_large_fleet_with_one_fault_is_one_finding() -> None:
@@ -158,6 +158,6 @@ def test_a_large_fleet_with_one_fault_is_one_finding() -> None:
     events = [objects.event(pod, "Failed", "Failed to pull image: not found", 2) for pod in pods]
     owner, newest = objects.deployment(2000), objects.replica_set()
     snapshot = Snapshot(deployment=owner, replica_sets=[newest], pods=pods, events=events)
-    seen = rollout.observe(snapshot, app="client", stage="abc", image=objects.IMAGE)
+    seen = rollout_status.observe(snapshot, app="client", stage="abc", image=objects.IMAGE)
     assert seen.diagnosis is not None
     assert seen.diagnosis.on == "pod fleet/p0000 (2000 of 2000 pods)"

@@ -7,19 +7,20 @@ from hypothesis import strategies as st
 from domain import commands
 from domain.errors import SettingsInvalid
 from domain.spec import BackendMode, ClusterSpec, ConfigSchema, Endpoint, KeyValue, OnFailure, SecretRef
-from planning import settings, settings_syntax
-from planning.settings_table import BY_NAME, SETTINGS
+from planning.settings import checks
+from planning.settings.spec import backend_spec, bare_spec, cluster_spec, new_endpoint, problems, replicas, warnings
+from planning.settings.table import BY_NAME, SETTINGS
 
 LEAST = {"COORDINATOR_EP": "10.0.0.7", "IMAGE_REPO": "fluidex/prover-cluster"}
 
 
 def _spec(**values: str) -> ClusterSpec:
-    return settings.cluster_spec(LEAST | values)
+    return cluster_spec(LEAST | values)
 
 
 def _problems(**values: str) -> list[str]:
     with pytest.raises(SettingsInvalid) as caught:
-        settings.cluster_spec(LEAST | values)
+        cluster_spec(LEAST | values)
     return caught.value.problems
 
 
@@ -48,7 +49,7 @@ def test_defaults_are_those_of_the_spec_model() -> None:
 
 def test_a_backend_needs_no_setting_at_all() -> None:
     """Neither image nor coordinator; what is given reaches its steps all the same."""
-    bare = settings.backend_spec({})
+    bare = backend_spec({})
     assert (bare.coordinator.ip, bare.coordinator.port, bare.circuit, bare.backend.host) == (
         "",
         50055,
@@ -63,7 +64,7 @@ def test_a_backend_needs_no_setting_at_all() -> None:
         "BACKEND_PROFILE": "fluidex",
         "PROVER_RETRY_FOR": "1m",
     }
-    spec = settings.backend_spec(given_)
+    spec = backend_spec(given_)
     assert Endpoint(ip="10.0.0.7", port=5000) == spec.coordinator
     assert (spec.circuit, spec.backend.repo, spec.backend.profile, spec.retry_for) == ("big", "/repo", "fluidex", 60)
 
@@ -72,18 +73,18 @@ def test_the_problems_of_a_backend_come_all_at_once() -> None:
     """And of its settings only."""
     wrong = {"COORDINATOR_EP": "127.0.0.1", "CIRCUIT": "no circuit", "BACKEND_HOST": "a/b", "CLIENT_REPLICAS": "x"}
     with pytest.raises(SettingsInvalid) as caught:
-        settings.backend_spec(wrong)
+        backend_spec(wrong)
     assert sorted(one.split("=")[0] for one in caught.value.problems) == ["BACKEND_HOST", "CIRCUIT", "COORDINATOR_EP"]
 
 
 def test_an_empty_value_means_unset() -> None:
     """Every setting may be present and empty."""
-    assert _spec() == settings.cluster_spec({setting.name: "" for setting in SETTINGS} | LEAST)
+    assert _spec() == cluster_spec({setting.name: "" for setting in SETTINGS} | LEAST)
 
 
 def test_every_setting_reaches_the_spec() -> None:
     """Nothing of the table is parsed and then forgotten."""
-    spec = settings.cluster_spec(
+    spec = cluster_spec(
         LEAST
         | {
             "CLUSTER_NS": "provers",
@@ -156,7 +157,7 @@ def test_a_repository_that_begins_with_a_host_sets_both_hosts(
 def test_credentials_become_a_reference_and_never_part_of_the_spec() -> None:
     """The starter's own credential makes the reference required and names the machine that holds it."""
     secret = "hunter2"
-    spec = settings.cluster_spec(LEAST | {"IMAGE_AUTH_USER": "u", "IMAGE_AUTH_PASSWORD": secret}, seen_on="laptop")
+    spec = cluster_spec(LEAST | {"IMAGE_AUTH_USER": "u", "IMAGE_AUTH_PASSWORD": secret}, seen_on="laptop")
     expected = SecretRef(ref="env:IMAGE_AUTH", required=True, seen_on="laptop")
     assert (expected, expected) == (spec.image.push_auth, spec.image.pull_auth)
     assert secret not in spec.model_dump_json()
@@ -206,7 +207,7 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_what_must_be_set_and_is_not() -> None:
     """Nothing set at all: two sentences, not one."""
     with pytest.raises(SettingsInvalid) as caught:
-        settings.cluster_spec({})
+        cluster_spec({})
     assert [problem.split()[0] for problem in caught.value.problems] == ["IMAGE_REPO", "COORDINATOR_EP"]
 
 
@@ -228,14 +229,14 @@ def test_a_port_that_is_none_is_refused_once(port: str) -> None:
 def test_control_characters_are_refused_and_shown_escaped(value: str) -> None:
     """They would forge lines in terminals and logs."""
     for name in BY_NAME:
-        [problem] = settings.problems({name: value}, [name])
+        [problem] = problems({name: value}, [name])
         assert "control character" in problem
         assert value not in problem
 
 
 def test_a_password_with_any_character_but_control_characters_is_fine() -> None:
     """Dollars, quotes and spaces belong to passwords."""
-    assert settings.problems({"IMAGE_AUTH_PASSWORD": "p$ w'\"#=ö"}, ["IMAGE_AUTH_PASSWORD"]) == []
+    assert problems({"IMAGE_AUTH_PASSWORD": "p$ w'\"#=ö"}, ["IMAGE_AUTH_PASSWORD"]) == []
 
 
 def test_values_that_look_like_secrets_are_not_shown() -> None:
@@ -253,9 +254,9 @@ def test_a_long_value_is_cut() -> None:
 
 def test_reset_endpoint_keeps_the_port_that_is_not_named() -> None:
     """R10: the default of COORDINATOR_PORT belongs to a first deploy only."""
-    assert commands.ResetEndpoint(ip="10.0.0.8", port=None) == settings.new_endpoint({"COORDINATOR_EP": "10.0.0.8"})
+    assert commands.ResetEndpoint(ip="10.0.0.8", port=None) == new_endpoint({"COORDINATOR_EP": "10.0.0.8"})
     both = {"COORDINATOR_EP": "10.0.0.8", "COORDINATOR_PORT": "9"}
-    assert commands.ResetEndpoint(ip="10.0.0.8", port=9) == settings.new_endpoint(both)
+    assert commands.ResetEndpoint(ip="10.0.0.8", port=9) == new_endpoint(both)
 
 
 @pytest.mark.parametrize(
@@ -264,42 +265,42 @@ def test_reset_endpoint_keeps_the_port_that_is_not_named() -> None:
 def test_reset_endpoint_refuses_what_deploy_refuses(values: dict[str, str]) -> None:
     """The same rules, one sentence each."""
     with pytest.raises(SettingsInvalid) as caught:
-        settings.new_endpoint(values)
+        new_endpoint(values)
     assert len(caught.value.problems) == 1
 
 
 def test_the_largest_number_of_clients_is_the_domains() -> None:
     """The syntax module may not import the domain, so the number stands twice."""
-    assert commands.MAX_REPLICAS == settings_syntax.MAX_REPLICAS
-    assert settings.replicas("5000") == commands.MAX_REPLICAS
+    assert commands.MAX_REPLICAS == checks.MAX_REPLICAS
+    assert replicas("5000") == commands.MAX_REPLICAS
 
 
 @pytest.mark.parametrize("value", ["-1", "x", "1000000000", "2.0", " 2", "5001", "1e3"])
 def test_a_number_of_clients_that_is_none(value: str) -> None:
     """Scale names its argument, not the setting."""
     with pytest.raises(SettingsInvalid) as caught:
-        settings.replicas(value)
+        replicas(value)
     assert caught.value.problems[0].startswith(f"N={value!r}")
 
 
 def test_a_spec_for_looking_and_tearing_down_needs_neither_coordinator_nor_image() -> None:
     """What does not matter for it is not judged either."""
-    spec = settings.bare_spec({"CLUSTER_NS": "provers", "IMAGE_REPO": "BAD", "BACKEND_HOST": "big1"})
+    spec = bare_spec({"CLUSTER_NS": "provers", "IMAGE_REPO": "BAD", "BACKEND_HOST": "big1"})
     assert (spec.namespace, spec.backend.host) == ("provers", "big1")
 
 
 def test_warnings_name_what_is_unwise() -> None:
     """`default`, no requests, and an upstream that makes reset-endpoint pointless; nothing where all is well."""
-    found = settings.warnings(_spec(COORDINATOR_SERV="http://h:1"))
+    found = warnings(_spec(COORDINATOR_SERV="http://h:1"))
     assert [one.split()[0] for one in found] == ["CLUSTER_NS", "CLIENT_CPU", "CLIENT_MEMORY", "COORDINATOR_SERV"]
-    assert settings.warnings(_spec(CLUSTER_NS="p", CLIENT_CPU="1", CLIENT_MEMORY="1Gi")) == []
+    assert warnings(_spec(CLUSTER_NS="p", CLIENT_CPU="1", CLIENT_MEMORY="1Gi")) == []
 
 
 @given(st.dictionaries(st.sampled_from(sorted(BY_NAME)), st.text(max_size=300)))
 def test_whatever_is_set_gives_a_spec_or_named_problems(values: dict[str, str]) -> None:
     """No input crashes; each problem is one printable line that begins with a setting's name."""
     try:
-        spec = settings.cluster_spec(values)
+        spec = cluster_spec(values)
     except SettingsInvalid as error:
         for problem in error.problems:
             assert problem.isprintable()

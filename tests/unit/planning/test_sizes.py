@@ -2,7 +2,7 @@
 
 import pytest
 
-from planning.sizes import amount, size, speed
+from planning.text.sizes import amount, size, speed
 
 MB, GB = 10**6, 10**9
 

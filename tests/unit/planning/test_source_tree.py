@@ -2,8 +2,8 @@
 
 import pytest
 
-from planning import source_tree
-from planning.source_tree import Entry, Submodule
+from planning.git import tree
+from planning.git.tree import Entry, Submodule
 
 URL = "https://git.example.com/team/backend.git"
 
@@ -14,7 +14,7 @@ URL = "https://git.example.com/team/backend.git"
 )
 def test_links_that_stay(path: str, target: str) -> None:
     """In the tree, also when what they lead to is not there."""
-    assert source_tree.link_fault(path, target) == ""
+    assert tree.link_fault(path, target) == ""
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_links_that_stay(path: str, target: str) -> None:
 )
 def test_links_that_lead_out(path: str, target: str) -> None:
     """Absolute, upwards, upwards behind another link, or into git's own files."""
-    assert source_tree.link_fault(path, target).startswith(f"{path} is a link ")
+    assert tree.link_fault(path, target).startswith(f"{path} is a link ")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_links_that_lead_out(path: str, target: str) -> None:
 )
 def test_places_where_no_submodule_may_be(path: str) -> None:
     """As in the holes that git has had over the years."""
-    assert source_tree.path_fault(path) != ""
+    assert tree.path_fault(path) != ""
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_places_where_no_submodule_may_be(path: str) -> None:
 )
 def test_where_a_submodule_comes_from(parent: str, url: str, resolved: str) -> None:
     """Relative URLs as git resolves them, ssh's short form spelled out."""
-    assert source_tree.submodule_url(parent, url) == resolved
+    assert tree.submodule_url(parent, url) == resolved
 
 
 @pytest.mark.parametrize("parent", [URL, "/srv/a"])
@@ -81,19 +81,19 @@ def test_where_a_submodule_comes_from(parent: str, url: str, resolved: str) -> N
 )
 def test_transports_that_are_not_taken(parent: str, url: str) -> None:
     """Nothing but https and ssh, without credentials; a directory only beside one."""
-    assert source_tree.submodule_url(parent, url) == ""
+    assert tree.submodule_url(parent, url) == ""
 
 
 def test_a_relative_url_cannot_climb_out_of_its_host() -> None:
     """More levels up than there are."""
-    assert source_tree.submodule_url(URL, "../../../x") == ""
+    assert tree.submodule_url(URL, "../../../x") == ""
 
 
 def test_submodules_that_are_listed() -> None:
     """A pin that `.gitmodules` does not list is left out; the others are named by their path alone."""
     listed = {"one.path": "parts/one", "one.url": "../one", "two.path": "../two", "two.url": "../two"}
     listed |= {"x.path": "x", "x.url": "ext::sh"}
-    good, faults = source_tree.submodules(listed, {"parts/one": "1", "../two": "2", "x": "3", "unlisted": "4"}, URL)
+    good, faults = tree.submodules(listed, {"parts/one": "1", "../two": "2", "x": "3", "unlisted": "4"}, URL)
     assert good == [Submodule("parts/one", "1", "https://git.example.com/team/one")]
     assert faults == [
         "submodule path '../two' leaves its place",
@@ -104,8 +104,8 @@ def test_submodules_that_are_listed() -> None:
 def test_the_listing_of_a_tree() -> None:
     """Names of any kind, sizes where git knows them."""
     listing = "100644 blob aa      12\ta b\x00120000 blob bb       3\tl\n\x00160000 commit cc       -\tsub\x00"
-    found = source_tree.entries(listing)
+    found = tree.entries(listing)
     assert found == [Entry("100644", "aa", 12, "a b"), Entry("120000", "bb", 3, "l\n"), Entry("160000", "cc", 0, "sub")]
-    assert source_tree.pins(found) == {"sub": "cc"}
-    assert source_tree.modules_fault(found) == ""
-    assert source_tree.modules_fault([Entry("120000", "dd", 1, ".gitmodules")]) == ".gitmodules is no plain file"
+    assert tree.pins(found) == {"sub": "cc"}
+    assert tree.modules_fault(found) == ""
+    assert tree.modules_fault([Entry("120000", "dd", 1, ".gitmodules")]) == ".gitmodules is no plain file"

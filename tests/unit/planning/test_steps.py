@@ -4,7 +4,7 @@ import pytest
 
 from domain.errors import SettingsInvalid
 from domain.profile import Profile, Step
-from planning import steps
+from planning.backend import steps
 
 
 def _step(name: str, *needs: str, simulated: bool = False) -> Step:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planning import text
+from planning.text import sanitize
 
 CANARY = "S3cr3t-Canary/x+y"
 DOCKER_CONFIG = json.dumps({"auths": {"h": {"auth": base64.b64encode(f"me:{CANARY}".encode()).decode()}}})
@@ -32,7 +32,7 @@ DOCKER_CONFIG = json.dumps({"auths": {"h": {"auth": base64.b64encode(f"me:{CANAR
 )
 def test_terminals_are_safe(given: str, expected: str) -> None:
     """Escape sequences vanish whole, letters of every script stay."""
-    assert text.printable(given) == expected
+    assert sanitize.printable(given) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_terminals_are_safe(given: str, expected: str) -> None:
 )
 def test_credentials_are_masked(leak: str) -> None:
     """No part of the canary, plain or in base64, is left; what is masked shows as stars."""
-    found = text.scrub(leak)
-    assert text.MASK in found
+    found = sanitize.scrub(leak)
+    assert sanitize.MASK in found
     for part in ("S3cr3t", "Canary", "UzNjcjN0", "bWU6"):
         assert part not in found
 
@@ -79,19 +79,19 @@ def test_credentials_are_masked(leak: str) -> None:
 )
 def test_findings_stay_readable(harmless: str) -> None:
     """What operators need to read is not mistaken for a credential."""
-    assert text.scrub(harmless) == harmless
+    assert sanitize.scrub(harmless) == harmless
 
 
 @given(st.text())
 def test_scrubbing_is_idempotent_and_total(anything: str) -> None:
     """Any text can be scrubbed; the result is printable and stays as it is."""
-    once = text.scrub(anything)
-    assert text.scrub(once) == once
+    once = sanitize.scrub(anything)
+    assert sanitize.scrub(once) == once
     assert "\x1b" not in once
 
 
 def test_one_line_is_short() -> None:
     """Long evidence keeps its beginning and, longer, its end, where the cause stands."""
-    assert text.one_line("a\n  b\tc") == "a b c"
-    assert text.one_line("image " + "x" * 1000 + " not found", limit=20) == "image …xxx not found"
-    assert len(text.one_line("x" * 1000, limit=10)) == 10
+    assert sanitize.one_line("a\n  b\tc") == "a b c"
+    assert sanitize.one_line("image " + "x" * 1000 + " not found", limit=20) == "image …xxx not found"
+    assert len(sanitize.one_line("x" * 1000, limit=10)) == 10

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.images import LayerProgress, TransferProgress
-from planning.transfer import SHOWN, Meter, left, sentence, share
+from planning.image.transfer import SHOWN, Meter, left, sentence, share
 
 MB, GB = 10**6, 10**9
 TWO = [("a", "mon.key", 1000 * MB), ("b", "7 circuit files", 500 * MB)]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
-from planning import trial
+from planning.manifests import dry_run
 
 SPEC = ClusterSpec(coordinator=Endpoint(ip="10.0.0.9"), image=ImageTarget(repository="prover"))
 
@@ -14,6 +14,6 @@ SPEC = ClusterSpec(coordinator=Endpoint(ip="10.0.0.9"), image=ImageTarget(reposi
 def test_objects_are_tried_before_the_schema_is_settled(schema: ConfigSchema) -> None:
     """The client's source is read later, and whatever it says, the API server takes."""
     spec = SPEC.model_copy(update={"config_schema": schema})
-    found: dict[str, Any] = {one["kind"]: one for one in trial.manifests(spec, "owner")}
+    found: dict[str, Any] = {one["kind"]: one for one in dry_run.manifests(spec, "owner")}
     assert "circuit" in found["ConfigMap"]["data"]["client"]
-    assert found["Deployment"]["metadata"]["labels"]["stage"] == trial.UNKNOWN_STAGE
+    assert found["Deployment"]["metadata"]["labels"]["stage"] == dry_run.UNKNOWN_STAGE

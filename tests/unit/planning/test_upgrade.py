@@ -6,7 +6,7 @@ import pytest
 
 from domain.spec import BackendMode, ClusterSpec, Endpoint, ImageTarget, OnFailure, SecretRef
 from domain.status import Release
-from planning import upgrade
+from planning.manifests import upgrade
 
 SERVING = Release(stage="abc", image="docker.io/prover:client-abc@sha256:aa", image_user="65532")
 

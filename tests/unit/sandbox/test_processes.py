@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import processes
+from sandbox.host import processes
 from sandbox.settings import MARKER, Settings
 
 _SLEEP = [sys.executable, "-c", "import signal; signal.pause()"]

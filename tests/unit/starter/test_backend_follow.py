@@ -9,10 +9,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain.diagnosis import Diagnosis
 from domain.profile import StepState, StepStatus
 from domain.steps import BackendReport
-from starter.backend_follow import follow
-from starter.exits import Exit
-from starter.heartbeats import Said
-from starter.output import Progress
+from starter.cli.exits import Exit
+from starter.cli.progress import Progress
+from starter.temporal.backend_follow import follow
+from starter.temporal.heartbeats import Said
 
 Answer = BackendReport | Exception
 

@@ -4,7 +4,7 @@ import pytest
 
 from domain.spec import Backend
 from domain.steps import LogChunk, LogRequest
-from starter import backend_log
+from starter.temporal import backend_log
 
 REQUEST = LogRequest(backend=Backend(), profile="example", step="setup", limit=10)
 

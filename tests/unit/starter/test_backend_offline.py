@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from planning.settings_table import SETTINGS
-from starter import exits, main
+from planning.settings.table import SETTINGS
+from starter import main
+from starter.cli import exits
 
 _GOOD = "name: b\nsteps:\n- {name: a, command: [ls]}\n- {name: c, needs: [a], process: [x], simulated: true}\n"
 

@@ -6,7 +6,7 @@ from domain.diagnosis import Diagnosis
 from domain.profile import Compose, Left, Profile, Step, StepState, StepStatus
 from domain.spec import BackendMode
 from domain.steps import BackendReport
-from starter import backend_summary
+from starter.views import backend
 
 SETUP = StepStatus(name="setup", kind="command", state=StepState.DONE, seconds=185)
 CIRCUIT = StepStatus(name="circuit", kind="command", state=StepState.SKIPPED, detail="its inputs did not change")
@@ -19,19 +19,19 @@ def _report(*steps: StepStatus, **more: object) -> BackendReport:
 
 def test_progress_names_what_works_and_how_far_it_is() -> None:
     """With what the workflow says of it, such as the number of the retry; without work there is none."""
-    assert backend_summary.progress(_report(SETUP, CIRCUIT, NODE)) == "2 of 3 steps settled, working on node"
+    assert backend.progress(_report(SETUP, CIRCUIT, NODE)) == "2 of 3 steps settled, working on node"
     again = NODE.model_copy(update={"detail": "retry 1 of 3"})
-    assert backend_summary.progress(_report(again)) == "0 of 1 steps settled, working on node (retry 1 of 3)"
-    assert backend_summary.progress(_report(SETUP)) == ""
+    assert backend.progress(_report(again)) == "0 of 1 steps settled, working on node (retry 1 of 3)"
+    assert backend.progress(_report(SETUP)) == ""
 
 
 def test_news_are_the_steps_that_were_settled_since() -> None:
     """How long it took, and why it was skipped; what was known, or still works, is no news."""
-    found = backend_summary.news({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
+    found = backend.news({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
     assert found == [("setup: done", " after 3 min 5 s"), ("circuit: skipped", ", its inputs did not change")]
-    assert backend_summary.news({"setup": StepState.DONE}, [SETUP]) == []
+    assert backend.news({"setup": StepState.DONE}, [SETUP]) == []
     instant = CIRCUIT.model_copy(update={"seconds": 0.01, "detail": ""})
-    assert backend_summary.news({}, [instant]) == [("circuit: skipped", "")]
+    assert backend.news({}, [instant]) == [("circuit: skipped", "")]
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_news_are_the_steps_that_were_settled_since() -> None:
 )
 def test_durations(seconds: float, words: str) -> None:
     """As people say them."""
-    assert backend_summary.duration(seconds) == words
+    assert backend.duration(seconds) == words
 
 
 def test_the_page_holds_everything() -> None:
     """Desired mode and since, repository, diagnosis in rows, link, and a row for each step."""
     found = Diagnosis(code="BACKEND_STEP", what="it failed", on="setup", because="of this", do="mend it")
-    page = backend_summary.page(
+    page = backend.page(
         _report(SETUP, CIRCUIT, mode=BackendMode.SIMULATED, repo="/repo", diagnosis=found), "http://ui", "2026-01-01"
     )
     assert page.splitlines() == [
@@ -71,7 +71,7 @@ def test_a_purge_is_listed_by_step() -> None:
         Step(name="db", compose=db),
         Step(name="more", function="run", leaves=[Left(compose=Compose(project="faucet", file="f.yaml"))]),
     ]
-    assert backend_summary.doomed(Profile(name="example", steps=steps, purge=["data"])) == [
+    assert backend.doomed(Profile(name="example", steps=steps, purge=["data"])) == [
         "build (step setup)",
         "*.key (step setup)",
         "data (profile)",

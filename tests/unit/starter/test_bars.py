@@ -3,8 +3,8 @@
 import pytest
 
 from domain.images import LayerProgress, TransferProgress
-from starter.bars import FINE, PLAIN, bars
-from starter.output import fitted, width
+from starter.cli.progress_bars import FINE, PLAIN, bars
+from starter.cli.terminal import fitted, width
 
 MB, GB = 10**6, 10**9
 LAYERS = [

@@ -1,8 +1,9 @@
 """The documentation names what the program knows."""
 
-from planning.settings_table import SETTINGS
+from planning.settings.table import SETTINGS
 from sandbox.settings import REPOSITORY
-from starter import backend, main
+from starter import main
+from starter.commands import backend
 
 
 def test_every_setting_is_documented() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from starter import environment
-from starter.exits import Exit
+from starter.cli import environment
+from starter.cli.exits import Exit
 
 
 def test_flag_before_file_before_environment_before_dot_env(tmp_path: Path) -> None:

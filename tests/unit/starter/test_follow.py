@@ -13,11 +13,12 @@ from domain.commands import Kind, Outcome, Verdict
 from domain.diagnosis import Diagnosis
 from domain.images import TransferProgress
 from domain.status import Phase, Status
-from planning import question
-from starter import follow
-from starter.exits import Exit
-from starter.heartbeats import Said
-from starter.output import Progress
+from planning.status import question
+from starter.cli.exits import Exit
+from starter.cli.progress import Progress
+from starter.temporal import follow
+from starter.temporal.heartbeats import Said
+from starter.views.outcome import Ended
 
 MINE = Outcome(command_id="mine", kind=Kind.UPGRADE, title="deploy", verdict=Verdict.DONE)
 OTHER = Outcome(command_id="other", kind=Kind.SCALE, title="scale to 3", verdict=Verdict.DONE)
@@ -75,7 +76,7 @@ class FakeHandle:
         return value
 
 
-async def _follow(handle: FakeHandle) -> follow.Ended:
+async def _follow(handle: FakeHandle) -> Ended:
     return await follow.follow(handle, "mine", Progress(), every=0)
 
 
@@ -126,7 +127,7 @@ async def test_bytes_on_their_way_are_not_a_line_a_look(capsys: pytest.CaptureFi
 async def test_a_question_of_its_own_command_ends_it() -> None:
     """Nobody is left waiting for an answer that only they can give; another command's question is not theirs."""
     found = Diagnosis(code="SCHED_CORDON", what="no node")
-    asked = question.ask("mine#1", "mine", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=False)
+    asked = question.question_about("mine#1", "mine", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=False)
     waits = Status(phase=Phase.PARKED, step="wait for an answer", question=asked)
     others = waits.model_copy(update={"question": asked.model_copy(update={"command_id": "other"})})
     assert await _follow(FakeHandle([BUSY, others, waits])) == (None, waits)

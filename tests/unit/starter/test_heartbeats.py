@@ -12,8 +12,8 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain.images import TransferProgress
-from starter import heartbeats
-from starter.heartbeats import Heartbeats, Said
+from starter.temporal import heartbeats
+from starter.temporal.heartbeats import Heartbeats, Said
 
 STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED

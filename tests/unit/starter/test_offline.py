@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from planning.settings_table import SETTINGS
-from starter import exits, main
+from planning.settings.table import SETTINGS
+from starter import main
+from starter.cli import exits
 
 SECRET = "hunter2"
 LEAST = ["render", "-n", "provers", "--coordinator-ep", "10.0.0.7", "--image-repo", "reg.example:5000/prover"]

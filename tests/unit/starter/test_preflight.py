@@ -5,9 +5,10 @@ import json
 import pytest
 
 from domain.steps import Check, CheckVerdict, PreflightReport
-from starter import exits, main
-from starter.invocation import Invocation
-from starter.preflight import present
+from starter import main
+from starter.cli import exits
+from starter.cli.invocation import Invocation
+from starter.commands.preflight import present
 
 FINE = Check(name="Docker", verdict=CheckVerdict.OK, detail="version 20")
 ODD = Check(name="optional rights", verdict=CheckVerdict.WARNING, detail="2 of 9 are not granted", do="grant them")

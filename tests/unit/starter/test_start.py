@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from starter import backend, main
+from starter import main
+from starter.commands import backend
 
 BACKEND = list(backend.COMMANDS)
 HEAVY = ("temporalio", "pydantic", "kubernetes", "docker", "git", "yaml", "domain", "worker", "workflows", "asyncio")

@@ -7,8 +7,10 @@ import pytest
 from domain.diagnosis import Diagnosis, Severity
 from domain.images import TransferProgress
 from domain.status import Observation, Phase, Pod, Release, Retry, Status
-from planning import question
-from starter import output, summary
+from planning.status import question
+from starter.cli import terminal
+from starter.cli.progress import Progress
+from starter.views import deployment
 
 SEEN = Observation(exists=True, wanted=2, ready=1, pods=[Pod(name="p-1", node="n1", ready=True, state="Running")])
 STUCK = Diagnosis(code="IMAGE_AUTH", what="pull denied", do="log in", severity=Severity.FATAL)
@@ -17,16 +19,16 @@ STUCK = Diagnosis(code="IMAGE_AUTH", what="pull denied", do="log in", severity=S
 def test_progress_is_one_line_with_phase_stage_counts_and_step() -> None:
     """What people watch while they wait."""
     status = Status(phase=Phase.ROLLING_OUT, step="wait", release=Release(stage="abc"), observed=SEEN)
-    assert summary.progress(status) == "rolling-out   stage abc  1/2 ready  wait"
+    assert deployment.progress(status) == "rolling-out   stage abc  1/2 ready  wait"
 
 
 def test_a_retry_shows_in_the_line_as_a_number_and_beside_it_as_a_reason() -> None:
     """The first failure's reason shows at once; the evidence is shortened and keeps its end, where the cause stands."""
     long = STUCK.model_copy(update={"evidence": "x" * 500 + " denied"})
     status = Status(phase=Phase.IMAGE, step="push", retry=Retry(step="push", attempt=2, diagnosis=long))
-    trouble = summary.trouble(status)
+    trouble = deployment.trouble(status)
     assert trouble is not None
-    assert summary.progress(status) == "image         push (attempt 3)"
+    assert deployment.progress(status) == "image         push (attempt 3)"
     assert (trouble.head, trouble.text[:24]) == ("will try again to push: ", "IMAGE_AUTH: pull denied.")
     assert len(trouble.text) < 250
     assert trouble.text.endswith("x denied. Do: log in.")
@@ -35,13 +37,13 @@ def test_a_retry_shows_in_the_line_as_a_number_and_beside_it_as_a_reason() -> No
 def test_what_releases_counts_no_clients() -> None:
     """They were ready before, and nobody looks any more."""
     status = Status(phase=Phase.RELEASING, step="remove the objects", observed=SEEN)
-    assert summary.progress(status) == "releasing     remove the objects"
+    assert deployment.progress(status) == "releasing     remove the objects"
 
 
 def test_a_finding_says_since_when_and_what_serves_all_the_same() -> None:
     """Nobody needs to hurry as long as the old clients work."""
     found = STUCK.model_copy(update={"since": "2026-01-01T00:00:00Z", "serving": "1/2"})
-    assert summary.finding(found) == [
+    assert deployment.finding(found) == [
         ("diagnosis", "IMAGE_AUTH: pull denied, since 2026-01-01T00:00:00Z"),
         ("  do", "log in"),
         ("  serving", "1/2 clients"),
@@ -50,15 +52,15 @@ def test_a_finding_says_since_when_and_what_serves_all_the_same() -> None:
 
 def test_the_page_shows_an_open_question() -> None:
     """With the lines to type and what happens without them."""
-    asked = question.ask("d1#1", "d1", STUCK, "2026-01-01T00:00:00Z", wanted=3, fits=0, back=False)
-    page = summary.page(Status(namespace="provers", cluster="default", question=asked), "http://ui")
+    asked = question.question_about("d1#1", "d1", STUCK, "2026-01-01T00:00:00Z", wanted=3, fits=0, back=False)
+    page = deployment.page(Status(namespace="provers", cluster="default", question=asked), "http://ui")
     assert "retry or abort? Unless answered by 2026-01-01T00:00:00Z it is abort;" in page
     assert "proverctl answer retry -n provers  (try again, with fresh patience)" in page
 
 
 def test_no_trouble_is_none() -> None:
     """Neither retried nor found."""
-    assert summary.trouble(Status(observed=SEEN)) is None
+    assert deployment.trouble(Status(observed=SEEN)) is None
 
 
 def test_the_page_shows_everything_that_matters() -> None:
@@ -82,7 +84,7 @@ def test_the_page_shows_everything_that_matters() -> None:
         warnings=["w1"],
         diagnosis=STUCK,
     )
-    page = summary.page(status, "http://ui")
+    page = deployment.page(status, "http://ui")
     for part in (
         "degraded (since 2026-01-01T00:00:00Z)",
         "abc (commit abcdef012345, uncommitted changes)",
@@ -112,7 +114,7 @@ def test_the_page_shows_everything_that_matters() -> None:
 )
 def test_the_link_to_the_ui(environ: dict[str, str], address: str, expected: str) -> None:
     """The slashes of a workflow id are part of one path segment."""
-    link = summary.ui_link(environ, address, "ns", "prover-cluster/default/provers")
+    link = deployment.ui_link(environ, address, "ns", "prover-cluster/default/provers")
     assert link == f"{expected}/namespaces/ns/workflows/prover-cluster%2Fdefault%2Fprovers"
 
 
@@ -129,20 +131,20 @@ def test_the_link_to_the_ui(environ: dict[str, str], address: str, expected: str
 )
 def test_how_old_something_is(then: str, expected: str) -> None:
     """In the largest unit that fits; a clock that is ahead makes no negative ages."""
-    assert summary.age(then, datetime(2026, 1, 1, 12, tzinfo=UTC)) == expected
+    assert deployment.age(then, datetime(2026, 1, 1, 12, tzinfo=UTC)) == expected
 
 
 def test_the_listing_names_its_columns_and_leaves_no_cell_empty() -> None:
     """So that it can be cut by columns."""
-    lines = summary.listing([{"namespace": "a", "phase": "serving", "clients": "2/2"}]).splitlines()
+    lines = deployment.listing([{"namespace": "a", "phase": "serving", "clients": "2/2"}]).splitlines()
     assert lines[0].split() == ["NAMESPACE", "CLUSTER", "PHASE", "STAGE", "CLIENTS", "ENDPOINT", "SINCE"]
     assert lines[1].split() == ["a", "-", "serving", "-", "2/2", "-", "-"]
 
 
 def test_escape_sequences_of_others_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Pods and registries write parts of what is shown."""
-    output.note("pod says \x1b]0;title\x07\x1b[2J\x1b[31mred\x1b[0m")
-    output.data({}, "text", "\x1b[1mbold")
+    terminal.note("pod says \x1b]0;title\x07\x1b[2J\x1b[31mred\x1b[0m")
+    terminal.data({}, "text", "\x1b[1mbold")
     said = capsys.readouterr()
     assert said.err == "pod says red\n"
     assert said.out == "bold\n"
@@ -150,7 +152,7 @@ def test_escape_sequences_of_others_do_not_reach_the_terminal(capsys: pytest.Cap
 
 def test_trouble_is_said_when_it_appears_changes_or_returns(capsys: pytest.CaptureFixture[str]) -> None:
     """Not with every line of progress; it is one line whatever the system that complained wrote."""
-    progress = output.Progress()
+    progress = Progress()
     for key, text in (("a", "a\n1"), ("a", "a 2"), ("b", "b 1"), ("", ""), ("b", "b 2")):
         progress.trouble(key, "", text)
         progress.show("line", "topic")
@@ -159,7 +161,7 @@ def test_trouble_is_said_when_it_appears_changes_or_returns(capsys: pytest.Captu
 
 def test_progress_without_a_terminal_is_plain_and_says_a_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     """No carriage return, no colour, no repetition."""
-    progress = output.Progress()
+    progress = Progress()
     for line in ("a 1", "a 1", "a 2", "a 2"):
         progress.show(line, "a")
     progress.end()
@@ -168,7 +170,7 @@ def test_progress_without_a_terminal_is_plain_and_says_a_line_once(capsys: pytes
 
 def test_details_without_a_terminal_are_seldom(capsys: pytest.CaptureFixture[str]) -> None:
     """A log must not grow by a line a second; a new step is said at once, and a new detail after a while."""
-    progress = output.Progress()
+    progress = Progress()
     progress.show("push", "image")
     progress.show("push", "image", "1 of 7 GB")
     progress.show("apply", "applying", "1 of 5")
@@ -180,8 +182,8 @@ def test_details_are_said_again_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An hour's push is seen to move."""
-    monkeypatch.setattr(output, "DETAIL_EVERY", 0.0)
-    progress = output.Progress()
+    monkeypatch.setattr("starter.cli.progress.DETAIL_EVERY", 0.0)
+    progress = Progress()
     for detail in ("1 of 7 GB", "1 of 7 GB", "2 of 7 GB"):
         progress.show("push", "image", detail)
     assert capsys.readouterr().err == "push: 1 of 7 GB\npush: 2 of 7 GB\n"
@@ -193,7 +195,7 @@ def _moving(done: int, verb: str = "pushing") -> TransferProgress:
 
 def test_a_transfer_without_a_terminal_is_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
     """Not a line a second; the first and the last are among them, and reading is not pushing."""
-    progress = output.Progress()
+    progress = Progress()
     progress.show("push", "image", "looking")
     for done in (0, 50, 99, 100, 101, 450, 999, 1000):
         progress.show("push", "image", f"at {done}", _moving(done))
@@ -210,8 +212,8 @@ def test_a_slow_transfer_without_a_terminal_is_said_again_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tenth of tens of GB takes long; so does what has no known end."""
-    monkeypatch.setattr(output, "TRANSFER_EVERY", 0.0)
-    progress = output.Progress()
+    monkeypatch.setattr("starter.cli.progress.TRANSFER_EVERY", 0.0)
+    progress = Progress()
     for done in (1, 2, 2):
         progress.show("push", "image", f"at {done}", _moving(done))
     progress.show("push", "image", "at 3", _moving(3).model_copy(update={"total": 0}))

@@ -11,7 +11,7 @@ from tests.terminal import on_terminal
 ROOT = Path(__file__).parents[3]
 BASE = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TEMPORAL_ADDRESS": "127.0.0.1:1"}
 PROGRESS = (
-    "from starter.output import Progress, note, painted\n"
+    "from starter.cli.progress import Progress; from starter.cli.terminal import note, painted\n"
     "p = Progress()\n"
     "for line, topic in [('a 1', 'a'), ('a 2', 'a'), ('b 1', 'b')]: p.show(line, topic)\n"
     "p.end(); note('', head=painted('end', 'green'))\n"
@@ -19,8 +19,8 @@ PROGRESS = (
 TRANSFER = (
     "import termios\n"
     "from domain.images import LayerProgress, TransferProgress\n"
-    "from planning.transfer import sentence\n"
-    "from starter.output import Progress, note\n"
+    "from planning.image.transfer import sentence\n"
+    "from starter.cli.progress import Progress; from starter.cli.terminal import note\n"
     "p = Progress()\n"
     "def told(done):\n"
     "    layers = [LayerProgress(title='a.key', done=done, total=500), LayerProgress(title='b', done=0, total=500)]\n"
@@ -64,7 +64,7 @@ def test_lines_of_one_phase_overwrite_each_other() -> None:
 def test_a_line_that_stays_takes_the_place_of_an_unfinished_one() -> None:
     """So that the settled steps of a backend stand one below the other."""
     code = (
-        "from starter.output import Progress\n"
+        "from starter.cli.progress import Progress\n"
         "p = Progress()\n"
         "p.show('busy', 'a'); p.settle('done'); p.show('busy', 'a'); p.end()\n"
     )

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from domain.diagnosis import Choice
-from planning.settings_table import SETTINGS
-from starter import answer, exits, main
+from planning.settings.table import SETTINGS
+from starter import main
+from starter.cli import exits
+from starter.commands import answer
 
 GOOD = ["--coordinator-ep", "10.0.0.7", "--image-repo", "a/b", "--stage", "mine", "-n", "provers"]
 

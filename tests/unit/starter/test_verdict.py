@@ -10,10 +10,11 @@ from domain.commands import Kind, Outcome, Verdict
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import NotEnoughNodes, PermanentError, SettingsInvalid
 from domain.status import Phase, Status
-from planning import question
-from starter import exits, verdict
-from starter.follow import Ended
-from starter.invocation import Invocation
+from planning.status import question
+from starter.cli import exits
+from starter.cli.invocation import Invocation
+from starter.views import outcome
+from starter.views.outcome import Ended
 
 ASKED = Invocation(values={"CLUSTER_NS": "provers"})
 UI = "http://ui/x"
@@ -40,12 +41,12 @@ def _outcome(result: Verdict, severity: Severity | None = None) -> Outcome:
 )
 def test_exit_codes_of_outcomes(result: Verdict, severity: Severity | None, code: int) -> None:
     """As the contract lists them; a configuration that turns out wrong is 2 however late."""
-    assert verdict.code(_outcome(result, severity)) == code
+    assert outcome.code(_outcome(result, severity)) == code
 
 
 def test_success_says_what_is_deployed_and_what_to_try_next(capsys: pytest.CaptureFixture[str]) -> None:
     """Data on stdout, words on stderr."""
-    verdict.present(
+    outcome.present(
         ASKED, Ended(_outcome(Verdict.DONE), Status(deployment="prover-cluster/x", phase=Phase.SERVING)), UI
     )
     said = capsys.readouterr()
@@ -58,7 +59,7 @@ def test_success_says_what_is_deployed_and_what_to_try_next(capsys: pytest.Captu
 def test_a_refusal_shows_the_numbers_and_leaves_stdout_empty(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 3."""
     with pytest.raises(exits.Exit) as caught:
-        verdict.present(ASKED, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
+        outcome.present(ASKED, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
     assert caught.value.exit_code == exits.REFUSED
     assert "2 of 3 nodes" in " ".join(caught.value.lines)
     assert capsys.readouterr().out == ""
@@ -68,7 +69,7 @@ def test_a_parked_deployment_says_how_to_go_on() -> None:
     """Exit 1, with the diagnosis and the next command."""
     parked = Status(phase=Phase.PARKED)
     with pytest.raises(exits.Exit) as caught:
-        verdict.present(ASKED, Ended(_outcome(Verdict.FAILED, Severity.FATAL), parked), UI)
+        outcome.present(ASKED, Ended(_outcome(Verdict.FAILED, Severity.FATAL), parked), UI)
     assert caught.value.exit_code == exits.FAILED
     assert "  proverctl tear-down -n provers" in caught.value.lines
 
@@ -77,7 +78,7 @@ def test_json_is_given_on_failure_too(capsys: pytest.CaptureFixture[str]) -> Non
     """A program reads the reason and the code from stdout."""
     asked = Invocation(values={}, output="json")
     with pytest.raises(exits.Exit):
-        verdict.present(asked, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
+        outcome.present(asked, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
     value = json.loads(capsys.readouterr().out)
     assert value["exit"] == exits.REFUSED
     assert value["outcome"]["diagnosis"]["code"] == "NODES"
@@ -86,10 +87,10 @@ def test_json_is_given_on_failure_too(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_question_ends_with_the_lines_to_choose_from(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 1; the diagnosis, what each choice does, the default and the deadline; programs get the question itself."""
     found = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node", severity=Severity.NEEDS_HUMAN)
-    asked = question.ask("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=True)
+    asked = question.question_about("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=True)
     waits = Ended(None, Status(phase=Phase.PARKED, question=asked, diagnosis=found))
     with pytest.raises(exits.Exit) as caught:
-        verdict.present(ASKED, waits, UI)
+        outcome.present(ASKED, waits, UI)
     assert caught.value.exit_code == exits.FAILED
     assert capsys.readouterr().out == ""
     assert caught.value.lines == [
@@ -103,7 +104,7 @@ def test_a_question_ends_with_the_lines_to_choose_from(capsys: pytest.CaptureFix
         f"History: {UI}",
     ]
     with pytest.raises(exits.Exit):
-        verdict.present(Invocation(values={}, output="json"), waits, UI)
+        outcome.present(Invocation(values={}, output="json"), waits, UI)
     value = json.loads(capsys.readouterr().out)
     assert (value["exit"], value["outcome"]) == (exits.FAILED, None)
     assert value["status"]["question"]["choices"] == ["retry", "fewer", "rollback", "abort"]
@@ -118,13 +119,13 @@ def test_a_rejected_update_ends_by_its_severity(severity: Severity, code: int) -
     """The validator's diagnosis travels as the first detail of the failure."""
     found = Diagnosis(code="X", what="no", severity=severity)
     cause = ApplicationError("no", found.model_dump(mode="json"), type="X")
-    ended = verdict.rejected(WorkflowUpdateFailedError(cause))
+    ended = outcome.rejected(WorkflowUpdateFailedError(cause))
     assert (ended.exit_code, ended.message) == (code, "X: no.")
 
 
 def test_a_rejection_without_a_diagnosis_is_shown_as_it_is() -> None:
     """By an older worker, or by Temporal itself."""
-    ended = verdict.rejected(WorkflowUpdateFailedError(ApplicationError("too many\x1b[31m updates")))
+    ended = outcome.rejected(WorkflowUpdateFailedError(ApplicationError("too many\x1b[31m updates")))
     assert ended.exit_code == exits.FAILED
     assert "too many updates" in ended.message
 
@@ -153,7 +154,7 @@ def test_other_errors_stay_what_they_are() -> None:
 def test_several_settings_that_a_worker_found_wrong_are_a_line_each() -> None:
     """They come joined; one alone, or a finding of another kind, stays whole."""
     joined = SettingsInvalid(["A is not set.", "B=x; y is wrong."]).diagnosis
-    assert verdict.sentences(joined) == ["A is not set.", "B=x; y is wrong."]
-    assert verdict.sentences(SettingsInvalid(["A is not set."]).diagnosis) == ["SETTINGS: A is not set."]
+    assert outcome.sentences(joined) == ["A is not set.", "B=x; y is wrong."]
+    assert outcome.sentences(SettingsInvalid(["A is not set."]).diagnosis) == ["SETTINGS: A is not set."]
     other = Diagnosis(code="RBAC", what="no.; no.")
-    assert verdict.sentences(other) == [str(other)]
+    assert outcome.sentences(other) == [str(other)]

@@ -1,7 +1,7 @@
 """The order of steps as data: what is ready, what needs what, and the order of stopping."""
 
 from domain.profile import Step
-from workflows import graph
+from workflows.backend import graph
 
 STEPS = [
     Step(name="build", command=["make"]),

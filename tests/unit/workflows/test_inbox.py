@@ -6,7 +6,7 @@ from domain.commands import Command, Kind, Scale, TearDown, Upgrade, Verdict
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.state import MAX_OUTCOMES
 from domain.status import Phase
-from workflows.inbox import Inbox, Result, interrupts, supersedes
+from workflows.deployment.inbox import Inbox, Result, interrupts, supersedes
 
 SPEC = ClusterSpec(coordinator=Endpoint(ip="10.0.0.9"), image=ImageTarget(repository="p"))
 

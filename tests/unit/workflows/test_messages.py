@@ -9,10 +9,10 @@ from domain.commands import Answer, ResetEndpoint, Scale
 from domain.diagnosis import Choice, Diagnosis
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.state import MAX_ANSWERS, ClusterInput
-from planning import question
-from workflows import messages
-from workflows.deployment import Deployment
-from workflows.messages import decode
+from planning.status import question
+from workflows.deployment import validation
+from workflows.deployment.state import Deployment
+from workflows.deployment.validation import decode
 
 LACKING = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node")
 
@@ -39,12 +39,12 @@ def test_nonsense_is_named(raw: Any) -> None:
 def test_an_answer_needs_its_question() -> None:
     """None open, another one open, a choice that is not offered: each is said, with what would do."""
     deployment = _deployment()
-    asked = messages.judge_answer(deployment, "a1", Answer(choice=Choice.RETRY))
+    asked = validation.judge_answer(deployment, "a1", Answer(choice=Choice.RETRY))
     assert (asked and asked.code) == "NO_QUESTION"
-    deployment.ask(question.ask("d1#2", "d1", LACKING, "2026-01-01T00:00:00Z", wanted=3, fits=0, back=False))
-    found = messages.judge_answer(deployment, "a1", Answer(choice=Choice.ROLLBACK))
+    deployment.ask(question.question_about("d1#2", "d1", LACKING, "2026-01-01T00:00:00Z", wanted=3, fits=0, back=False))
+    found = validation.judge_answer(deployment, "a1", Answer(choice=Choice.ROLLBACK))
     assert (found and found.do) == "answer retry or abort"
-    found = messages.judge_answer(deployment, "a1", Answer(choice=Choice.RETRY, question="d1#1"))
+    found = validation.judge_answer(deployment, "a1", Answer(choice=Choice.RETRY, question="d1#1"))
     assert found is not None
     assert "d1#2 is" in found.what
 
@@ -53,11 +53,11 @@ def test_an_answer_that_was_taken_is_taken_again() -> None:
     """By its update's id, in later runs, too; only the last ones are remembered."""
     deployment = _deployment()
     for number in range(MAX_ANSWERS + 1):
-        deployment.ask(question.ask(f"d1#{number}", "d1", LACKING, "", wanted=3, fits=0, back=False))
+        deployment.ask(question.question_about(f"d1#{number}", "d1", LACKING, "", wanted=3, fits=0, back=False))
         assert deployment.answer(f"a{number}", Answer(choice=Choice.RETRY)) == "d1"
     assert deployment.answer("a1", Answer(choice=Choice.ABORT)) == "d1"
     assert deployment.reply == Answer(choice=Choice.RETRY)
-    assert messages.judge_answer(deployment, "a1", Answer(choice=Choice.RETRY)) is None
+    assert validation.judge_answer(deployment, "a1", Answer(choice=Choice.RETRY)) is None
     assert list(deployment.state().answers) == [f"a{number}" for number in range(1, MAX_ANSWERS + 1)]
 
 

@@ -15,8 +15,8 @@ from temporalio.exceptions import (
 )
 
 from domain.diagnosis import Diagnosis, Severity
-from workflows.failure import Failure, Fault, Place, read
-from workflows.patience import LONGEST_PAUSE, MOST_WORKERS_LOST, Cures, Patience, step_pause
+from workflows.execution.backoff import LONGEST_PAUSE, MOST_WORKERS_LOST, Cures, Patience, step_pause
+from workflows.execution.failure import Failure, Fault, Place, read
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AWAY = Diagnosis(code="DOCKER_DOWN", what="docker does not answer", severity=Severity.TRANSIENT)

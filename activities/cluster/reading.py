@@ -1,0 +1,48 @@
+"""Reads what rights allow: an object that may not be read is unknown, with the rule that would help, and no failure."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from domain import names
+from domain.errors import Forbidden, ProverError
+from domain.ports import Cluster, Manifest
+from domain.spec import ClusterSpec
+from planning.kubernetes import objects, rbac
+
+
+class Found(NamedTuple):
+    """One live object; `unread` is a sentence when it may not be read."""
+
+    manifest: Manifest | None
+    unread: str = ""
+
+
+def read(cluster: Cluster, kind: str, name: str, namespace: str) -> Found:
+    """The object, its absence, or why neither is known."""
+    try:
+        return Found(cluster.get(kind, name, "" if kind == "Namespace" else namespace))
+    except Forbidden as error:
+        return Found(None, unknown(error, f"{kind} {name}", kind, "get"))
+
+
+def labels(spec: ClusterSpec, deployment: Manifest | None) -> dict[str, str]:
+    """What the clients are found by: the Deployment's own selector, whoever made it, else that of these settings."""
+    selected = (objects.spec(deployment or {}).get("selector") or {}).get("matchLabels") or {}
+    return selected or {"app": spec.deploy_name, names.ROLE_LABEL: names.ROLE_VALUE}
+
+
+def clients(
+    cluster: Cluster, namespace: str, selected: Mapping[str, str], kind: str, warnings: list[str]
+) -> list[Manifest]:
+    """The pods or ReplicaSets with these labels; none, with a warning, when they may not be listed."""
+    selector = ",".join(f"{key}={value}" for key, value in selected.items())
+    try:
+        return cluster.find(kind, namespace, selector=selector)
+    except Forbidden as error:
+        warnings.append(unknown(error, f"What {kind}s there are", kind, "list"))
+        return []
+
+
+def unknown(error: ProverError, what: str, kind: str, verb: str) -> str:
+    """One sentence, and the rule of the Role that would let us know."""
+    return f"{what} is unknown: {error.diagnosis.what}. {rbac.snippet(kind, verb)}".strip()

@@ -1,0 +1,25 @@
+"""What files hold, as hashes that decide whether a step has to be done again."""
+
+import hashlib
+from pathlib import Path
+
+from clients.backend.polling import Pace
+from domain.ports import Beat
+
+_CHUNK = 1 << 20
+
+
+def content(path: Path, beat: Beat) -> str:
+    """A hash of the file; telling so when it takes long."""
+    running = hashlib.sha256()
+    pace = Pace(beat)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            running.update(chunk)
+            pace.beat(lambda: f"reading {path.name}")
+    return running.hexdigest()
+
+
+def files(directory: Path, patterns: list[str]) -> list[Path]:
+    """The files that the globs name."""
+    return sorted({path for pattern in patterns for path in directory.glob(pattern) if path.is_file()})

@@ -1,0 +1,97 @@
+"""TCP ports of this host: who listens on them."""
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import psutil
+
+from clients.backend.job import Job
+from clients.backend.processes import runner
+from domain.errors import SettingsInvalid, StepFailed
+from planning.text.sanitize import one_line
+
+_DOCKER_SECONDS = 10
+_HIGHEST = 65535
+
+
+class Listener(NamedTuple):
+    """Who listens; `pid` is 0 for a process of another user."""
+
+    address: str
+    port: int
+    pid: int
+
+
+def listeners(job: Job) -> dict[int, list[Listener]]:
+    """Who listens on each port that the step declares."""
+    wanted = {_number(job, text) for text in job.step.ports}
+    found: dict[int, list[Listener]] = {port: [] for port in sorted(wanted)}
+    if wanted:
+        for one in psutil.net_connections(kind="tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port in wanted:
+                found[one.laddr.port].append(Listener(one.laddr.ip, one.laddr.port, one.pid or 0))
+    return found
+
+
+def check_free(job: Job, own: Collection[int]) -> None:
+    """Nobody but the step's own processes holds its ports; StepFailed names who does."""
+    found = [one for some in listeners(job).values() for one in some if one.pid not in own]
+    taken = [one for one in found if runner.cookie(one.pid) != job.place.cookie and not _of_project(job, one.port)]
+    if taken:
+        ports = ", ".join(str(port) for port in sorted({one.port for one in taken}))
+        raise StepFailed(
+            f"step {job.step.name} needs port {ports}, which is taken",
+            on=str(job.directory),
+            because="; ".join(dict.fromkeys(_holder(job, one) for one in taken)),
+            do="stop what holds it, or give the step another port, and run the command again",
+            code="PORT_IN_USE",
+        )
+
+
+def silent(job: Job) -> list[str]:
+    """The declared ports on which nobody listens yet."""
+    return [f"port {port}" for port, found in listeners(job).items() if not found]
+
+
+def _holder(job: Job, one: Listener) -> str:
+    where = f"{one.address}:{one.port} is held by"
+    if container := _container(job.env, one.port):
+        return f"{where} container {container['name']} of compose project {container['project'] or '(none)'}"
+    if not one.pid:
+        return f"{where} a process of another user"
+    command = ""
+    with contextlib.suppress(psutil.Error):
+        command = one_line(" ".join(psutil.Process(one.pid).cmdline()), 200)
+    key, _, rest = runner.cookie(one.pid).partition("/")
+    whose = f", step {rest.partition('@')[0]} of backend {key}" if rest else ""
+    return f"{where} process {one.pid} ({command or 'it has just ended'}){whose}"
+
+
+def _of_project(job: Job, port: int) -> bool:
+    """Whether a container of the step's own compose project publishes the port."""
+    projects = {one.project for one in (job.step.compose, *(left.compose for left in job.step.leaves)) if one}
+    return bool(projects) and (_container(job.env, port) or {}).get("project") in projects
+
+
+def _container(env: Mapping[str, str], port: int) -> dict[str, str] | None:
+    """Name and project of the container that publishes a port, as far as an Engine can say."""
+    style = '{"name":{{json .Names}},"project":{{json (.Label "com.docker.compose.project")}}}'
+    command = ["docker", "ps", "--filter", f"publish={port}", "--format", style]
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed arguments and a number
+            command, env=dict(env), capture_output=True, text=True, timeout=_DOCKER_SECONDS, check=False
+        )
+        found: dict[str, str] = json.loads(done.stdout.splitlines()[0])
+    except (OSError, subprocess.TimeoutExpired, IndexError, ValueError):
+        return None
+    return found
+
+
+def _number(job: Job, text: str) -> int:
+    port = text.rpartition(":")[2]
+    if not port.isdecimal() or not 0 < int(port) <= _HIGHEST:
+        raise SettingsInvalid([f"step {job.step.name} names port {text!r}, which is none"])
+    return int(port)

@@ -1,0 +1,81 @@
+"""Finds and reads a backend's profile on its host, and says everything that is wrong with it before anything runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from clients.backend.profile_checks import host_faults, left_out
+from domain.errors import SettingsInvalid
+from domain.profile import Profile
+from domain.steps import LoadedProfile
+from planning.backend import expansion
+from planning.backend.profile_parser import MAX_BYTES, read
+from planning.backend.profile_validation import faults
+from profiles import bundled, is_name, names
+
+_NAME = "proverctl.yaml"
+
+
+def load_profile(repo: Path, wanted: str, environ: Mapping[str, str], built_in: Mapping[str, str]) -> LoadedProfile:
+    """The profile at `wanted`: a file, the name of a bundled one, by default the repository's own; SettingsInvalid.
+
+    `built_in` holds the built-in variables that the caller knows; BACKEND_REPO, BACKEND_DATA and CIRCUIT_DIR are
+    completed.
+    """
+    path = _path(repo, wanted)
+    text = read(_content(path), str(path))
+    problems = list(text.faults)
+    if text.profile is None:
+        raise SettingsInvalid(text.sentences(problems))
+    variables = expansion.settled(text.profile.variables, environ, _completed(repo, text.profile, built_in))
+    circuit_dir = _circuit_dir(text.profile, variables)
+    variables = {"CIRCUIT_DIR": circuit_dir} | variables
+    problems += faults(text.profile)
+    problems += host_faults(text.profile, repo, environ, variables, judged={problem.path for problem in problems})
+    if problems:
+        raise SettingsInvalid(text.sentences(problems))
+    return LoadedProfile(
+        profile=text.profile.model_copy(update={"circuit_dir": circuit_dir}),
+        repo=str(repo),
+        left_out=left_out(text.profile, repo, variables),
+    )
+
+
+def _completed(repo: Path, profile: Profile, built_in: Mapping[str, str]) -> dict[str, str]:
+    found = {"BACKEND_REPO": str(repo), **built_in}
+    if state := found.get("PROVER_STATE_DIR"):
+        found.setdefault("BACKEND_DATA", f"{state}/backend/{profile.name}/data")
+    return found
+
+
+def _circuit_dir(profile: Profile, variables: Mapping[str, str]) -> str:
+    """As written where it uses what is not known, which is a fault of its own."""
+    known = all(name in variables for name in expansion.names(profile.circuit_dir))
+    return expansion.expand(profile.circuit_dir, variables) if known else profile.circuit_dir
+
+
+def _path(repo: Path, wanted: str) -> Path:
+    if not wanted:
+        path = repo / _NAME
+        if not path.is_file():
+            remedy = "write one or set BACKEND_PROFILE; for a coordinator that runs already, `proverctl deploy` with "
+            remedy += "CIRCUIT_DIR set needs none"
+            lack = "which says how the backend is set up and where its circuit files are"
+            raise SettingsInvalid([f"BACKEND_REPO={repo} has no {_NAME}, {lack}: {remedy}"])
+        return path
+    if is_name(wanted):
+        if path_ := bundled(wanted):
+            return path_
+        raise SettingsInvalid([f"BACKEND_PROFILE={wanted}: there is no such profile, only {', '.join(names())}"])
+    path = (repo / Path(wanted).expanduser()).resolve()
+    if not path.is_file():
+        raise SettingsInvalid([f"BACKEND_PROFILE={wanted}: there is no file {path}"])
+    return path
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        return content.decode(errors="replace") if len(content) > MAX_BYTES else content.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid([f"{path} cannot be read: {error}"]) from error

@@ -1,0 +1,92 @@
+"""Deletes a stopped backend's data: what its profile declares, strictly inside its own directories."""
+
+import contextlib
+import glob
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from clients.backend.polling import Pace
+from domain.errors import PermanentError, Refused
+from domain.ports import Beat
+from domain.profile import Profile
+from planning.backend.expansion import expand, names
+
+
+def declared_data(profile: Profile, variables: Mapping[str, str], repo: Path, data: Path) -> list[Path]:
+    """The paths that steps and profile declare and that exist; Refused when one is not the backend's own."""
+    handed_on = {name for step in profile.steps for name in step.values}
+    patterns = [pattern for step in profile.steps for pattern in step.purge] + profile.purge
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        if set(names(pattern)) - set(variables) <= handed_on and not set(names(pattern)) <= set(variables):
+            continue  # no step ever handed that value on, so there is nothing of that name
+        found.update(dict.fromkeys(_matches(expand(pattern, variables), repo, data)))
+    return list(found)
+
+
+def delete(paths: Iterable[Path], beat: Beat) -> list[str]:
+    """Delete files and trees, never what a link leads to; those that were there."""
+    pace, deleted = Pace(beat), []
+    for path in paths:
+        pace.beat(lambda: f"deleting {path}")  # noqa: B023 - called at once
+        try:
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+            elif path.is_dir():
+                _delete_tree(path, pace)
+            elif not os.path.lexists(path):
+                continue
+            else:
+                path.unlink()  # a socket or pipe
+        except FileNotFoundError:
+            continue
+        except PermissionError as error:
+            raise PermanentError(
+                f"{path} cannot be deleted",
+                on=str(error.filename or path),
+                because=str(error.strerror),
+                do="files that containers made often belong to another user: delete them as that user or as root",
+            ) from error
+        deleted.append(str(path))
+    return deleted
+
+
+def _matches(pattern: str, repo: Path, data: Path) -> list[Path]:
+    root = data if Path(pattern).is_absolute() else repo
+    real, found = root.resolve(), []
+    for match in glob.glob(str(root / pattern), recursive=True, include_hidden=True):  # noqa: PTH207 - hidden files, too
+        path = Path(os.path.normpath(match))
+        # The way to it counts as it is on disk, its own end does not: a link is deleted, not what it leads to.
+        if path.name in {"", "..", "."} or not (path.parent.resolve() / path.name).is_relative_to(real):
+            raise _outside(pattern, match, root)
+        if path.parent.resolve() / path.name == real:
+            raise _outside(pattern, match, root)
+        found.append(path)
+    return found
+
+
+def _outside(pattern: str, match: str, root: Path) -> Refused:
+    return Refused(
+        f"purge {pattern!r} leads out of the backend's own directory",
+        on=match,
+        because=f"only what lies inside {root} may be deleted, and nothing behind a link that leaves it",
+        do="mend purge in the profile; nothing was deleted",
+        code="PURGE_OUTSIDE",
+    )
+
+
+def _delete_tree(path: Path, pace: Pace) -> None:
+    for folder, _, _ in os.walk(path):  # a tree of many files takes long: signs of life come from here
+        pace.beat(lambda: f"deleting {folder}")  # noqa: B023 - called at once
+        break
+    shutil.rmtree(path)
+
+
+def delete_folder(folder: Path, short: Path) -> None:
+    """The backend's records and logs, and the folder of its socket where that is apart."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    if short != folder:
+        shutil.rmtree(short, ignore_errors=True)

@@ -1,0 +1,225 @@
+"""Recorded commands: started once whoever asks, found again after the worker died, skipped when nothing changed."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from clients.backend.file_hash import content, files
+from clients.backend.job import Job, Place
+from clients.backend.logs import last_line, tail
+from clients.backend.polling import Pace
+from clients.backend.processes import runner
+from clients.backend.values import found_values
+from domain.errors import StepFailed, Unavailable
+from domain.ports import Beat
+from domain.profile import StepState, StepStatus
+from planning.backend.steps import Ran, fingerprint, may_skip
+
+_START_SECONDS = 30
+_FULL_TEXT = "No space left on device"
+
+
+class Command:
+    """One command of a step."""
+
+    def __init__(self, job: Job, argv: list[str], meaning: list[str] | None = None) -> None:
+        """`argv` is an argument list; texts are expanded. `meaning` stands for it where it holds text of our own."""
+        self._job = job
+        self._place = job.place
+        self._argv = argv
+        self._meaning = meaning or argv
+        record = runner.read(self._place.record)
+        # An outcome that somebody took before we came is over; so is what left processes before the machine started.
+        over = record and (record.get("taken") or (job.step.leaves and record.get("boot") != runner.boot()))
+        self._over = _who(record) if over else None
+
+    def run(self, beat: Beat, *, again: bool = False, first: Callable[[], None] = lambda: None) -> StepStatus:
+        """Skip it, or bring it to its end; StepFailed. What `beat` raises leaves the command running."""
+        mark = self.mark(beat)
+        if not again and self._skippable(mark):
+            return self._status(StepState.SKIPPED, "inputs unchanged", 0.0)
+        return self.conclude(mark, self.finish(mark, beat, first))
+
+    @property
+    def pending(self) -> bool:
+        """Whether a run is under way, or has ended with an outcome that nobody took."""
+        record = runner.read(self._place.record)
+        return record is not None and _who(record) != self._over
+
+    def mark(self, beat: Beat) -> str:
+        """A hash of all that decides what it does: arguments, environment (but secrets), directory and inputs."""
+        beat(f"{self._job.step.name}: reading its inputs")
+        paths = files(self._job.directory, self._job.step.inputs)
+        inputs = {str(path.relative_to(self._job.directory)): content(path, beat) for path in paths}
+        return fingerprint(self._meaning, self._job.step.env, str(self._job.directory), inputs)
+
+    def finish(self, mark: str, beat: Beat, first: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """The record of a run that ended well; `first` comes before the start, while nobody else can start it."""
+        ended = self._ended(mark, beat, first)
+        if ended["code"] != 0:
+            self._take(ended)
+            raise self._failure(ended)
+        return ended
+
+    def conclude(self, mark: str, ended: dict[str, Any], detail: str = "") -> StepStatus:
+        """Record the success with the values that it hands on; StepFailed when outputs or values are not there."""
+        try:
+            self._check_outputs()
+            values = found_values(self._job)
+        except StepFailed:
+            self._take(ended)
+            raise
+        seconds = float(ended.get("seconds", 0.0))
+        runner.write(self._place.ran, Ran(fingerprint=mark, seconds=seconds, values=values).model_dump())
+        self._take(ended)
+        told = ", ".join(f"{name}={value}" for name, value in values.items())
+        return self._status(StepState.DONE, detail or told or last_line(self._place.log), seconds)
+
+    def give_up(self, ended: dict[str, Any]) -> None:
+        """The outcome is of no use: whoever asks from now on starts anew."""
+        self._take(ended)
+
+    def _take(self, ended: dict[str, Any]) -> None:
+        # Whoever asks from now on starts it anew; who waits already takes this outcome, too.
+        runner.write(self._place.record, {**ended, "taken": True})
+
+    def _ended(self, mark: str, beat: Beat, first: Callable[[], None]) -> dict[str, Any]:
+        pace = Pace(beat)
+        while True:
+            record = runner.read(self._place.record)
+            if record and _who(record) != self._over:
+                same = record["fingerprint"] == mark
+                after = self._wait(record, beat, "" if same else "waiting for an earlier run to end")
+                if same and "code" in after:
+                    return after
+                self._over = _who(record)
+            if not self._start(mark, first):
+                pace.rest(lambda: f"{self._job.step.name}: waiting for another start of it")
+
+    def _wait(self, record: dict[str, Any], beat: Beat, instead: str) -> dict[str, Any]:
+        """The record of this run once it has ended; without a code when its recorder was killed."""
+        pace = Pace(beat)
+        while True:
+            # Liveness first: a run that ends between the two looks has its code in the record by then.
+            running = runner.alive(record) or runner.held(self._place.lock)
+            now = runner.read(self._place.record) or record
+            if _who(now) != _who(record):
+                return record
+            if "code" in now or not running:
+                return now
+            pace.rest(lambda: f"{self._job.step.name}: {instead or last_line(self._place.log) or 'running'}")
+
+    def _start(self, mark: str, first: Callable[[], None]) -> bool:
+        """Start it unless somebody else does; the lock goes on to the recorder, which keeps it until the end."""
+        self._place.prepare()
+        lock = os.open(self._place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            record = runner.read(self._place.record)
+            if record and _who(record) != self._over:
+                return False
+            first()
+            self._spawn(mark, lock)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def _spawn(self, mark: str, lock: int) -> None:
+        order = {
+            "argv": self._argv,
+            "env": {**self._job.env, runner.COOKIE: self._job.place.cookie},
+            "cwd": str(self._job.directory),
+            "timeout": self._job.step.timeout,
+            "log": str(self._place.log),
+            "record": str(self._place.record),
+            "lock": lock,
+            "fingerprint": mark,
+        }
+        # By file name and isolated: the room's own module names must not shadow the standard library's.
+        command = [sys.executable, "-I", runner.__file__, "command"]
+        subject = f"step {self._job.step.name} could not be started"
+        try:
+            done = subprocess.run(  # noqa: S603 - our own recorder; the order goes by standard input
+                command,
+                input=json.dumps(order).encode(),
+                env={"PATH": self._job.env["PATH"]},
+                start_new_session=True,
+                capture_output=True,
+                pass_fds=[lock],
+                timeout=_START_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable(subject, on=str(self._job.directory)) from error
+        if done.returncode == runner.FULL:
+            raise OSError(next(iter(runner.NO_SPACE)), _FULL_TEXT, str(self._place.record))
+        if done.returncode != 0:
+            raise Unavailable(
+                subject,
+                on=str(self._job.directory),
+                evidence=done.stderr.decode(errors="replace")[-300:],
+                do="check that PROVER_STATE_DIR can be written and the disk is not full",
+            )
+
+    def _check_outputs(self) -> None:
+        if missing := self._missing_outputs():
+            raise StepFailed(
+                f"step {self._job.step.name} ended well but did not make {', '.join(missing)}",
+                on=str(self._job.directory),
+                evidence=tail(self._place.log),
+                do=f"read {self._place.log}, and check the step's outputs in the profile",
+            )
+
+    def _skippable(self, mark: str) -> bool:
+        ran = runner.read(self._place.ran)
+        known = Ran.model_validate(ran) if ran else None
+        return may_skip(self._job.step, known, mark, self._missing_outputs())
+
+    def _missing_outputs(self) -> list[str]:
+        return [output for output in self._job.step.outputs if not (self._job.directory / output).exists()]
+
+    def _failure(self, ended: dict[str, Any]) -> StepFailed:
+        code = int(ended["code"])
+        how = f"was ended after its timeout of {self._job.step.timeout} s" if ended.get("timed_out") else _how(code)
+        evidence = tail(self._place.log)
+        return StepFailed(
+            f"step {self._job.step.name} {how}",
+            on=str(self._job.directory),
+            evidence=evidence,
+            do=f"read {self._place.log} on the backend host, mend the cause and run the command again",
+            code="DISK_FULL" if _FULL_TEXT in evidence else "",
+        )
+
+    def _status(self, state: StepState, detail: str, seconds: float) -> StepStatus:
+        step = self._job.step
+        return StepStatus(name=step.name, kind=step.kind, state=state, detail=detail, seconds=seconds)
+
+
+def stop_command(place: Place, grace: float, beat: Beat) -> bool:
+    """End a command that runs, also one that is just starting; False when none does."""
+    pace, stopped = Pace(beat), False
+    while True:
+        record = runner.read(place.record)
+        if record and "code" not in record and runner.alive(record):
+            runner.end(record, grace)
+            stopped = True
+        elif not runner.held(place.lock):
+            break
+        pace.rest(lambda: f"{place.name}: ending its command")
+    if stopped and record:
+        runner.write(place.record, {**record, "taken": True})  # being stopped is no outcome for who starts it next
+    return stopped
+
+
+def _who(record: dict[str, Any] | None) -> tuple[Any, ...]:
+    return tuple((record or {}).get(key) for key in ("pid", "start", "boot"))
+
+
+def _how(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"exited with {code}"

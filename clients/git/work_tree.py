@@ -1,0 +1,180 @@
+"""Reads a git work tree: the one commit that everything later is pinned to, and whether the tree still equals it."""
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from clients.git.changes import STATUS, changed, fingerprint
+from clients.git.checkout import Checkouts
+from clients.git.client_schema import find_schema
+from clients.git.command import Answer, Command, Overrun, as_variables
+from clients.git.filters import without_filters
+from clients.git.repository import Limits
+from domain.errors import DirtyTree, NotARepository, Unavailable
+from domain.ports import Beat
+from domain.steps import Checkout, Source
+from planning.git import tree
+from planning.settings import checks
+from planning.text.sanitize import one_line
+
+_OWN = ("git-dir", "git-common-dir")  # of git itself; they differ in a second work tree
+_SHOWN = 10  # paths named in the refusal of a dirty tree
+
+
+class GitSources:
+    """Fulfils `domain.ports.Sources` on this machine."""
+
+    def __init__(self, state_dir: Path, limits: Limits | None = None) -> None:
+        """What is checked out here is kept in `state_dir`, in `sources/`."""
+        self._checkouts = Checkouts(state_dir / "sources", limits)
+
+    def checkout(self, repo: str, ref: str, beat: Beat) -> Checkout:
+        """A clean work tree of the repository (path or URL) at a ref; the errors of `clients.git.checkout`."""
+        return self._checkouts.checkout(repo, ref, beat)
+
+    def located(self, repo: str, ref: str) -> str:
+        """Where a checkout is; NotARepository when there was none."""
+        return self._checkouts.located(repo, ref)
+
+    def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
+        """The commit of HEAD, read once; NotARepository, DirtyTree, Unavailable when git takes over two minutes.
+
+        A stage set by hand is used as it is, and then neither a commit nor a clean tree is needed.
+        """
+        if stage and not repo:
+            return Source(commit="", stage=stage, by_hand=True)
+        directory = _existing(repo)
+        work_tree = _Tree(directory, ours=self._checkouts.holds(directory))
+        if stage and not work_tree.exists():
+            return Source(commit="", stage=stage, by_hand=True)
+        commit = work_tree.commit()
+        submodules = work_tree.submodules(commit)
+        changes = work_tree.changes()
+        if changes and not (allow_dirty or stage):
+            raise _refusal(repo, changes)
+        suffix = f"-dirty-{work_tree.fingerprint()}" if changes and not stage else ""
+        return Source(
+            commit=commit,
+            committed=work_tree.committed(commit),
+            stage=stage or work_tree.short(commit) + suffix,
+            dirty=bool(changes),
+            submodules=submodules,
+            by_hand=bool(stage),
+            config_schema=find_schema(work_tree.ask, work_tree.top, commit, submodules),
+        )
+
+
+class _Tree:
+    """Fixed git commands on one directory; in `ours` only what git tracks counts as a change."""
+
+    def __init__(self, directory: Path, *, ours: bool) -> None:
+        self._directory = directory
+        self._trusted = [directory, *directory.parents]  # the worker may run as another user than the tree's owner
+        # What a set-up made in a checkout stays there; in a tree of people a new file may belong into the commit.
+        self._new = "no" if ours else "normal"
+        self._inner = "untracked" if ours else "none"
+        self._folders: list[Path] = []
+        self._variables: dict[str, str] = {}
+        self.top = directory
+
+    def exists(self) -> bool:
+        answer = self.ask(self._directory, "rev-parse", "--is-inside-work-tree")
+        return answer.status == 0 and answer.text.strip() == "true"
+
+    def commit(self) -> str:
+        if not self.exists():
+            raise NotARepository(
+                "the directory is no git work tree",
+                on=f"BACKEND_REPO={self._directory}",
+                evidence=one_line(self.ask(self._directory, "rev-parse", "--is-inside-work-tree").complaint, 300),
+                do="set BACKEND_REPO to the work tree of the backend, or STAGE to deploy without a commit",
+            )
+        answer = self.ask(self._directory, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}")
+        if answer.status != 0:
+            raise NotARepository(
+                "the git repository has no commit yet",
+                on=f"BACKEND_REPO={self._directory}",
+                do="commit the backend, or set STAGE to deploy without a commit",
+            )
+        self.top = Path(self._read("rev-parse", "--show-toplevel").removesuffix("\n"))
+        own = self._read("rev-parse", "--path-format=absolute", *(f"--{one}" for one in _OWN))
+        self._folders = [Path(line) for line in own.splitlines()]
+        return answer.text.strip()
+
+    def short(self, commit: str) -> str:
+        return self._read("rev-parse", "--short", "--end-of-options", commit).strip()
+
+    def committed(self, commit: str) -> str:
+        """By the committer's clock, in UTC; empty when that showed no time of this world."""
+        seconds = self._read("rev-list", "--max-count=1", "--format=%ct", "--end-of-options", commit).split()[-1]
+        try:
+            return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%dT%H:%M:%SZ}"
+        except (ValueError, OverflowError, OSError):
+            return ""
+
+    def submodules(self, commit: str) -> dict[str, str]:
+        """The pins that the commit records, by path from the top of the tree."""
+        listed = self._read("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit)
+        pins = tree.pins(tree.entries(listed))
+        self._trusted += [self.top / path for path in pins]
+        folders = {*self._folders, *(self.top / path / ".git" for path in pins)}
+        self._variables = as_variables(without_filters(self._command(self._directory), folders))
+        return pins
+
+    def changes(self) -> list[str]:
+        """Paths that differ from HEAD: changed, staged, or new and not ignored; a submodule off its pin too."""
+        return changed(self._answer(*STATUS, f"--untracked-files={self._new}", f"--ignore-submodules={self._inner}"))
+
+    def fingerprint(self) -> str:
+        new = "all" if self._new == "normal" else self._new
+        options = (f"--untracked-files={new}", f"--ignore-submodules={self._inner}")
+        return fingerprint(partial(self.ask, checked=True), self.top, options)
+
+    def ask(self, directory: Path, *arguments: str, checked: bool = False) -> Answer:
+        """Git's answer in this directory; `checked`: Unavailable when it failed."""
+        try:
+            answer = self._command(directory).run(*arguments, variables=self._variables)
+        except Overrun as error:
+            raise Unavailable(str(error), on=f"BACKEND_REPO={self._directory}") from error
+        if checked and answer.status != 0:
+            raise Unavailable(
+                f"git {arguments[0]} failed",
+                on=f"BACKEND_REPO={self._directory}",
+                evidence=one_line(answer.complaint, 300),
+            )
+        return answer
+
+    def _command(self, directory: Path) -> Command:
+        return Command(directory, [f"safe.directory={path}" for path in (*self._trusted, directory)])
+
+    def _answer(self, *arguments: str) -> Answer:
+        return self.ask(self._directory, *arguments, checked=True)
+
+    def _read(self, *arguments: str) -> str:
+        return self._answer(*arguments).text
+
+
+def _existing(repo: str) -> Path:
+    if checks.is_url(repo):
+        raise NotARepository("a URL is no work tree: it has to be checked out first", on=f"BACKEND_REPO={repo}")
+    directory = Path(repo).expanduser().absolute()
+    if not repo or not directory.is_dir():
+        raise NotARepository(
+            f"directory {directory} does not exist on this worker" if repo else "no backend repository is given",
+            on=f"BACKEND_REPO={repo}",
+            do="set BACKEND_REPO to the backend's git work tree on the worker's host, or to its repository's URL",
+        )
+    return directory
+
+
+def _refusal(repo: str, changes: list[str]) -> DirtyTree:
+    shown = ", ".join(one_line(path, 200) for path in changes[:_SHOWN])
+    more = len(changes) - _SHOWN
+    return DirtyTree(
+        f"the git tree has {len(changes)} uncommitted change{'s' if len(changes) > 1 else ''}",
+        on=f"BACKEND_REPO={repo}",
+        because="the commit would not name what is deployed",
+        evidence=shown + (f" and {more} more" if more > 0 else ""),
+        do="commit them, or pass --allow-dirty (the stage then ends in -dirty and a hash of the changes), or set STAGE"
+        " by hand",
+    )

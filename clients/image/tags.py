@@ -1,0 +1,79 @@
+"""What a tag may come to name, and whether those who pull will find it."""
+
+from collections.abc import Sequence
+
+from clients.image.manifest import INPUTS_LABEL, Description
+from clients.registry import repository
+from clients.registry.client import Registry
+from clients.registry.connection_pool import Breaker
+from clients.registry.transport import insecure
+from domain import names
+from domain.errors import CredentialsMissing, CredentialsRejected, PermanentError, TagTaken, Unavailable
+from domain.ports import Secrets
+from domain.steps import ImageRequest
+
+PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD)"
+_SHOWN = 4  # layers that differ
+
+
+def judge(registry: Registry, request: ImageRequest, image: Description, tagged: str | None) -> str:
+    """The digest that the tag names now and will not name any more; TagTaken when a commit's tag may not move.
+
+    A tag set by hand moves; that of a commit only to an image that holds the same, or when forced.
+    """
+    if not tagged or tagged == image.digest:
+        return ""
+    if request.source.by_hand or request.force_tag:
+        return tagged
+    there = repository.describe(registry, tagged)
+    if there is None or there.labels.get(INPUTS_LABEL) == image.inputs:
+        return tagged
+    ours = {layer.digest: layer.title for layer in image.layers}
+    titles = {**there.layers, **ours}
+    differs = list(dict.fromkeys(titles[digest] or "a layer" for digest in ours.keys() ^ there.layers.keys()))
+    what = _listed(sorted(differs)) or "the configuration of the base image"
+    tag = names.image_tag(request.source.stage)
+    raise TagTaken(
+        f"tag {tag} names another image than commit {request.source.commit[:12]} makes now",
+        on=f"{registry.host}/{registry.repository}",
+        because=f"{what} differs from what was pushed as {tagged}",
+        do="commit what changed, set STAGE to deploy it under a name of its own, or pass --force-tag to move the tag",
+    )
+
+
+def pull_warnings(
+    request: ImageRequest, digest: str, secrets: Secrets, ranges: Sequence[str], breaker: Breaker
+) -> list[str]:
+    """What could not be found out about the way that nodes take; Unavailable (IMAGE_NOT_FOUND), CredentialsRejected.
+
+    The digest is looked up at the pull host with the pull credentials, unless both are those of the push.
+    """
+    target = request.target
+    host = target.pull_host
+    if (host, target.pull_auth) == (target.push_host, target.push_auth):
+        return []
+    try:
+        login = secrets.login(target.pull_auth, host)
+        plain = insecure(host, ranges)
+        registry = Registry(
+            host, target.repository, login, breaker=breaker, insecure=plain, settings=PULL_SETTINGS, patience=20
+        )
+        found = registry.manifest_digest(digest)
+    except CredentialsRejected:
+        raise
+    except (CredentialsMissing, Unavailable, PermanentError) as error:
+        return [f"the image could not be looked up at the pull host {host} from this worker: {error}"]
+    if found is None:
+        raise Unavailable(
+            f"the pull host {host} does not have the image that was pushed to {target.push_host}",
+            on=f"{host}/{target.repository}@{digest}",
+            because="it lags behind, or IMAGE_HOST_ALIAS names another registry",
+            do="check IMAGE_HOST_ALIAS",
+            code="IMAGE_NOT_FOUND",
+        )
+    return []
+
+
+def _listed(titles: Sequence[str]) -> str:
+    more = len(titles) - _SHOWN
+    return ", ".join(titles[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,131 @@
+"""The long watches of serving deployments: asyncio over shared informers, so that hundreds cost no thread each."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable
+
+from clients.kubernetes.cluster import KubernetesCluster
+from clients.kubernetes.informers import WatchCache
+from clients.kubernetes.node_watch import NodeWatch
+from domain.errors import ProverError
+from domain.ports import Manifest
+from domain.snapshot import Snapshot
+from domain.status import Observation
+from planning.diagnosis import rollout_status
+
+REVIEW = 10.0  # seconds after which an unfinished state is judged again: a grace period may have passed
+SETTLE = 0.05  # seconds to let a burst of changes become one
+EVENTS_EVERY = 5.0  # seconds at least between two lists of events, of a deployment in which something changes
+EVENTS_AGAIN = 30.0  # seconds between them while nothing else changes: some troubles are told by events alone
+
+
+class SharedWatches:
+    """Fulfils `domain.ports.Watches` for one cluster; one for all deployments of a worker."""
+
+    def __init__(self, cluster: KubernetesCluster) -> None:
+        self._cluster = cluster
+        self._cache = WatchCache(cluster.connection)
+        self._nodes = NodeWatch(cluster.connection)
+
+    async def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncGenerator[Observation, None]:
+        """The current observation and then each one that differs; a slow consumer gets the latest only.
+
+        Lost connections recover by themselves; Forbidden or CredentialsRejected when the API server says no for good.
+        """
+        changed, notify = _bell()
+        events = _Events(self._cluster, namespace)
+        last: Observation | None = None
+        self._cache.subscribe(namespace, notify)
+        try:
+            while True:
+                news = changed.is_set()
+                changed.clear()
+                refusal = self._cache.refusal(namespace)
+                if refusal:
+                    raise refusal
+                snapshot = self._snapshot(namespace, deploy_name)
+                if snapshot:
+                    seen = await _judge(snapshot, events, deploy_name, stage, news=news)
+                    if seen != last:
+                        last = seen
+                        yield seen
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), REVIEW)
+                    await asyncio.sleep(SETTLE)
+        finally:
+            self._cache.unsubscribe(namespace, notify)
+
+    async def capacity(self) -> AsyncGenerator[None, None]:
+        """Yields at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
+        changed, notify = _bell()
+        self._nodes.subscribe(notify)
+        try:
+            while True:
+                changed.clear()
+                yield
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), self._nodes.review)
+        finally:
+            self._nodes.unsubscribe(notify)
+
+    def close(self) -> None:
+        """End the watches and their threads."""
+        self._cache.close()
+        self._nodes.close()
+
+    def _snapshot(self, namespace: str, deploy_name: str) -> Snapshot | None:
+        """None until every kind was listed once; a first look at half of it would report missing pods."""
+        found = {kind: self._cache.objects(kind, namespace) for kind in ("Deployment", "ReplicaSet", "Pod")}
+        deployments, sets, pods = found["Deployment"], found["ReplicaSet"], found["Pod"]
+        if deployments is None or sets is None or pods is None:
+            return None
+        return Snapshot.model_construct(  # not validated: these are the API server's own objects
+            now=time.time(),
+            deployment=next(iter(deployments), None),
+            replica_sets=_named(sets, deploy_name),
+            pods=_named(pods, deploy_name),
+        )
+
+
+class _Events:
+    """The events of one namespace, read only when something is wrong there, and seldom."""
+
+    def __init__(self, cluster: KubernetesCluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._known: list[Manifest] = []
+        self._read_at = float("-inf")
+        self._stale = False
+
+    async def read(self, *, news: bool) -> list[Manifest]:
+        """Those known, read again when they may have changed."""
+        self._stale = self._stale or news
+        if time.monotonic() - self._read_at > (EVENTS_EVERY if self._stale else EVENTS_AGAIN):
+            with contextlib.suppress(ProverError):  # events explain; without them the state is still true
+                self._known = await asyncio.to_thread(self._cluster.events, self._namespace)
+            self._read_at, self._stale = time.monotonic(), False
+        return self._known
+
+
+async def _judge(snapshot: Snapshot, events: _Events, deploy_name: str, stage: str, *, news: bool) -> Observation:
+    seen = rollout_status.observe(snapshot, app=deploy_name, stage=stage, image="")
+    if seen.complete or not seen.exists:
+        return seen
+    explained = snapshot.model_copy(update={"events": await events.read(news=news)})
+    return rollout_status.observe(explained, app=deploy_name, stage=stage, image="")
+
+
+def _bell() -> tuple[asyncio.Event, Callable[[], None]]:
+    """An event of this loop, and what sets it from any thread."""
+    loop, rung = asyncio.get_running_loop(), asyncio.Event()
+
+    def ring() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop closed while a watch thread still talks
+            loop.call_soon_threadsafe(rung.set)
+
+    return rung, ring
+
+
+def _named(objects: list[Manifest], deploy_name: str) -> list[Manifest]:
+    return [found for found in objects if (found["metadata"].get("labels") or {}).get("app") == deploy_name]

@@ -1,0 +1,141 @@
+"""Compares one pod with one node as the scheduler does, to tell which node was meant for it and what is in the way."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from domain import names
+from domain.ports import Manifest
+from domain.snapshot import Snapshot
+from planning.capacity import requests
+from planning.kubernetes import objects, quantity
+
+REPELLING = {"NoSchedule", "NoExecute"}
+CORDON = "node.kubernetes.io/unschedulable"
+_NODE_PREFIXES = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+_NODE_STATES = (
+    "not-ready",
+    "unreachable",
+    "pressure",
+    "network-unavailable",
+    "out-of-service",
+    "uninitialized",
+    "shutdown",
+)
+
+
+class Obstacle(NamedTuple):
+    """What keeps a pod off a node; an empty code is nothing."""
+
+    code: str
+    detail: str = ""
+
+
+class Places(NamedTuple):
+    """The nodes that carry the clients' label, and who is on them."""
+
+    labelled: list[Manifest]
+    held: dict[str, list[Manifest]]  # node → pods that have not ended
+    whole: bool  # whether the pods of all namespaces are known
+
+
+def places(pod: Manifest, snapshot: Snapshot) -> Places | None:
+    """Where a pod like this could run; None when nodes were not read."""
+    if snapshot.nodes is None:
+        return None
+    key, value = wanted_label(pod)
+    labelled = [node for node in snapshot.nodes if objects.labels(node).get(key) == value]
+    held: dict[str, list[Manifest]] = {}
+    known = {objects.uid(found): found for found in [*(snapshot.neighbours or []), *snapshot.pods]}
+    for found in known.values():
+        if objects.node_name(found) and not objects.finished(found):
+            held.setdefault(objects.node_name(found), []).append(found)
+    return Places(labelled, held, snapshot.neighbours is not None)
+
+
+def obstacle(pod: Manifest, node: Manifest, there: list[Manifest]) -> Obstacle:
+    """The first thing that keeps the pod off a labelled node, in the scheduler's order; none is an empty code."""
+    if objects.spec(node).get("unschedulable"):
+        return Obstacle("SCHED_CORDON", _since(node, CORDON))
+    ready = objects.condition(node, "Ready")
+    if ready.get("status") not in ("True", None):
+        return Obstacle("NODE_NOT_READY", f"since {ready.get('lastTransitionTime')} ({ready.get('reason')})")
+    for taint in objects.spec(node).get("taints") or []:
+        if taint.get("effect") in REPELLING and not _tolerated(pod, taint):
+            return Obstacle(taint_code(str(taint.get("key") or "")), shown(taint))
+    lacking = [one for one, asked in requests.of_pod(pod).requests.items() if free(node, one, there) < asked]
+    if lacking:
+        return Obstacle("SCHED_RESOURCES", ", ".join(lacking))
+    booked = next((found for found in there if is_prover(found)), None)
+    if booked is not None and keeps_apart(pod):
+        return Obstacle("SCHED_ANTIAFFINITY_FULL", booking(booked))
+    return Obstacle("")
+
+
+def taint_code(key: str) -> str:
+    """Which cause a taint stands for: that of a node's state, a cordon, or one that somebody set on purpose."""
+    if key == CORDON:
+        return "SCHED_CORDON"
+    if key.startswith(_NODE_PREFIXES) and key.endswith(_NODE_STATES):
+        return "NODE_NOT_READY"
+    return "SCHED_TAINT"
+
+
+def wanted_label(pod: Manifest) -> tuple[str, str]:
+    """The node label that the pod asks for."""
+    affinity = (objects.spec(pod).get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    for term in required.get("nodeSelectorTerms") or []:
+        for expression in term.get("matchExpressions") or []:
+            return str(expression.get("key")), str((expression.get("values") or [""])[0])
+    return "", ""
+
+
+def free(node: Manifest, resource: str, there: Iterable[Manifest]) -> Decimal:
+    """What is left of a node's resource beside the pods there."""
+    has = (objects.status(node).get("allocatable") or {}).get(resource, "0")
+    return quantity.amount(str(has)) - sum(
+        (requests.of_pod(pod).requests.get(resource, Decimal(0)) for pod in there), Decimal(0)
+    )
+
+
+def is_prover(pod: Manifest) -> bool:
+    """Whether the pod is a prove-client of anybody."""
+    return objects.labels(pod).get(names.ROLE_LABEL) == names.ROLE_VALUE
+
+
+def keeps_apart(pod: Manifest) -> bool:
+    """Whether the pod refuses to share a node with another client."""
+    affinity = (objects.spec(pod).get("affinity") or {}).get("podAntiAffinity") or {}
+    return bool(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"))
+
+
+def booking(pod: Manifest) -> str:
+    """Whose client it is: `namespace/pod (stage s)`."""
+    stage = objects.labels(pod).get("stage", "")
+    return f"{objects.namespace(pod)}/{objects.name(pod)}" + (f" (stage {stage})" if stage else "")
+
+
+def shown(taint: dict[str, Any]) -> str:
+    """`key=value:Effect`."""
+    value = str(taint.get("value") or "")
+    return f"{taint.get('key')}" + (f"={value}" if value else "") + f":{taint.get('effect')}"
+
+
+def _tolerated(pod: Manifest, taint: dict[str, Any]) -> bool:
+    return any(_tolerates(found, taint) for found in objects.spec(pod).get("tolerations") or [])
+
+
+def _tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("operator") == "Exists":
+        return not toleration.get("key") or toleration["key"] == taint.get("key")
+    same_key = toleration.get("key") == taint.get("key")
+    return same_key and str(toleration.get("value") or "") == str(taint.get("value") or "")
+
+
+def _since(node: Manifest, key: str) -> str:
+    taints = objects.spec(node).get("taints") or []
+    added = next((str(taint["timeAdded"]) for taint in taints if taint.get("key") == key and "timeAdded" in taint), "")
+    return f"since {added}" if added else ""

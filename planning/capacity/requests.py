@@ -1,0 +1,68 @@
+"""What pods ask for: requests and limits, added up as the scheduler and the quota controller do it."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from domain.ports import Manifest
+from domain.spec import ClusterSpec
+from planning.kubernetes import objects, quantity
+from planning.manifests import pod
+
+Amounts = dict[str, Decimal]  # resource → cores, bytes or pieces
+
+
+class Ask(NamedTuple):
+    """What one pod asks for in sum."""
+
+    requests: Amounts
+    limits: Amounts
+
+
+def of_client(spec: ClusterSpec) -> Ask:
+    """What a client asks for by our settings; a LimitRange may add to it."""
+    return _of({"containers": [{"resources": pod.resources(spec)}]})
+
+
+def of_pod(manifest: Manifest) -> Ask:
+    """What a pod asks for: its containers with the sidecars, or its hungriest moment before they start."""
+    return _of(objects.spec(manifest))
+
+
+def _of(spec: Mapping[str, Any]) -> Ask:
+    return Ask(_total(spec, "requests"), _total(spec, "limits"))
+
+
+def _total(spec: Mapping[str, Any], part: str) -> Amounts:
+    total = _sum(_amounts(container, part) for container in spec.get("containers") or [])
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.get("initContainers") or []:
+        own = _amounts(container, part)
+        if container.get("restartPolicy") == "Always":  # it starts here and stays
+            sidecars = _sum([sidecars, own])
+            own = {}
+        peak = _most(peak, _sum([sidecars, own]))
+    total = _most(_sum([total, sidecars]), peak) | _amounts(spec, part)  # what the pod itself asks for wins
+    overhead = {name: quantity.amount(str(value)) for name, value in (spec.get("overhead") or {}).items()}
+    return _sum([total, overhead if part == "requests" else {name: overhead.get(name, Decimal(0)) for name in total}])
+
+
+def _amounts(container: Mapping[str, Any], part: str) -> Amounts:
+    resources = container.get("resources") or {}
+    found = resources.get(part) or {}
+    if part == "requests":  # the API server makes a limit without request a request
+        found = (resources.get("limits") or {}) | found
+    return {name: quantity.amount(str(value)) for name, value in found.items()}
+
+
+def _sum(parts: Iterable[Amounts]) -> Amounts:
+    total: Amounts = {}
+    for part in parts:
+        for name, value in part.items():
+            total[name] = total.get(name, Decimal(0)) + value
+    return total
+
+
+def _most(one: Amounts, other: Amounts) -> Amounts:
+    return {name: max(one.get(name, Decimal(0)), other.get(name, Decimal(0))) for name in one | other}

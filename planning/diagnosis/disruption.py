@@ -1,0 +1,161 @@
+"""Recognises what was done to clients from outside: evicted, preempted, or their node taken away."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from domain.diagnosis import Diagnosis, Severity
+from domain.ports import Manifest
+from planning.diagnosis import scheduling
+from planning.diagnosis.release_view import Evidence
+from planning.kubernetes import objects
+from planning.text import sanitize
+
+RECENT = 900.0  # seconds that an event about a pod which is gone explains why its replacement waits
+_SPOT_TAINTS = ("impending-node-termination", "spot", "shutdown", "termination", "ToBeDeleted", "disrupted", "preempt")
+_CODES = {  # reason of a condition DisruptionTarget, of a pod's status, or of an event
+    "PreemptionByScheduler": "PREEMPTED",
+    "Preempting": "PREEMPTED",
+    "Preempted": "PREEMPTED",
+    "TerminationByKubelet": "EVICTED",
+    "EvictionByEvictionAPI": "EVICTED",
+    "Evicted": "EVICTED",
+    "DeletionByTaintManager": "SPOT",
+    "DeletionByPodGC": "SPOT",
+    "TaintManagerEviction": "SPOT",
+    "NodeShutdown": "SPOT",
+    "Terminated": "SPOT",
+    "NodeLost": "SPOT",
+    "Shutdown": "SPOT",
+}
+_WHAT = {
+    "PREEMPTED": "a client had to make room for a pod of higher priority",
+    "EVICTED": "a client was evicted from its node",
+    "SPOT": "a client lost its node",
+}
+_BECAUSE = {
+    "PREEMPTED": "the scheduler needed its node for a pod of higher priority",
+    "EVICTED": "its node ran short of something, or somebody drains the node",
+    "SPOT": "the node was shut down, taken back or does not answer any more",
+}
+_DO = {
+    "PREEMPTED": "keep other pods off the clients' nodes by their taint (NODE_TAINT); see `proverctl nodes`",
+    "EVICTED": "see the node's events with `kubectl describe node`, and who drains it; a new client is made by itself",
+    "SPOT": "a new client is made by itself as soon as a node fits; see `proverctl nodes`",
+}
+
+
+class Loss(NamedTuple):
+    """One client that was taken away."""
+
+    code: str
+    pod: str
+    node: str
+    since: str
+    evidence: str
+
+
+def judge(evidence: Evidence) -> list[Diagnosis]:
+    """What took clients away, while their replacements are not all Ready; nobody has to act but by its cause."""
+    wanted = objects.replicas(evidence.deployment)
+    ready = sum(objects.ready(pod) for pod in evidence.pods)
+    if ready >= wanted:
+        return []
+    losses: dict[str, list[Loss]] = {}
+    for loss in {found.pod: found for found in _losses(evidence)}.values():
+        losses.setdefault(loss.code, []).append(loss)
+    waiting = [pod for pod in evidence.pods if not objects.ready(pod)]
+    return [_finding(code, found, waiting) for code, found in losses.items()]
+
+
+def lost_node(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
+    """A client whose node does not answer: the pod's own status is stale then, and says nothing of the client."""
+    if objects.ready(pod):
+        return None
+    node = next(
+        (found for found in evidence.snapshot.nodes or [] if objects.name(found) == objects.node_name(pod)), None
+    )
+    if node is not None:
+        condition = objects.condition(node, "Ready")
+        message, since = str(condition.get("message") or ""), str(condition.get("lastTransitionTime") or "")
+        away = condition.get("status") not in ("True", None)
+    else:
+        told = next(iter(evidence.of(pod)[-1:]), None)
+        condition = objects.condition(pod, "Ready")
+        since = str(condition.get("lastTransitionTime") or "")
+        message = objects.message(told) if told else ""
+        away = told is not None and told.get("reason") == "NodeNotReady"
+    if not away:
+        return None
+    lasted = objects.elapsed(since, evidence.now)
+    name = objects.node_name(pod)
+    return Diagnosis(
+        code="NODE_NOT_READY",
+        what=f"node {name} does not answer",
+        evidence=sanitize.one_line(f"Ready={condition.get('status')}: {message}"),
+        because="its kubelet does not run or does not reach the API server; the client itself may well run on",
+        do=f"look at node {name} with `kubectl describe node {name}`; after about five minutes its pods are replaced",
+        severity=Severity.NEEDS_HUMAN if lasted is not None and lasted >= scheduling.NODE_GRACE else Severity.TRANSIENT,
+        since=since,
+        grace=int(scheduling.NODE_GRACE),
+    )
+
+
+def _finding(code: str, losses: list[Loss], waiting: list[Manifest]) -> Diagnosis:
+    first = losses[0]
+    replacements = ", ".join(f"{objects.name(pod)} {objects.pod_state(pod)}" for pod in waiting[:3])
+    nodes = ", ".join(dict.fromkeys(loss.node for loss in losses if loss.node))
+    return Diagnosis(
+        code=code,
+        what=_WHAT[code] + (f" ({nodes})" if nodes else ""),
+        on=f"pod {first.pod}" + (f" and {len(losses) - 1} more" if len(losses) > 1 else ""),
+        evidence=sanitize.one_line(first.evidence),
+        because=_BECAUSE[code]
+        + (f"; its replacement: {replacements}" if replacements else "; its replacement is not made yet"),
+        do=_DO[code],
+        severity=Severity.TRANSIENT,
+        since=objects.earliest(loss.since for loss in losses),
+    )
+
+
+def _losses(evidence: Evidence) -> Iterator[Loss]:
+    """From pods that ended or are on their way out, then from events about pods that are gone."""
+    for pod in [*evidence.ended, *evidence.leaving, *evidence.pods]:
+        loss = _of_pod(pod, evidence)
+        if loss:
+            yield loss
+    if evidence.replica_set is None:
+        return
+    stem, there = f"{objects.name(evidence.replica_set)}-", {objects.name(pod) for pod in evidence.pods}
+    for event in evidence.snapshot.events:
+        kind, name = objects.about(event)
+        age = objects.elapsed(objects.last_seen(event), evidence.now)
+        gone = kind == "Pod" and name.startswith(stem) and name not in there
+        if gone and event.get("reason") in _CODES and age is not None and age < RECENT:
+            code = _CODES[str(event["reason"])]
+            yield Loss(code, name, "", objects.last_seen(event), f"{event['reason']}: {objects.message(event)}")
+
+
+def _of_pod(pod: Manifest, evidence: Evidence) -> Loss | None:
+    name, node = objects.name(pod), objects.node_name(pod)
+    target = objects.condition(pod, "DisruptionTarget")
+    if target.get("status") == "True" and target.get("reason") in _CODES:
+        code = _spot(target, node, evidence) or _CODES[str(target["reason"])]
+        told = f"DisruptionTarget {target['reason']}: {target.get('message') or ''}"
+        return Loss(code, name, node, str(target.get("lastTransitionTime") or ""), told)
+    found = objects.status(pod)
+    since = str(objects.condition(pod, "Ready").get("lastTransitionTime") or objects.started(pod))
+    age = objects.elapsed(since, evidence.now)
+    if objects.finished(pod) and found.get("reason") in _CODES and (age is None or age < RECENT):
+        return Loss(_CODES[str(found["reason"])], name, node, since, f"{found['reason']}: {found.get('message') or ''}")
+    return None
+
+
+def _spot(target: dict[str, Any], node: str, evidence: Evidence) -> str:
+    """Whether what looks like an eviction is the end of the node itself."""
+    if target.get("reason") == "TerminationByKubelet" and "shutdown" in str(target.get("message") or "").lower():
+        return "SPOT"
+    if evidence.snapshot.nodes is None:
+        return ""
+    found = next((one for one in evidence.snapshot.nodes if objects.name(one) == node), None)
+    taints = [str(taint.get("key") or "") for taint in objects.spec(found).get("taints") or []] if found else []
+    return "SPOT" if any(word in key for key in taints for word in _SPOT_TAINTS) else ""

@@ -1,0 +1,213 @@
+"""Recognises why the API server refuses to create pods: the reason sits on the ReplicaSet, for no pod exists."""
+
+import re
+from decimal import Decimal
+from typing import NamedTuple
+
+from domain.diagnosis import Diagnosis, Severity
+from domain.ports import Manifest
+from planning.diagnosis.release_view import Evidence
+from planning.kubernetes import objects, quantity
+from planning.text import sanitize
+
+QUOTA_GRACE = 30.0  # seconds: the count of a quota lags behind pods that have gone
+DOWN_GRACE = 300.0  # seconds that a webhook, or what else refuses for the moment, may be away
+_FAILED = "FailedCreate"
+
+
+class Rule(NamedTuple):
+    """What the refusal looks like, and what it means."""
+
+    pattern: re.Pattern[str]
+    code: str
+    what: str
+    do: str
+    severity: Severity
+
+
+_RULES = [
+    Rule(
+        re.compile(r"exceeded quota|insufficient quota", re.IGNORECASE),
+        "QUOTA",
+        "a ResourceQuota refuses more pods",
+        "raise the quota that the evidence names, or deploy fewer clients (`proverctl scale N`)",
+        Severity.FATAL,
+    ),
+    Rule(
+        re.compile(r"violates PodSecurity", re.IGNORECASE),
+        "PODSECURITY",
+        "Pod Security refuses the pods",
+        "set a numeric USER other than 0 in the base image (PROVER_BASE_IMAGE), or relax the namespace's label "
+        "pod-security.kubernetes.io/enforce",
+        Severity.FATAL,
+    ),
+    Rule(
+        re.compile(r"failed calling webhook|failed to call webhook", re.IGNORECASE),
+        "ADMISSION_DOWN",
+        "an admission webhook does not answer",
+        "look at the service of the webhook that the evidence names; creation is retried",
+        Severity.TRANSIENT,
+    ),
+    Rule(
+        re.compile(r"admission webhook .* denied|ValidatingAdmissionPolicy .* denied", re.IGNORECASE),
+        "ADMISSION_DENIED",
+        "an admission policy refuses the pods",
+        "ask the policy's owner, or change what the evidence names",
+        Severity.FATAL,
+    ),
+    Rule(
+        re.compile(r"must specify|(?:maximum|minimum) (?:cpu|memory)|limit to request ratio", re.IGNORECASE),
+        "LIMITRANGE",
+        "a LimitRange or quota demands other requests or limits",
+        "set CLIENT_CPU and CLIENT_MEMORY to what the evidence asks for",
+        Severity.FATAL,
+    ),
+    Rule(
+        re.compile(r"serviceaccount .* not found|error looking up service account", re.IGNORECASE),
+        "STUCK_CREATING",
+        "the namespace's service account does not exist yet",
+        "look at the cluster's controller manager, which makes it; creation is retried",
+        Severity.TRANSIENT,
+    ),
+]
+_OTHER = Rule(
+    re.compile(""),
+    "CREATE_FAILED",
+    "pods cannot be created",
+    "read the evidence; creation is retried",
+    Severity.TRANSIENT,
+)
+_NAMED = {
+    "ADMISSION_DENIED": re.compile(r"admission webhook \"([^\"]+)\"|ValidatingAdmissionPolicy '([^']+)'"),
+    "ADMISSION_DOWN": re.compile(r"webhook \"([^\"]+)\""),
+    "PODSECURITY": re.compile(r"(PodSecurity \"[^\"]+\")"),
+    "LIMITRANGE": re.compile(
+        r"((?:maximum|minimum) \w+ usage per \w+|\w+ max limit to request ratio|must specify \S+)"
+    ),
+}
+_QUOTA = re.compile(
+    r"exceeded quota: (?P<name>\S+), requested: (?P<requested>\S+), used: (?P<used>\S+), limited: (?P<limited>\S+)"
+)
+
+
+def judge(evidence: Evidence) -> list[Diagnosis]:
+    """Why pods of the wanted release cannot be created; empty when nothing says so."""
+    owner = evidence.replica_set or evidence.deployment
+    condition = objects.condition(owner, "ReplicaFailure")
+    if condition.get("status") != "True":
+        return []
+    message, since = _latest(owner, condition, evidence)
+    rule = classify(message)
+    short = objects.replicas(evidence.deployment) - len(evidence.pods)
+    found = Diagnosis(
+        code=rule.code,
+        what=_what(rule, message),
+        on=f"{owner.get('kind') or 'ReplicaSet'} {objects.name(owner)}"
+        + (f" ({short} of {objects.replicas(evidence.deployment)} pods)" if short > 0 else ""),
+        evidence=sanitize.one_line(message),
+        do=rule.do,
+        severity=rule.severity,
+        since=since,
+    )
+    if rule.code == "QUOTA":
+        return [_quota(found, message, evidence)]
+    if rule.code == "PODSECURITY":
+        return [_pod_security(found, message)]
+    if rule.severity is Severity.TRANSIENT:
+        return [_passing(found, evidence)]
+    return [found]
+
+
+def classify(message: str) -> Rule:
+    """The first rule that recognises the API server's refusal."""
+    return next((rule for rule in _RULES if rule.pattern.search(message)), _OTHER)
+
+
+def _latest(owner: Manifest, condition: dict[str, str], evidence: Evidence) -> tuple[str, str]:
+    """The latest refusal, and since when that one is given.
+
+    The condition keeps the words of the first refusal until a pod is made, whatever refuses the later ones.
+    """
+    message, since = str(condition.get("message") or ""), str(condition.get("lastTransitionTime") or "")
+    told = [event for event in evidence.of(owner) if event.get("reason") == _FAILED]
+    if not told or not objects.later(objects.last_seen(told[-1]), since):
+        return message, since
+    code = classify(objects.message(told[-1])).code
+    if code == classify(message).code:
+        return message, since
+    return objects.message(told[-1]), objects.earliest(
+        objects.first_seen(event) for event in told if classify(objects.message(event)).code == code
+    )
+
+
+def _what(rule: Rule, message: str) -> str:
+    found = _NAMED[rule.code].search(message) if rule.code in _NAMED else None
+    named = next((group for group in found.groups() if group), "") if found else ""
+    return f"{rule.what} ({named})" if named else rule.what
+
+
+def _passing(found: Diagnosis, evidence: Evidence) -> Diagnosis:
+    lasted = objects.elapsed(found.since, evidence.now)
+    late = lasted is not None and lasted >= DOWN_GRACE
+    return found.model_copy(
+        update={"grace": int(DOWN_GRACE), "severity": Severity.NEEDS_HUMAN if late else Severity.TRANSIENT}
+    )
+
+
+def _pod_security(found: Diagnosis, message: str) -> Diagnosis:
+    """Each violated field by name: `allowPrivilegeEscalation != false (container "client" must set …), …`."""
+    listed = message.partition('": ')[2]
+    fields = re.findall(r"(?:^|, )([^(),]+?) \(", listed)
+    if not fields:
+        return found
+    return found.model_copy(update={"because": f"{len(fields)} fields of the pod violate it: {'; '.join(fields)}"})
+
+
+def _quota(found: Diagnosis, message: str, evidence: Evidence) -> Diagnosis:
+    """Who holds the quota decides: older pods of ours free it, others do not."""
+    parsed = _QUOTA.search(message)
+    if parsed:
+        what = (
+            f"ResourceQuota {parsed['name']} refuses more pods: {parsed['requested']} is asked for, "
+            f"{parsed['used']} is used, {parsed['limited']} is the limit"
+        )
+        found = found.model_copy(update={"what": what})
+    older = len(evidence.leaving)
+    if older and not evidence.needs_surge:
+        because = f"{older} older pods still count; it goes on as they leave"
+        return found.model_copy(update={"because": because, "severity": Severity.TRANSIENT})
+    if parsed and not _fits(parsed["requested"], "", parsed["limited"]):
+        return found.model_copy(update={"because": "it admits not even one pod"})
+    if parsed and _fits_now(parsed, evidence.snapshot.quotas):
+        because = "the quota has room again; the controller has not tried since"
+        return found.model_copy(update={"because": because, "severity": Severity.TRANSIENT})
+    lasted = objects.elapsed(found.since, evidence.now)
+    never = "the strategy removes no old pod first, so none will ever fit" if older else "nothing of ours will free it"
+    severity = Severity.FATAL if lasted is not None and lasted >= QUOTA_GRACE else Severity.TRANSIENT
+    return found.model_copy(update={"because": never, "severity": severity, "grace": int(QUOTA_GRACE)})
+
+
+def _fits_now(parsed: re.Match[str], quotas: list[Manifest] | None) -> bool:
+    """Whether the quota's own present numbers leave room for what was refused."""
+    quota = next((found for found in quotas or [] if objects.name(found) == parsed["name"]), None)
+    if quota is None:
+        return False
+    hard, used = (objects.status(quota).get(part) or {} for part in ("hard", "used"))
+    return _fits(parsed["requested"], _pairs(used), _pairs(hard))
+
+
+def _pairs(amounts: dict[str, str]) -> str:
+    return ",".join(f"{resource}={amount}" for resource, amount in amounts.items())
+
+
+def _fits(requested: str, used: str, limited: str) -> bool:
+    """Whether `cpu=1,pods=1` fits into a limit beside what is used, each written as in the refusal."""
+    asked, taken, most = (_amounts(text) for text in (requested, used, limited))
+    return all(
+        taken.get(resource, 0) + amount <= most[resource] for resource, amount in asked.items() if resource in most
+    )
+
+
+def _amounts(text: str) -> dict[str, Decimal]:
+    pairs = (part.partition("=") for part in text.split(",") if part)
+    return {resource: quantity.amount(amount) for resource, _, amount in pairs}

@@ -1,0 +1,33 @@
+"""What a deploy with these settings would apply, as far as it is known before the image is made. Pure."""
+
+from domain import names
+from domain.ports import Manifest
+from domain.spec import ClusterSpec, ConfigSchema
+from domain.status import Release
+from planning.manifests import render
+
+UNKNOWN_STAGE = "preflight"
+ANY_USER = "65532"  # assumed of an image whose user is not known, so that only the rest is judged
+POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked and keeps nothing
+
+
+def manifests(spec: ClusterSpec, owner: str, *, stage: str = "", image_user: str | None = None) -> list[Manifest]:
+    """Every object but the Secret, whose password is not sent on trial; the Deployment is the last one."""
+    if spec.config_schema is ConfigSchema.AUTO:  # not settled yet, and the API server takes either alike
+        spec = spec.model_copy(update={"config_schema": ConfigSchema.FLAT})
+    named = stage or spec.stage or UNKNOWN_STAGE
+    release = Release(stage=named, image=render.image_reference(spec, named), replicas=spec.replicas)
+    return render.render(
+        spec,
+        release,
+        owner=owner,
+        image_user=ANY_USER if image_user is None else image_user,
+        pull_secret=spec.image.pull_auth is not None,
+    )
+
+
+def pod(deployment: Manifest) -> Manifest:
+    """One client as its ReplicaSet would make it."""
+    template, namespace = deployment["spec"]["template"], deployment["metadata"]["namespace"]
+    meta = template["metadata"] | {"name": POD, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}

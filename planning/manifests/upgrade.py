@@ -1,0 +1,31 @@
+"""Decides what an upgrade may change and whether it changes anything at all, so that an equal one leaves all alone."""
+
+from domain.ports import Manifest
+from domain.spec import ClusterSpec
+from domain.status import Release
+from planning.manifests import render
+
+_FIXED = {
+    "cluster": "CLUSTER",
+    "namespace": "CLUSTER_NS",
+    "deploy_name": "CLUSTER_DEPLOYNAME",
+}
+
+
+def same(old: ClusterSpec, new: ClusterSpec, serving: Release, wanted: Release) -> bool:
+    """Whether release `wanted` of `new` leaves all objects as they serve; judged by what would be applied."""
+    return _objects(old, serving) == _objects(new, wanted)
+
+
+def immutable_changes(old: ClusterSpec, new: ClusterSpec) -> list[str]:
+    """Sentences for each setting that cannot change after the first deploy; empty when all is well."""
+    return [
+        f"{setting} cannot change from {getattr(old, field)!r} to {getattr(new, field)!r} after the first deploy."
+        for field, setting in _FIXED.items()
+        if getattr(old, field) != getattr(new, field)
+    ]
+
+
+def _objects(spec: ClusterSpec, release: Release) -> list[Manifest]:
+    with_secret = spec.image.pull_auth is not None
+    return render.render(spec, release, owner="", image_user=release.image_user, pull_secret=with_secret)

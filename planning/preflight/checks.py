@@ -1,0 +1,217 @@
+"""What a preflight says of each thing it looked at, in words and numbers that end with a remedy. Pure."""
+
+from urllib.parse import urlsplit
+
+from domain.diagnosis import Diagnosis
+from domain.errors import Forbidden, ProverError
+from domain.ports import TOKEN_USER, Login, Manifest
+from domain.rights import Right
+from domain.spec import ClusterSpec, Shortage
+from domain.steps import Check, CheckVerdict, NodesReport, Source, Target
+from planning.kubernetes import objects, rbac
+from planning.manifests.render import require_password
+from planning.text import sanitize
+
+CONNECTED = "ok"
+SHOWN = 5  # nodes in one sentence
+_WEB_PORTS = {"http": 80, "https": 443}
+_ENDINGS = {  # of a connection: what is said of it, and what to do
+    "refused": ("nothing listens there", "start the coordinator, or correct COORDINATOR_EP and COORDINATOR_PORT"),
+    "timeout": (
+        "no answer came: a firewall drops the packets, or no such host exists",
+        "open the port in the firewall, or correct COORDINATOR_EP",
+    ),
+    "no-route": ("no route leads there", "correct COORDINATOR_EP, or the routes between the networks"),
+    "unknown-host": ("its name cannot be resolved", "correct COORDINATOR_SERV"),
+}
+
+
+def ok(name: str, detail: str = "") -> Check:
+    """Nothing in the way."""
+    return Check(name=name, verdict=CheckVerdict.OK, detail=sanitize.one_line(detail))
+
+
+def warning(name: str, detail: str, do: str = "") -> Check:
+    """Works, and yet."""
+    return Check(name=name, verdict=CheckVerdict.WARNING, detail=sanitize.one_line(detail), do=do)
+
+
+def unknown(name: str, detail: str, do: str = "") -> Check:
+    """Nobody could look."""
+    return Check(name=name, verdict=CheckVerdict.UNKNOWN, detail=sanitize.one_line(detail), do=do)
+
+
+def failed(name: str, detail: str, do: str = "") -> Check:
+    """A deploy would end here."""
+    return Check(name=name, verdict=CheckVerdict.FAILED, detail=sanitize.one_line(detail), do=do)
+
+
+def raised(name: str, error: ProverError) -> Check:
+    """What a deploy would fail with; what we may not look at is unknown."""
+    verdict = CheckVerdict.UNKNOWN if isinstance(error, Forbidden) else CheckVerdict.FAILED
+    return told(name, verdict, error.diagnosis)
+
+
+def told(name: str, verdict: CheckVerdict, *found: Diagnosis) -> Check:
+    """The words of one or more diagnoses, with the remedy of the first.
+
+    Each part is cleaned by itself: `CREDENTIALS: …` as a whole would look like a secret.
+    """
+    clean = [
+        one.model_copy(
+            update={part: sanitize.one_line(getattr(one, part)) for part in ("what", "because", "evidence")}
+            | {"do": ""}
+        )
+        for one in found
+    ]
+    return Check(name=name, verdict=verdict, detail=" ".join(str(one) for one in clean), do=found[0].do)
+
+
+def login(name: str, found: Login | None, host: str) -> Check:
+    """A credential that this worker could resolve, or none that was asked for."""
+    who = f"user {found.user}" if found and found.user != TOKEN_USER else "an identity token"
+    return ok(name, f"{who} for {host}" if found else f"none: {host} is used anonymously")
+
+
+def pull_login(name: str, found: Login | None, host: str) -> Check:
+    """The same for pods; CredentialsMissing when they cannot use it."""
+    if found:
+        require_password(found.user, host)
+    return login(name, found, host)
+
+
+def source(found: Source, repo: str) -> Check:
+    """The commit that would be deployed."""
+    commit = f"commit {found.commit[:12]}" if found.commit else "no commit"
+    said = f"{commit} of {repo or '(no repository)'}, stage {found.stage}"
+    if found.dirty:
+        return warning("source", f"{said}, with uncommitted changes", "commit them, so that the stage names what it is")
+    return ok("source", said)
+
+
+def required_rights(lacking: list[Right], on_nodes: list[Right], reviewed: int, namespace: str) -> Check:
+    """Every one of them is needed."""
+    name, missing = "rights", [*lacking, *on_nodes]
+    if not missing:
+        return ok(name, f"all {reviewed} rights are granted")
+    rules = rbac.snippets(lacking, in_cluster=False) + rbac.snippets(on_nodes, in_cluster=True)
+    return failed(name, f"{len(missing)} of {reviewed} are not granted: {_titles(missing)}", _grant(namespace, rules))
+
+
+def optional_rights(lacking: list[Right], in_cluster: list[Right], reviewed: int, namespace: str) -> Check:
+    """Without them an answer becomes "unknown", and nothing fails."""
+    name, missing = "optional rights", [*lacking, *in_cluster]
+    if not missing:
+        return ok(name, f"all {reviewed} rights are granted")
+    rules = rbac.snippets(lacking, in_cluster=False) + rbac.snippets(in_cluster, in_cluster=True)
+    said = f"{len(missing)} of {reviewed} are not granted, so some answers stay unknown: {_titles(missing)}"
+    return warning(name, said, _grant(namespace, rules))
+
+
+def _titles(rights: list[Right]) -> str:
+    return ", ".join(f"{right} {right.name}".strip() for right in rights)
+
+
+def _grant(namespace: str, rules: list[str]) -> str:
+    rest = "; ".join(rules)
+    return f"let an administrator apply the output of: proverctl rbac -n {namespace}" + (f" ({rest})" if rest else "")
+
+
+def namespace(spec: ClusterSpec, *, exists: bool) -> Check:
+    """There, or to be made by the deploy."""
+    said = "exists" if exists else "does not exist yet; a deploy creates it, for the worker may"
+    return ok("namespace", f"{spec.namespace} {said}")
+
+
+def ownership(target: Target) -> Check:
+    """Whose the namespace is, once it is not another's."""
+    name = "ownership"
+    if target.warnings:
+        return warning(name, " ".join(target.warnings))
+    return ok(name, f"ours, stage {target.stage or 'unknown'}" if target.deployed else "free: nothing of our names")
+
+
+def nodes(report: NodesReport, spec: ClusterSpec) -> Check:
+    """Whether as many clients as are wanted can run; with another answer to a shortage than refusal it is no end."""
+    name = "nodes"
+    if report.diagnosis:
+        refused = spec.shortage is Shortage.REFUSE
+        return told(name, CheckVerdict.FAILED if refused else CheckVerdict.WARNING, report.diagnosis)
+    counts = f"{report.usable} of {report.total} nodes are usable, {report.possible} clients can run"
+    said = f"{counts}, {report.wanted} are wanted"
+    odd = _few([f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings])
+    unread = _few([f"{node.name}: {'; '.join(node.unknown)}" for node in report.nodes if node.unknown])
+    if report.warnings or odd:
+        return warning(name, " ".join([f"{said}.", *report.warnings, odd]))
+    return unknown(name, f"{said}. {unread}") if unread else ok(name, said)
+
+
+def _few(lines: list[str]) -> str:
+    """The first ones, and how many more there are."""
+    more = len(lines) - SHOWN
+    return ", ".join(lines[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def quota(quotas: list[Manifest]) -> Check:
+    """What the namespace's quotas leave; whether that is enough is part of the check of the nodes."""
+    if not quotas:
+        return ok("quota", "the namespace has no ResourceQuota")
+    return ok("quota", "; ".join(f"{objects.name(found)}: {_used(found)}" for found in quotas))
+
+
+def _used(found: Manifest) -> str:
+    status = objects.status(found)
+    hard = status.get("hard") or objects.spec(found).get("hard") or {}
+    used = status.get("used") or {}
+    return ", ".join(f"{resource} {used.get(resource, '?')} of {limit}" for resource, limit in hard.items())
+
+
+def dry_run(refused: list[ProverError], tried: int) -> Check:
+    """The API server's answer to each object, on trial."""
+    name = "objects"
+    if not refused:
+        return ok(name, f"the API server would take all {tried}")
+    return told(name, CheckVerdict.FAILED, *(error.diagnosis for error in refused))
+
+
+def pod(error: ProverError | None, warnings: list[str], *, user_known: bool) -> Check:
+    """Whether Pod Security, limit ranges and admission let in one client; a Deployment's admission does not tell."""
+    name = "pod admission"
+    if error and "exceeded quota" in error.diagnosis.evidence:
+        return ok(name, "admitted but for a quota that is used up now; whether it suffices is the check of the nodes")
+    if error and "does not support dry run" in error.diagnosis.evidence:
+        return unknown(name, f"an admission webhook cannot be asked on trial. {error.diagnosis.evidence}")
+    if error:
+        return raised(name, error)
+    if warnings:
+        return warning(name, " ".join(warnings))
+    if not user_known:
+        return unknown(name, "a client whose image does not run as root is admitted; this image's user is not known")
+    return ok(name, "Pod Security, limit ranges and webhooks admit a client")
+
+
+def coordinator_of(spec: ClusterSpec) -> tuple[str, int]:
+    """Host and port that clients will talk to in the end."""
+    if not spec.coordinator_serv:
+        return spec.coordinator.ip, spec.coordinator.port
+    url = urlsplit(spec.coordinator_serv)
+    return url.hostname or "", url.port or _WEB_PORTS.get(url.scheme, 0)
+
+
+def coordinator(host: str, port: int, ending: str) -> Check:
+    """How a connection from the worker ended; what only the worker cannot reach, nodes may."""
+    name, target = "coordinator", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if ending == CONNECTED:
+        return ok(name, f"the worker reaches {target}")
+    because, remedy = _ENDINGS.get(ending, (ending, "see that the coordinator runs at that address"))
+    detail = f"the worker cannot connect to {target}: {because}"
+    if ending == "refused":
+        return failed(name, detail, remedy)
+    return warning(name, f"{detail}; whether nodes can is told by --probe", remedy)
+
+
+def outvoted(found: Check, probe: Check) -> Check:
+    """The coordinator's check in the light of the probe's: what counts is whether nodes reach it."""
+    if probe.verdict is not CheckVerdict.OK or found.verdict is CheckVerdict.OK:
+        return found
+    return found.model_copy(update={"verdict": CheckVerdict.WARNING, "detail": f"{found.detail} (a node can)"})

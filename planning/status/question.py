@@ -1,0 +1,75 @@
+"""Decides what a person is asked when a command cannot go on by itself, and words it for every place that shows it."""
+
+import shlex
+
+from domain.diagnosis import Choice, Diagnosis
+from domain.status import Question
+
+DEFAULT_CLUSTER = "default"
+_CAPACITY = {"NODES", "NODE_NOT_READY", "QUOTA"}  # and all of SCHED_*
+_MEANINGS = {
+    Choice.RETRY: "try again, with fresh patience",
+    Choice.FEWER: "go on with {fits}, which is what fits now",
+    Choice.ROLLBACK: "go back to the last good release",
+    Choice.ABORT: "give the command up and leave things as they are",
+}
+
+
+def is_capacity(code: str) -> bool:
+    """Whether the trouble is a lack of room, so that fewer clients may be a way out."""
+    return code.startswith("SCHED_") or code in _CAPACITY
+
+
+def question_about(
+    question_id: str, command_id: str, found: Diagnosis, deadline: str, *, wanted: int, fits: int, back: bool
+) -> Question:
+    """The question about `found`; `fits` clients can run of those wanted, `back` says that a release is left to go to.
+
+    The default is what leaves clients serving.
+    """
+    fewer = is_capacity(found.code) and 1 <= fits < wanted
+    choices = [Choice.RETRY, *([Choice.FEWER] if fewer else []), *([Choice.ROLLBACK] if back else []), Choice.ABORT]
+    return Question(
+        id=question_id,
+        command_id=command_id,
+        diagnosis=found,
+        choices=choices,
+        default=Choice.ROLLBACK if back else Choice.ABORT,
+        deadline=deadline,
+        fits=fits if fewer else 0,
+    )
+
+
+def meaning(question: Question, choice: Choice) -> str:
+    """What follows the choice."""
+    return _MEANINGS[choice].format(fits=clients(question.fits))
+
+
+def clients(number: int) -> str:
+    """`1 client`, `2 clients`."""
+    return f"{number} client{'' if number == 1 else 's'}"
+
+
+def offered(question: Question) -> str:
+    """The choices in a row, e.g. `retry, fewer or abort`."""
+    *first, last = [choice.value for choice in question.choices]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def unless_answered(question: Question) -> str:
+    """What happens without a person."""
+    return (
+        f"Unless answered by {question.deadline} it is {question.default.value};"
+        " when the trouble clears by itself it goes on."
+    )
+
+
+def short(question: Question) -> str:
+    """On one line, for the memo."""
+    return f"{offered(question)}? By {question.deadline}, else {question.default.value}"
+
+
+def command(choice: Choice, namespace: str, cluster: str) -> str:
+    """The command line that answers, to be copied."""
+    elsewhere = ["--cluster", cluster] if cluster not in ("", DEFAULT_CLUSTER) else []
+    return shlex.join(["proverctl", "answer", choice.value, "-n", namespace, *elsewhere])

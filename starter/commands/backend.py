@@ -1,0 +1,32 @@
+"""`backend`: the group of commands about the backend; each is loaded only when it is called."""
+
+import click
+
+from starter.cli.lazy_group import LazyGroup
+
+COMMANDS = {
+    "up": ("backend_lifecycle", "Set the backend up and keep it running."),
+    "status": ("backend_status", "Each step: state, duration, why it was skipped, what is wrong."),
+    "logs": ("backend_status", "The log of one step."),
+    "restart": ("backend_lifecycle", "Stop these steps and do them again."),
+    "stop": ("backend_lifecycle", "Stop the backend; its data stays."),
+    "purge": ("backend_lifecycle", "Stop the backend and delete its data."),
+    "validate": ("backend_profile", "Judge the profile; contacts nothing."),
+    "graph": ("backend_profile", "The steps and what they need; contacts nothing."),
+}
+EPILOG = """\b
+Examples:
+  proverctl backend up --backend-repo ~/fluidex-backend --backend-profile fluidex
+  proverctl backend logs coordinator -f
+\b
+Each command has its own --help.
+"""
+
+
+@click.group("backend", cls=LazyGroup, table=COMMANDS, epilog=EPILOG)
+def backend_command() -> None:
+    """Set up, look at, restart, stop and purge the backend.
+
+    What it consists of is said by its profile, `proverctl.yaml` in the backend's repository or BACKEND_PROFILE. The
+    work is done by a worker with the role `host` on the machine that holds the repository.
+    """

@@ -1,0 +1,104 @@
+"""`backend validate` and `backend graph`: what a profile says, without a worker; neither contacts anything."""
+# ruff: noqa: PLC0415 - `--help` and completion must not load pydantic
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from starter.cli import options
+
+if TYPE_CHECKING:
+    from domain.profile import Profile
+    from starter.cli.invocation import Invocation
+
+DEFAULT = "proverctl.yaml"
+
+
+@options.command("validate", "proverctl backend validate", "proverctl backend validate fluidex")
+@click.argument("file", required=False)
+@options.settings("backend", but=["BACKEND_HOST", "CIRCUIT_DIR"])
+@options.everywhere
+def validate_command(file: str | None, **params: Any) -> None:
+    """Judge the profile; contacts nothing.
+
+    FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. Programs, functions and files are
+    judged by `backend up`, on the machine that holds the repository.
+    """
+    from starter.cli import terminal
+
+    asked, path, profile = _read(params, file)
+    value = {"file": str(path), "profile": profile.name, "steps": [step.name for step in profile.steps]}
+    count = f"{len(profile.steps)} step{'' if len(profile.steps) == 1 else 's'}"
+    terminal.data(value, asked.output, f"{path}: profile {profile.name} with {count}, nothing wrong with it")
+
+
+@options.command("graph", "proverctl backend graph", "proverctl backend graph fluidex --format mermaid")
+@click.argument("file", required=False)
+@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Form of the drawing.")
+@options.settings("backend", but=["BACKEND_HOST", "CIRCUIT_DIR"])
+@options.everywhere
+def graph_command(file: str | None, form: str, **params: Any) -> None:
+    """The steps and what they need; contacts nothing.
+
+    FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. As text the steps stand in layers:
+    those of one layer may run at the same time.
+    """
+    from planning.backend import graph_drawing
+    from starter.cli import terminal
+
+    asked, _, profile = _read(params, file)
+    value = [
+        {
+            "name": step.name,
+            "kind": step.kind,
+            "needs": step.needs,
+            "simulated": step.simulated,
+            "values": [*step.values],
+        }
+        for step in profile.steps
+    ]
+    draw = {"text": graph_drawing.as_text, "mermaid": graph_drawing.as_mermaid}[form]
+    terminal.data({"profile": profile.name, "steps": value}, asked.output, draw(profile))
+
+
+def _read(params: dict[str, Any], file: str | None) -> "tuple[Invocation, Path, Profile]":
+    """The profile of this command line and where it is; SettingsInvalid with everything wrong."""
+    from domain.errors import SettingsInvalid
+    from planning.backend.profile_parser import read
+    from planning.backend.profile_validation import faults
+    from starter.cli.invocation import invocation
+
+    asked = invocation(params, {"BACKEND_PROFILE": file} if file else None)
+    path = asked.validated(lambda: _path(asked.values.get("BACKEND_REPO", ""), asked.values.get("BACKEND_PROFILE", "")))
+    text = read(_content(path), str(path))
+    found = [*text.faults, *(faults(text.profile) if text.profile else [])]
+    if text.profile is None or found:
+        raise SettingsInvalid(text.sentences(found))
+    return asked, path, text.profile
+
+
+def _path(repo: str, wanted: str) -> Path:
+    from domain.errors import SettingsInvalid
+    from planning.settings.checks import is_url
+    from profiles import bundled, is_name, names
+
+    if not wanted and is_url(repo):
+        raise SettingsInvalid(
+            [f"BACKEND_REPO={repo!r} is not here, and this contacts nothing: name the profile's file."]
+        )
+    if not is_name(wanted):
+        return Path(repo) / (wanted or DEFAULT)
+    path = bundled(wanted)
+    if path is None:
+        raise SettingsInvalid([f"BACKEND_PROFILE={wanted}: there is no such profile, only {', '.join(names())}."])
+    return path
+
+
+def _content(path: Path) -> str:
+    from domain.errors import SettingsInvalid
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid([f"BACKEND_PROFILE={str(path)!r} cannot be read: {error}."]) from error

@@ -1,0 +1,90 @@
+"""`plan`: what a deploy with these settings would change, object by object; changes nothing."""
+# ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from starter.cli import exits, options
+
+if TYPE_CHECKING:
+    from domain.spec import ClusterSpec
+    from domain.steps import ObjectChange, PlanReport
+    from starter.cli.invocation import Invocation
+
+PLACE = "-n provers --image-repo registry.example.com:5000/prover --coordinator-ep 10.0.0.7"
+COLOURS = {"-": "red", "+": "green"}
+SIGNS = {"create": "+", "change": "~", "same": "=", "remove": "-", "replace": "±", "refused": "!", "unknown": "?"}
+
+
+@options.command("plan", f"proverctl plan {PLACE}", "STAGE=1a2b3c4 proverctl plan --env-file provers.env --direct")
+@options.direct
+@options.settings()
+@options.everywhere
+def plan_command(direct: bool, **params: Any) -> None:
+    """What a deploy would change, object by object, and what it costs.
+
+    The API server judges each object on trial (dry-run) and changes nothing; secrets are masked. Exit 3 when one of
+    them would be refused. The image is not built: unless its stage serves already, it is compared by its tag.
+    """
+    from planning.settings.spec import cluster_spec
+    from starter.cli import terminal
+    from starter.cli.invocation import invocation
+
+    asked = invocation(params)
+    spec = asked.validated(lambda: cluster_spec(asked.values, seen_on=socket.gethostname()))
+    report = _report(asked, spec, direct)
+    terminal.warn(report.warnings)
+    if asked.output == "text":
+        _show(report)
+    else:
+        terminal.data(report.model_dump(mode="json"), asked.output, "")
+    refused = [f"{one.kind} {one.name}" for one in report.changes if one.action == "refused"]
+    if refused:
+        raise exits.Exit(exits.REFUSED, f"a deploy would be refused for {', '.join(refused)}; nothing was changed")
+
+
+def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanReport":
+    if direct:
+        from starter.direct import inspection
+
+        return inspection.Direct(asked, spec).plan()
+    from domain.steps import InspectInput, PlanReport
+    from starter.temporal import session
+    from starter.temporal.inspection import inspect
+
+    told = bool(spec.stage) and spec.config_schema != "auto"  # by hand: then nobody reads a commit
+    host = "" if told else spec.backend.host
+    request = InspectInput(spec=spec, replicas=spec.replicas, what="plan")
+    return session.run(asked, inspect(asked, request, host=host), what="the look at it").plan or PlanReport()
+
+
+def _show(report: "PlanReport") -> None:
+    from starter.cli import terminal
+
+    for change in report.changes:
+        _say(_head(change))
+        for line in change.lines:
+            _say(f"    {line}", COLOURS.get(line[:1], ""))
+    _say("")
+    _say(report.cost)
+    if report.nodes:
+        _say(f"{report.nodes.possible} clients can run, {report.nodes.wanted} wanted")
+        if report.nodes.diagnosis:
+            terminal.warn([str(report.nodes.diagnosis)])
+
+
+def _head(change: "ObjectChange") -> str:
+    note = f" ({change.note})" if change.note else ""
+    return f"{SIGNS[change.action]} {change.kind} {change.name}: {change.action}{note}"
+
+
+def _say(line: str, colour: str = "") -> None:
+    from starter.cli import terminal
+
+    lively = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    text = terminal.clean(line)
+    click.echo(click.style(text, fg=colour) if colour and lively else text)

@@ -1,0 +1,29 @@
+"""`worker`: hands over to the worker, with the same precedence of settings as every other command."""
+# ruff: noqa: PLC0415 - the worker is the heaviest of all
+
+from typing import Any
+
+import click
+
+from starter.cli import exits, options
+
+ROLES = ("deploy", "kube", "host")
+
+
+@options.command("worker", "proverctl worker", "proverctl worker --roles kube --env-file /etc/proverctl.env")
+@click.option("--roles", default=",".join(ROLES), show_default=True, help="Which work it takes, comma separated.")
+@options.everywhere
+def worker_command(roles: str, **params: Any) -> None:
+    """Run the worker that does the work.
+
+    Role deploy runs the workflows, kube reaches the Kubernetes clusters, host holds the backend's repository, keys
+    and processes. It ends on SIGTERM or Ctrl-C; what it began goes on with the next worker.
+    """
+    chosen = tuple(dict.fromkeys(role.strip() for role in roles.split(",") if role.strip()))
+    wrong = [role for role in chosen if role not in ROLES]
+    if wrong or not chosen:
+        raise exits.invalid([f"--roles {roles!r} names no role: give some of {','.join(ROLES)}, comma separated."])
+    from starter.cli.invocation import invocation
+    from starter.temporal.inline_worker import work
+
+    work(invocation(params).values, chosen)

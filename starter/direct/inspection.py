@@ -1,0 +1,168 @@
+"""`--direct`: the same looks by the caller's own kubeconfig, for a night without Temporal or a worker.
+
+The only module of the CLI that talks to Kubernetes itself; it is loaded for `--direct` alone.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from activities.cluster import capacity, reading
+from activities.cluster.inventory import OURS
+from activities.host.preflight import Host, host_checks
+from activities.inspection import diagnose
+from activities.inspection.plan import Planner
+from activities.inspection.preflight import Site, cluster_checks
+from clients.backend.host import LocalBackendHost
+from clients.git.work_tree import GitSources
+from clients.image.preflight import ImageGroundwork
+from clients.kubernetes import cluster
+from clients.kubernetes.pods import PodTrials
+from clients.registry.credentials import WorkerSecrets
+from clients.system.evidence import packed
+from clients.system.tcp import reach
+from domain import names
+from domain.errors import CredentialsRejected, Forbidden, TransientError
+from domain.spec import ClusterSpec, ConfigSchema
+from domain.status import Release
+from domain.steps import (
+    Check,
+    CheckVerdict,
+    DiagnoseReport,
+    DiagnoseRequest,
+    NodesReport,
+    NodesRequest,
+    PlanReport,
+    PlanRequest,
+    PreflightReport,
+    PreflightRequest,
+    Source,
+)
+from planning.kubernetes.objects import annotations
+from planning.manifests import live_deployment, render
+from planning.manifests.client_schema import settled
+from planning.settings.checks import is_url
+from starter.cli import exits
+from starter.cli.invocation import Invocation
+from starter.direct.bundle_file import write
+from worker.settings import WorkerSettings
+
+UNKNOWN_OWNER = "<Temporal>"
+
+
+class Direct:
+    """Looks at one cluster, with the rights of whoever calls."""
+
+    def __init__(self, asked: Invocation, spec: ClusterSpec) -> None:
+        """KUBECONFIG and KUBE_CONTEXTS are read as a worker reads them; SettingsInvalid."""
+        self._asked = asked
+        self._spec = spec
+        self._ends = None if asked.timeout is None else time.monotonic() + asked.timeout
+        self._settings = WorkerSettings.read(asked.values)
+        self._secrets = WorkerSecrets(asked.values)
+        self._cluster = cluster.connect(spec.cluster, self._settings.contexts, self._settings.kubeconfig)
+
+    def nodes(self) -> NodesReport:
+        """A verdict for each node."""
+        with self._own_words():
+            asked = NodesRequest(spec=self._spec, replicas=self._spec.replicas)
+            return capacity.look(self._cluster, asked, self._beat)
+
+    def plan(self) -> PlanReport:
+        """What a deploy would change; whose mark the objects would bear is known only where they bear it already."""
+        spec, source = self._source()
+        release = Release(
+            stage=source.stage,
+            image=render.image_reference(spec, source.stage),
+            endpoint=str(spec.coordinator),
+            replicas=spec.replicas,
+        )
+        request = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
+        with self._own_words():
+            planner = Planner(self._cluster, request, self._owner(), self._beat, looking=True)
+            return planner.run(self._secrets)
+
+    def preflight(self, probe_image: str) -> PreflightReport:
+        """Every check that can be made from here, with the caller's rights."""
+        spec = self._spec
+        asked = PreflightRequest(
+            spec=spec, deployment_id=spec.deployment_id, probe=bool(probe_image), probe_image=probe_image
+        )
+        with self._own_words():
+            host = self._host_checks(asked)
+            known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
+            trials = PodTrials(self._cluster.connection)
+            site = Site(self._cluster, trials, self._secrets, reach, self._owner())
+            return PreflightReport(checks=[*host.checks, *cluster_checks(site, known, self._beat)])
+
+    def diagnose(self, file: Path | None) -> DiagnoseReport:
+        """Everything that is wrong with the clients; with a file also the evidence, written here."""
+        request = DiagnoseRequest(spec=self._spec)
+        with self._own_words():
+            seen = diagnose.look(self._cluster, request, self._beat)
+            if file:
+                write(file, packed(diagnose.evidence(self._cluster, request, seen, self._beat)))
+        where = {"bundle": str(file), "host": diagnose.host_name()} if file else {}
+        return seen.report().model_copy(update=where)
+
+    def status(self) -> live_deployment.Standing:
+        """What stands in the namespace, whoever made it."""
+        namespace = self._spec.namespace
+        with self._own_words():
+            home = reading.read(self._cluster, "Namespace", namespace, "")
+            kinds = [*OURS, ("Endpoints", names.COORDINATOR_SERVICE)]
+            objects = [reading.read(self._cluster, kind, name, namespace) for kind, name in kinds]
+            seen = diagnose.look(self._cluster, DiagnoseRequest(spec=self._spec), self._beat)
+        standing = live_deployment.standing(
+            namespace, home.manifest, [one.manifest for one in objects if one.manifest], seen.observed
+        )
+        unread = [one.unread for one in [home, *objects] if one.unread]
+        exists = bool(home.manifest or home.unread)
+        return standing.model_copy(update={"warnings": [*unread, *seen.warnings], "namespace_exists": exists})
+
+    def _host_checks(self, asked: PreflightRequest) -> PreflightReport:
+        """Only where the backend's repository is on this machine: else it would be judged by what is missing here."""
+        backend, settings = self._spec.backend, self._settings
+        if backend.host != "local" or not (is_url(backend.repo) or Path(backend.repo).is_dir()):
+            detail = f"repository, circuit, Docker and registry are looked at on the backend host {backend.host} alone"
+            unseen = Check(name="backend host", verdict=CheckVerdict.UNKNOWN, detail=detail)
+            return PreflightReport(checks=[unseen], stage=self._spec.stage)
+        groundwork = ImageGroundwork(settings.docker_host, self._secrets)
+        steps = LocalBackendHost(settings.state_dir, self._asked.values)
+        return host_checks(
+            Host(GitSources(settings.state_dir), groundwork, steps.load, self._secrets), asked, self._beat
+        )
+
+    def _owner(self) -> str:
+        """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
+        ours, namespace = self._spec.deployment_id, self._spec.namespace
+        for kind, name in (("Deployment", names.DEPLOYMENT), ("Namespace", namespace)):
+            seen = reading.read(self._cluster, kind, name, namespace).manifest
+            mark = annotations(seen or {}).get(names.OWNER_ANNOTATION, "")
+            if mark.endswith(f"/{ours}"):
+                return mark
+        return f"{UNKNOWN_OWNER}/{ours}"
+
+    def _source(self) -> tuple[ClusterSpec, Source]:
+        """What would be deployed, and the spec with the configuration that its client takes."""
+        spec = self._spec
+        if spec.stage and spec.config_schema is not ConfigSchema.AUTO:
+            return spec, Source(commit="", stage=spec.stage)
+        sources, repo = GitSources(self._settings.state_dir), spec.backend.repo
+        if spec.backend.apart:
+            repo = sources.checkout(repo, spec.backend.ref, self._beat).directory
+        source = sources.resolve(repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+        return spec.model_copy(update={"config_schema": settled(spec.config_schema, source.config_schema)}), source
+
+    def _beat(self, text: str) -> None:
+        if self._ends is not None and time.monotonic() > self._ends:
+            raise exits.Exit(exits.TIMED_OUT, f"gave up after {self._asked.timeout:g} s while {text}")
+
+    @contextmanager
+    def _own_words(self) -> Iterator[None]:
+        """Errors speak of the worker's kubeconfig; here it is the caller's."""
+        try:
+            yield
+        except (TransientError, CredentialsRejected, Forbidden) as error:
+            raise exits.Exit(exits.FAILED, str(error).replace("the worker's", "your")) from error

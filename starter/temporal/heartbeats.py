@@ -1,0 +1,119 @@
+"""What the steps of a deployment say of their progress, read from the heartbeats that Temporal keeps."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.service import RPCError
+
+from domain import names
+from domain.images import TransferProgress
+from starter.views import backend
+from workflows.backend.workflow import BackendWorkflow
+
+EVERY = 1.0  # seconds between two looks
+RPC = timedelta(seconds=2)
+ONCE = 3.0  # seconds for one look, however deep
+AWAITING = "awaiting "  # and the id of a workflow: the step is done there
+DEPTH = 3  # deployment, its tear-down, and the backend that either waits for
+BACKEND = names.backend_id("", "").rstrip("/")
+
+
+class Said(NamedTuple):
+    """What a step says: in words, and where bytes move in figures too, of which the words are part then."""
+
+    text: str = ""
+    transfer: TransferProgress | None = None
+
+    def data(self) -> dict[str, Any] | None:
+        """For programs; seconds_left is None as long as nobody can tell. Nothing said: None."""
+        if not self.text:
+            return None
+        return {"text": self.text, "transfer": _figures(self.transfer) if self.transfer else None}
+
+
+class Heartbeats:
+    """Of the activities that run for one deployment, in its own workflow and in those that it waits for."""
+
+    def __init__(self, client: Client, workflow_id: str) -> None:
+        """Nothing is known yet."""
+        self._client = client
+        self._id = workflow_id
+        self._step = ""
+        self._last = Said()
+        self._due = 0.0
+
+    async def latest(self, step: str) -> Said:
+        """The last of it, empty when nothing was said since `step` began; it never fails and asks once a second."""
+        if step != self._step:
+            self._step, self._last = step, Said()
+        now = asyncio.get_running_loop().time()
+        if step and now >= self._due:
+            self._due = now + EVERY
+            with contextlib.suppress(RPCError):  # a nicety: the query tells what is wrong with the server
+                said = await self._said(self._id, DEPTH)
+                self._last = Said(
+                    "; ".join(one.text for one in said), next((one.transfer for one in said if one.transfer), None)
+                )
+        return self._last
+
+    async def once(self, step: str) -> Said:
+        """The last of it, for those who look once: nothing when that takes longer than ONCE."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ONCE):
+                return await self.latest(step)
+        return Said()
+
+    async def _said(self, workflow_id: str, depth: int) -> list[Said]:
+        description = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC)
+        raw = description.raw_description
+        spoken = [await self._spoken(activity) for activity in raw.pending_activities if _is_at_it(activity)]
+        others = [one.text.removeprefix(AWAITING) for one in spoken if one.text.startswith(AWAITING)]
+        others += [child.workflow_id for child in raw.pending_children]
+        said = [one for one in spoken if one.text and not one.text.startswith(AWAITING)]
+        for other in others if depth > 1 else []:
+            said += [*await self._steps(other), *await self._said(other, depth - 1)]
+        return said
+
+    async def _steps(self, workflow_id: str) -> list[Said]:
+        """The steps that a backend works on, as it knows them itself."""
+        if not workflow_id.startswith(BACKEND):
+            return []
+        handle = self._client.get_workflow_handle_for(BackendWorkflow.run, workflow_id)
+        with contextlib.suppress(RPCError, WorkflowQueryFailedError):
+            line = backend.progress(await handle.query(BackendWorkflow.status, rpc_timeout=RPC))
+            return [Said(line)] if line else []
+        return []
+
+    async def _spoken(self, activity: PendingActivityInfo) -> Said:
+        """Progress is said in words, and figures may follow; other details are for the activity's next attempt."""
+        payloads = activity.heartbeat_details.payloads[:2]
+        details = await self._client.data_converter.decode(payloads) if payloads else []
+        if not details or not isinstance(details[0], str):
+            return Said()
+        return Said(details[0], _transfer(details[1]) if len(details) > 1 else None)
+
+
+def _is_at_it(activity: PendingActivityInfo) -> bool:
+    """What an attempt said that has failed is of the past, and the server keeps it until the next one speaks."""
+    waiting = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+    began, spoke = activity.last_started_time, activity.last_heartbeat_time
+    return not waiting and (spoke.seconds, spoke.nanos) >= (began.seconds, began.nanos)
+
+
+def _transfer(detail: Any) -> TransferProgress | None:
+    """None where it is something else, such as that of a newer worker."""
+    try:
+        return TransferProgress.model_validate(detail)
+    except ValidationError:
+        return None
+
+
+def _figures(transfer: TransferProgress) -> dict[str, Any]:
+    layers = [{**layer.model_dump(mode="json"), "seconds_left": layer.seconds_left} for layer in transfer.layers]
+    return {**transfer.model_dump(mode="json"), "seconds_left": transfer.seconds_left, "layers": layers}

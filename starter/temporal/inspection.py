@@ -1,0 +1,73 @@
+"""Asks InspectWorkflow one question: the way of `nodes`, `preflight`, `plan` and `diagnose` to the worker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.service import RPCError
+
+from domain import names
+from domain.spec import ClusterSpec
+from domain.steps import InspectInput, Inspection
+from starter.cli.invocation import Invocation
+from starter.cli.progress import Progress
+from starter.temporal import session
+from starter.temporal.heartbeats import Heartbeats
+from starter.temporal.updates import new_id
+from starter.views import outcome
+from workflows.inspection.workflow import InspectWorkflow
+
+TELL_EVERY = 2.0  # seconds
+
+
+async def inspect(asked: Invocation, request: InspectInput, *, host: str = "") -> Inspection:
+    """The answer; `host` names the backend host when its worker is needed, too. Exit with the diagnosis."""
+    async with connected(asked, request.spec, host=host) as client:
+        return await answer(client, request)
+
+
+@asynccontextmanager
+async def connected(asked: Invocation, spec: ClusterSpec, *, host: str = "") -> AsyncIterator[Client]:
+    """A connection, with somebody who polls what an inspection needs: never the watches."""
+    watches = names.watch_queue(spec.cluster)
+    needed = [queue for queue in session.queues(spec.cluster, host) if queue.name != watches]
+    async with session.session(asked, needed) as client:
+        yield client
+
+
+async def answer(client: Client, request: InspectInput) -> Inspection:
+    """What the worker says; meanwhile what it looks at, or why it does not answer. Exit with the diagnosis."""
+    where = f"{request.spec.namespace} on cluster {request.spec.cluster}"
+    handle = await client.start_workflow(
+        InspectWorkflow.run,
+        request,
+        id=new_id(f"prover-inspect/{request.what}"),
+        task_queue=names.DEPLOY_QUEUE,
+        static_summary=f"{request.what} of {where}, asked by {session.identity()}",
+    )
+    progress = Progress()
+    telling = asyncio.create_task(_tell(client, handle, request.what, progress))
+    try:
+        return await handle.result()
+    except WorkflowFailureError as error:
+        raise outcome.failed_workflow(error) from error
+    finally:
+        telling.cancel()
+        progress.end()
+
+
+async def _tell(
+    client: Client, handle: WorkflowHandle[InspectWorkflow, Inspection], what: str, progress: Progress
+) -> None:
+    """Short looks are not spoken of."""
+    beats = Heartbeats(client, handle.id)
+    while True:
+        await asyncio.sleep(TELL_EVERY)
+        retry = None
+        with suppress(RPCError, WorkflowQueryFailedError):
+            retry = await handle.query(InspectWorkflow.retry, rpc_timeout=session.RPC)
+        if retry:
+            progress.trouble(retry.diagnosis.code, f"will try again to {retry.step}: ", str(retry.diagnosis))
+        elif text := (await beats.latest(what)).text:
+            progress.show(what, what, text)

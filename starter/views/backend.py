@@ -1,0 +1,91 @@
+"""A backend in words: the line of progress, what became of a step, the page of `backend status`. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from domain.profile import Profile, StepState, StepStatus
+from domain.spec import BackendMode
+from domain.steps import BackendReport
+from planning.text.sanitize import one_line
+from starter.cli import terminal
+from starter.views import deployment
+
+DETAIL = 100  # characters of it in the table
+NEWS = 300  # and in a line of its own
+INSTANT = 0.05  # seconds that are none
+DESIRED = {
+    BackendMode.NONE: "stopped",
+    BackendMode.REAL: "up",
+    BackendMode.SIMULATED: "up, with simulated data",
+}
+UNFINISHED = {StepState.PENDING, StepState.WORKING}
+PAINT = {StepState.FAILED: "red", StepState.STOPPED: "yellow"}
+
+
+def working(report: BackendReport) -> list[StepStatus]:
+    """The steps that are being done now."""
+    return [row for row in report.steps if row.state is StepState.WORKING]
+
+
+def progress(report: BackendReport) -> str:
+    """What is being done now, on one line; empty when nothing is."""
+    rows = working(report)
+    if not rows:
+        return ""
+    done = len([row for row in report.steps if row.state not in UNFINISHED])
+    names = [f"{row.name} ({row.detail})" if row.detail else row.name for row in rows]
+    return one_line(f"{done} of {len(report.steps)} steps settled, working on {', '.join(names)}", NEWS)
+
+
+def news(known: Mapping[str, StepState], steps: Sequence[StepStatus]) -> list[tuple[str, str]]:
+    """Head and text of a line for each step that has just been settled."""
+    settled = [row for row in steps if row.state not in UNFINISHED and known.get(row.name) is not row.state]
+    return [(f"{row.name}: {terminal.painted(row.state, PAINT.get(row.state, 'green'))}", _how(row)) for row in settled]
+
+
+def _how(row: StepStatus) -> str:
+    lasted = f" after {duration(row.seconds)}" if row.seconds >= INSTANT else ""
+    return f"{lasted}, {one_line(row.detail, NEWS)}" if row.detail else lasted
+
+
+def table(steps: Sequence[StepStatus]) -> str:
+    """A row for each step."""
+    head = [["STEP", "KIND", "STATE", "TIME", "DETAIL"]]
+    rows = [[row.name, row.kind, str(row.state), duration(row.seconds), one_line(row.detail, DETAIL)] for row in steps]
+    return terminal.table(head + rows)
+
+
+def page(report: BackendReport, ui: str, since: str = "") -> str:
+    """Everything about one backend."""
+    rows = [
+        ("backend", report.profile),
+        ("desired", DESIRED[report.mode] + (f" (since {since})" if since else "")),
+        *([("repository", report.repo)] if report.repo else []),
+        *(deployment.finding(report.diagnosis) if report.diagnosis else []),
+        ("UI", ui),
+    ]
+    steps = [table(report.steps)] if report.steps else []
+    return "\n".join([terminal.table(rows), *steps])
+
+
+def duration(seconds: float) -> str:
+    """As people say it, e.g. `3 min 5 s`; `-` for no time at all."""
+    if seconds < 1:
+        return f"{seconds:.1f} s" if seconds >= INSTANT else "-"
+    whole = int(seconds)
+    if whole < deployment.MINUTE:
+        return f"{whole} s"
+    if whole < deployment.HOUR:
+        return f"{whole // deployment.MINUTE} min {whole % deployment.MINUTE} s"
+    return f"{whole // deployment.HOUR} h {whole % deployment.HOUR // deployment.MINUTE} min"
+
+
+def doomed(profile: Profile) -> list[str]:
+    """What a purge deletes, as the profile declares it."""
+    found = [f"{path} (step {step.name})" for step in profile.steps for path in step.purge]
+    found += [f"{path} (profile)" for path in profile.purge]
+    composes = [step.compose for step in profile.steps] + [
+        left.compose for step in profile.steps for left in step.leaves
+    ]
+    projects = dict.fromkeys(compose.project for compose in composes if compose)
+    found += [f"the volumes of compose project {project}" for project in projects]
+    return [*found, f"the records and logs that proverctl keeps of {profile.name}"]

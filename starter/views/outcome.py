@@ -1,0 +1,164 @@
+"""Ends a command: from outcome or rejection to the words, the next command to try, and the exit code."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from domain.commands import Kind, Outcome, Verdict
+from domain.diagnosis import Diagnosis, Severity
+from domain.status import Phase, Question, Status
+from planning.status.question import meaning, unless_answered
+from starter.cli import exits, terminal
+from starter.cli.invocation import Invocation
+from starter.views import deployment
+
+JOINT = ".; "  # between sentences
+CODES = {
+    Verdict.DONE: exits.DONE,
+    Verdict.UNCHANGED: exits.DONE,
+    Verdict.REFUSED: exits.REFUSED,
+    Verdict.FAILED: exits.FAILED,
+    Verdict.SUPERSEDED: exits.FAILED,
+}
+
+
+class Ended(NamedTuple):
+    """How following ended; `status` is None when nobody could be asked any more.
+
+    Without an outcome the command waits for a person: `status` has the question.
+    """
+
+    outcome: Outcome | None
+    status: Status | None
+
+
+def code(outcome: Outcome) -> int:
+    """A configuration that turned out to be wrong is exit 2, however far the command came."""
+    if outcome.diagnosis and outcome.diagnosis.severity is Severity.INVALID:
+        return exits.INVALID
+    return CODES[outcome.verdict]
+
+
+def present(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str] = ()) -> None:
+    """Data on stdout, the verdict on stderr; Exit unless it was done.
+
+    `also` are command lines that tell more of a failure.
+    """
+    outcome, status = ended
+    value: dict[str, Any] = {
+        "outcome": outcome.model_dump(mode="json") if outcome else None,
+        "status": status.model_dump(mode="json") if status else None,
+        "ui": ui,
+        "exit": code(outcome) if outcome else exits.FAILED,
+    }
+    if outcome is None:
+        if invocation.output != "text":
+            terminal.data(value, invocation.output, "")
+        raise _asks(invocation, status.question if status else None, ui)
+    gone = status is None or outcome.kind is Kind.TEAR_DOWN
+    text = f"UI  {ui}" if gone or status is None else deployment.page(status, ui)
+    if invocation.output != "text" or code(outcome) == exits.DONE:
+        terminal.data(value, invocation.output, text)
+    if code(outcome) != exits.DONE:
+        raise _failed(invocation, outcome, status, ui, also)
+    head = f"{outcome.title}: {terminal.painted(outcome.verdict, 'green')}"
+    terminal.note(f" ({outcome.message})" if outcome.message else "", head=head)
+    terminal.note(f"Next: {invocation.again(*_next(outcome))}")
+
+
+def _next(outcome: Outcome) -> list[str]:
+    return {
+        Kind.UPGRADE: ["status"],
+        Kind.SCALE: ["status"],
+        Kind.RESET_ENDPOINT: ["status"],
+        Kind.TEAR_DOWN: ["deploy"],
+    }[outcome.kind]
+
+
+def _asks(invocation: Invocation, question: Question | None, ui: str) -> exits.Exit:
+    """The command stands still: what is wrong, and the lines to choose from."""
+    if question is None:
+        return exits.Exit(exits.FAILED, "the command waits for a person", [f"History: {ui}"])
+    rows = [(invocation.again("answer", one.value), meaning(question, one)) for one in question.choices]
+    lines = [
+        f"  {terminal.clean(str(question.diagnosis))}",
+        "Choose one of:",
+        *terminal.table(rows, indent="  ").splitlines(),
+        unless_answered(question),
+        f"History: {ui}",
+    ]
+    return exits.Exit(
+        exits.FAILED, f"it is {terminal.painted('parked', 'red')} and waits for a person to choose", lines
+    )
+
+
+def _failed(
+    invocation: Invocation, outcome: Outcome, status: Status | None, ui: str, also: Sequence[str]
+) -> exits.Exit:
+    verdict = "invalid" if code(outcome) == exits.INVALID else outcome.verdict
+    lines = [f"  {terminal.clean(why)}" for why in _why(outcome)]
+    if status and status.phase is Phase.PARKED:
+        lines.append("It is parked and waits for a person: mend the cause and deploy again, or tear it down:")
+        lines.append("  " + invocation.again("tear-down"))
+    elif code(outcome) == exits.FAILED:
+        lines.append("Look closer with:")
+        lines.append("  " + invocation.again("status"))
+    if also and code(outcome) == exits.FAILED:
+        lines += ["More about the backend:", *(f"  {line}" for line in also)]
+    lines.append(f"History: {ui}")
+    return exits.Exit(code(outcome), f"{outcome.title}: {terminal.painted(verdict, 'red')}", lines)
+
+
+def _why(outcome: Outcome) -> list[str]:
+    several = sentences(outcome.diagnosis) if outcome.diagnosis else []
+    return several if len(several) > 1 else [outcome.message or "".join(several) or "no reason given"]
+
+
+def rejected(error: WorkflowUpdateFailedError) -> exits.Exit:
+    """The workflow said no before anything went into its history."""
+    cause = error.cause
+    diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
+    if diagnosis is None:
+        return exits.Exit(exits.FAILED, f"the workflow did not accept this: {terminal.clean(str(cause or error))}")
+    return _said_no(diagnosis)
+
+
+def failed_workflow(error: WorkflowFailureError) -> exits.Exit:
+    """A workflow without an outcome of its own failed, by an activity or by itself."""
+    cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
+    diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
+    if diagnosis is None:
+        return exits.Exit(exits.FAILED, terminal.clean(str(cause or error)))
+    return _said_no(diagnosis)
+
+
+def _said_no(diagnosis: Diagnosis) -> exits.Exit:
+    said = [terminal.clean(one) for one in sentences(diagnosis)]
+    if len(said) == 1:
+        return exits.Exit(severity_code(diagnosis), said[0])
+    return exits.Exit(
+        severity_code(diagnosis), f"{len(said)} settings are wrong; nothing was changed:", [f"  {one}" for one in said]
+    )
+
+
+def severity_code(diagnosis: Diagnosis) -> int:
+    """Whose turn it is decides."""
+    wrong = {Severity.INVALID: exits.INVALID, Severity.REFUSED: exits.REFUSED}
+    return wrong.get(diagnosis.severity, exits.FAILED)
+
+
+def sentences(diagnosis: Diagnosis) -> list[str]:
+    """One, or one for each problem where a worker found several, which SettingsInvalid joins."""
+    several = diagnosis.what.split(JOINT)
+    if diagnosis.severity is not Severity.INVALID or len(several) == 1:
+        return [str(diagnosis)]
+    return [one.removesuffix(".") + "." for one in several]
+
+
+def _carried(cause: ApplicationError) -> Diagnosis | None:
+    try:
+        return Diagnosis.model_validate(cause.details[0]) if cause.details else None
+    except ValueError:
+        return None

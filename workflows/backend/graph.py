@@ -1,0 +1,126 @@
+"""Runs the steps of a backend profile, each as soon as all that it needs is done."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.profile import Step, StepState, StepStatus
+    from workflows.execution.attempts import Interrupted, Stopped
+
+Run = Callable[[Step], Awaitable[StepStatus]]
+
+
+class Board:
+    """The rows that people see, in the order of the profile."""
+
+    def __init__(self, changed: Callable[[], None], rows: Sequence[StepStatus] = ()) -> None:
+        """`changed` is called after each change of a row; `rows` are those of the run before."""
+        self._rows = {row.name: row for row in rows}
+        self._changed = changed
+
+    @property
+    def rows(self) -> list[StepStatus]:
+        """As they stand."""
+        return list(self._rows.values())
+
+    def row(self, step: Step) -> StepStatus:
+        """The step's own."""
+        return self._rows.get(step.name) or StepStatus(name=step.name, kind=step.kind)
+
+    def begin(self, steps: list[Step], left_out: Mapping[str, str]) -> None:
+        """All steps are yet to be done but those left out, with the reason."""
+        pending = [StepStatus(name=step.name, kind=step.kind) for step in steps]
+        skipped = StepState.SKIPPED
+        self.show(
+            [
+                row.model_copy(update={"state": skipped, "detail": left_out[row.name]}) if row.name in left_out else row
+                for row in pending
+            ]
+        )
+
+    def show(self, rows: list[StepStatus]) -> None:
+        """These rows and no others."""
+        self._rows = {row.name: row for row in rows}
+        self._changed()
+
+    def set(self, row: StepStatus) -> None:
+        """One row changes."""
+        self._rows[row.name] = row
+        self._changed()
+
+    def mark(self, step: Step, state: StepState, detail: str = "") -> None:
+        """One row changes its state."""
+        self.set(StepStatus(name=step.name, kind=step.kind, state=state, detail=detail))
+
+
+async def run_graph(steps: list[Step], run: Run, board: Board) -> None:
+    """Returns when every step is done; after a failure nothing new is started, and the first one is raised.
+
+    What a step needs beyond `steps` counts as done.
+    """
+    waiting = {step.name: step for step in steps}
+    running: dict[asyncio.Task[StepStatus], Step] = {}
+    failures: list[BaseException] = []
+    while running or (waiting and not failures):
+        for step in [] if failures else ready(waiting, [one.name for one in running.values()]):
+            board.mark(step, StepState.WORKING)
+            running[asyncio.create_task(_run(run, step))] = waiting.pop(step.name)
+        done, _ = await workflow.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            step = running.pop(task)
+            error = task.exception()
+            if error is None:
+                board.set(task.result())
+            else:
+                failures.append(error)
+                board.mark(step, *_ended(error))
+    if failures:
+        raise failures[0]
+
+
+def ready(waiting: dict[str, Step], running: list[str]) -> list[Step]:
+    """The steps that need nothing which still waits or runs."""
+    unfinished = {*waiting, *running}
+    return [step for step in waiting.values() if not unfinished.intersection(step.needs)]
+
+
+def inverted(steps: Sequence[Step], names: Collection[str]) -> list[Step]:
+    """Those of the names, each needing all of them that needed it, be it through others: the order of stopping."""
+    return [
+        step.model_copy(update={"needs": sorted(needing(steps, [step.name]).intersection(names))})
+        for step in steps
+        if step.name in names
+    ]
+
+
+def needed_by(steps: Sequence[Step], name: str) -> set[str]:
+    """All that this step needs, and what that needs."""
+    return _reached({step.name: step.needs for step in steps}, [name])
+
+
+def needing(steps: Sequence[Step], names: Collection[str]) -> set[str]:
+    """All that need one of these, and what needs that."""
+    edges = {step.name: [other.name for other in steps if step.name in other.needs] for step in steps}
+    return _reached(edges, names)
+
+
+def _reached(edges: Mapping[str, Sequence[str]], start: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    front = list(start)
+    while front:
+        new = [name for name in edges.get(front.pop(), ()) if name not in found]
+        found.update(new)
+        front += new
+    return found
+
+
+async def _run(run: Run, step: Step) -> StepStatus:
+    return await run(step)
+
+
+def _ended(error: BaseException) -> tuple[StepState, str]:
+    if isinstance(error, Interrupted):
+        return StepState.STOPPED, "interrupted by a stop"
+    return StepState.FAILED, str(error.diagnosis) if isinstance(error, Stopped) else type(error).__name__

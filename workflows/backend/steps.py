@@ -1,0 +1,100 @@
+"""What one profile asks of the host's worker: run a step, with the retries that it wants, or stop one."""
+
+from collections.abc import Callable
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.diagnosis import Diagnosis, Severity
+    from domain.profile import Step, StepState, StepStatus
+    from domain.spec import BackendMode
+    from domain.steps import BackendInput, LoadedProfile, StepRequest
+    from planning.backend.variables import built_in
+    from workflows.backend.graph import Board
+    from workflows.execution import activities, backoff
+    from workflows.execution.attempts import Attempts, Stopped
+
+
+class Crew:
+    """Works for one request with one profile; each step has attempts of its own."""
+
+    def __init__(
+        self, request: BackendInput, loaded: LoadedProfile, board: Board, attempts: Callable[[], Attempts]
+    ) -> None:
+        """`attempts` makes new ones, which their owner can interrupt.
+
+        `unwanted` and `wanted` are the steps by mode, `done` those of the wanted ones that are not left out.
+        """
+        self._request = request
+        self._loaded = loaded
+        self._board = board
+        self._attempts = attempts
+        simulated = request.mode is BackendMode.SIMULATED
+        self.unwanted = [step for step in loaded.profile.steps if step.simulated and not simulated]
+        self.wanted = [step for step in loaded.profile.steps if step not in self.unwanted]
+        self.done = [step for step in self.wanted if step.name not in loaded.left_out]
+
+    async def run(self, step: Step) -> StepStatus:
+        """Do it, and again after a failure as often as it wants; Stopped, Interrupted."""
+        if step.name in self._loaded.left_out:  # here, so that what needs it waits for what it needs
+            left_out = {"state": StepState.SKIPPED, "detail": self._loaded.left_out[step.name]}
+            return self._board.row(step).model_copy(update=left_out)
+        attempts = self._attempts()
+        again = step.name in self._request.restart
+        failures = 0
+        while True:
+            try:
+                return await self._once(step, attempts, again=again)
+            except Stopped as stop:
+                failures += 1
+                if failures > step.retries or stop.diagnosis.severity in {Severity.REFUSED, Severity.INVALID}:
+                    raise
+                pause = backoff.step_pause(failures)
+                told = f"retry {failures} of {step.retries} in {pause:.0f} s: {stop.diagnosis}"
+                self._board.mark(step, StepState.FAILED, told)
+                await attempts.rest(pause)
+                self._board.mark(step, StepState.WORKING, f"retry {failures} of {step.retries}")
+
+    async def cure(self, step: Step) -> StepStatus:
+        """Do it once; what it left whole is left alone. Stopped, Interrupted."""
+        return await self._once(step, self._attempts(), again=False)
+
+    async def stop(self, step: Step) -> StepStatus:
+        """Stop what it started; Stopped, Interrupted."""
+        request, spec = self._asked(step, again=False), self._request.spec
+        return await self._attempts().run(activities.STOP_STEPS, request, spec, summary=f"stop {step.name}")
+
+    async def _once(self, step: Step, attempts: Attempts, *, again: bool) -> StepStatus:
+        request, spec = self._asked(step, again=again), self._request.spec
+        return await attempts.run(activities.RUN_STEP, request, spec, summary=f"run {step.name}")
+
+    def _asked(self, step: Step, *, again: bool) -> StepRequest:
+        loaded, request = self._loaded, self._request
+        profile = loaded.profile
+        circuit_dir = request.backend.circuit_dir or profile.circuit_dir
+        return StepRequest(
+            backend=request.backend,
+            profile=profile.name,
+            repo=loaded.repo,
+            step=step,
+            variables=built_in(request.spec, circuit_dir, loaded.repo),
+            declared=profile.variables,
+            functions=profile.functions,
+            secrets=profile.secrets,
+            again=again,
+        )
+
+
+def unknown(names: list[str], crew: Crew) -> Diagnosis | None:
+    """The refusal to restart steps that are not part of this set-up; None when all are."""
+    known = [step.name for step in crew.done]
+    strange = [name for name in names if name not in known]
+    if not strange:
+        return None
+    return Diagnosis(
+        code="REFUSED",
+        what=f"there is no step {', '.join(strange)} to restart",
+        because=f"the steps are {', '.join(known)}",
+        do="name one of these",
+        severity=Severity.REFUSED,
+    )

@@ -1,0 +1,231 @@
+"""BackendWorkflow: the desired state of one backend on one host, shared by the deployments that need it."""
+
+import asyncio
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain import names
+    from domain.diagnosis import Diagnosis
+    from domain.profile import StepState, StepStatus
+    from domain.spec import BackendMode
+    from domain.steps import BackendInput, BackendReport, LoadedProfile, ProfileRequest, PurgeRequest
+    from planning.backend.variables import built_in
+    from planning.status.markdown import backend_markdown
+    from workflows.backend.graph import Board, inverted, needing, run_graph
+    from workflows.backend.steps import Crew, unknown
+    from workflows.backend.watch import Keeper
+    from workflows.execution import activities, rejection
+    from workflows.execution.attempts import Attempts, Interrupted, Stopped
+
+BLANK = 5.0  # seconds that a run without any `converge` waits for one: its first was rejected
+
+
+class Refused(Exception):
+    """Nothing was changed, and what is up stays as it is."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        """`diagnosis` is for who asked, and not for the backend's status."""
+        self.diagnosis = diagnosis
+        super().__init__(str(diagnosis))
+
+
+@workflow.defn
+class BackendWorkflow:
+    """Stays open while the backend is meant to be up; one `converge` at a time, and between them it is kept up."""
+
+    @workflow.init
+    def __init__(self, request: BackendInput) -> None:
+        """Take up where the run before left off, or know nothing yet."""
+        self._request = request
+        self._loaded = request.loaded
+        self._report = request.known or BackendReport(
+            workflow_id=names.backend_id(request.backend.host, request.profile_name), profile=request.profile_name
+        )
+        self._board = Board(self._changed, self._report.steps)
+        self._turn = asyncio.Lock()
+        self._running: list[Attempts] = []
+        self._keeper: Keeper | None = None
+        self._stops = 0  # asked and not yet done
+        self._asked = workflow.info().continued_run_id is not None
+        self._stopped = False
+
+    @workflow.run
+    async def run(self, request: BackendInput) -> BackendReport:  # noqa: ARG002 - taken by __init__
+        """Answer `converge` until the backend is stopped."""
+        if not self._asked and not await self._is_asked():
+            return self.status()
+        if not self._turn.locked():
+            self._keep()
+        await workflow.wait_condition(self._at_rest)
+        if not self._stopped:
+            self._continue_as_new()
+        return self.status()
+
+    @workflow.update
+    async def converge(self, request: BackendInput) -> BackendReport:
+        """Bring the backend to the desired mode; a report that is not `ok` carries the reason."""
+        self._asked = True
+        stops = request.mode is BackendMode.NONE
+        self._stops += stops
+        if stops:
+            for attempts in self._running:
+                attempts.interrupt()
+        async with self._turn:
+            return await self._take_turn(request)
+
+    @converge.validator
+    def _judge(self, request: BackendInput) -> None:
+        stops = request.mode is BackendMode.NONE
+        if stops and (request.restart or request.force):
+            raise rejection.rejection(
+                rejection.invalid("a backend that is stopped restarts nothing", "ask for one only")
+            )
+        if request.purge and not stops:
+            raise rejection.rejection(
+                rejection.invalid("the data of a backend that is to run cannot be deleted", "stop it with --purge")
+            )
+
+    @workflow.query
+    def status(self) -> BackendReport:
+        """The steps as they stand, and what is wrong with them."""
+        down = self._keeper.diagnosis if self._keeper else None
+        retry = next((attempts.retry for attempts in self._running if attempts.retry), None)
+        return self._report.model_copy(
+            update={
+                "mode": self._request.mode,
+                "steps": self._board.rows,
+                "ok": self._report.ok and down is None,
+                "diagnosis": self._report.diagnosis or down or (retry.diagnosis if retry else None),
+            }
+        )
+
+    # The story of one converge
+
+    async def _take_turn(self, request: BackendInput) -> BackendReport:
+        stops = request.mode is BackendMode.NONE
+        if self._keeper:
+            await self._keeper.stop()
+            self._keeper = None
+        self._stopped = False
+        try:
+            await (self._stop(request) if stops else self._bring_up(request))
+        except Refused as refused:
+            self._running = []
+            self._keep()
+            return self.status().model_copy(update={"ok": False, "diagnosis": refused.diagnosis})
+        except Stopped as stop:
+            self._conclude(stop.diagnosis)
+        except Interrupted:
+            self._conclude(Diagnosis(code="BACKEND_STOPPED", what="the backend is being stopped by another command"))
+        else:
+            self._stopped = stops
+            self._conclude(None)
+        finally:
+            self._stops -= stops
+        self._keep()
+        return self.status()
+
+    async def _bring_up(self, request: BackendInput) -> None:
+        loaded = await self._load(request)
+        crew = Crew(request, loaded, self._board, lambda: self._attempts(request))
+        if strange := unknown(request.restart, crew):
+            raise Refused(strange)
+        self._begin(request, loaded)
+        board, steps = self._board, loaded.profile.steps
+        if request.force:
+            await self._stop_all(request, loaded.profile.name)
+        await run_graph([step.model_copy(update={"needs": []}) for step in crew.unwanted], crew.stop, board)
+        behind = needing(steps, request.restart)
+        ends = {
+            step.name for step in crew.wanted if step.name in request.restart or (step.stays and step.name in behind)
+        }
+        await run_graph(inverted(steps, ends), crew.stop, board)
+        await run_graph(crew.wanted, crew.run, board)
+
+    async def _load(self, request: BackendInput) -> LoadedProfile:
+        variables = built_in(request.spec, request.backend.circuit_dir)
+        asked = ProfileRequest(backend=request.backend, variables=variables)
+        try:
+            return await self._attempts(request).run(activities.LOAD_PROFILE, asked, request.spec)
+        except Stopped as stop:
+            if self._loaded is None:
+                raise
+            raise Refused(stop.diagnosis) from None
+
+    def _begin(self, request: BackendInput, loaded: LoadedProfile) -> None:
+        self._request, self._loaded = request, loaded
+        self._report = BackendReport(
+            workflow_id=self._report.workflow_id,
+            profile=loaded.profile.name,
+            circuit_dir=request.backend.circuit_dir or loaded.profile.circuit_dir,
+            repo=loaded.repo,
+        )
+        self._board.begin(loaded.profile.steps, loaded.left_out)
+
+    async def _stop(self, request: BackendInput) -> None:
+        self._request = request
+        kinds = {row.name: row.kind for row in self._board.rows}
+        stopped = await self._stop_all(request, request.profile_name or self._report.profile)
+        self._loaded = None
+        self._board.show(
+            [StepStatus(name=name, kind=kinds.get(name, "process"), state=StepState.STOPPED) for name in stopped]
+        )
+        if request.purge:
+            loaded = await self._load(request)
+            asked = PurgeRequest(
+                backend=request.backend,
+                profile=loaded.profile,
+                repo=loaded.repo,
+                variables=built_in(request.spec, self._report.circuit_dir, loaded.repo),
+            )
+            purged = await self._attempts(request).run(activities.PURGE_BACKEND, asked, request.spec)
+            self._report = self._report.model_copy(update={"purged": purged})
+
+    async def _stop_all(self, request: BackendInput, profile: str) -> list[str]:
+        asked = ProfileRequest(
+            backend=request.backend, profile=profile, variables=built_in(request.spec, request.backend.circuit_dir)
+        )
+        return await self._attempts(request).run(activities.STOP_BACKEND, asked, request.spec)
+
+    def _attempts(self, request: BackendInput) -> Attempts:
+        attempts = Attempts(request.spec.retry_for, self._changed)
+        self._running.append(attempts)
+        if self._stops and request.mode is not BackendMode.NONE:
+            attempts.interrupt()
+        return attempts
+
+    # Between two converges
+
+    def _keep(self) -> None:
+        if self._loaded and self._request.mode is not BackendMode.NONE and workflow.patched("watch-backend"):
+            self._keeper = Keeper(self._request, self._loaded, self._board, self._changed)
+
+    def _at_rest(self) -> bool:
+        curing = self._keeper is not None and self._keeper.busy
+        if curing or not workflow.all_handlers_finished():
+            return False
+        return self._stopped or workflow.info().is_continue_as_new_suggested()
+
+    def _continue_as_new(self) -> None:
+        known = self._report.model_copy(update={"steps": self._board.rows})
+        done = {"force": False, "restart": [], "purge": False}
+        workflow.continue_as_new(self._request.model_copy(update={"known": known, "loaded": self._loaded, **done}))
+
+    async def _is_asked(self) -> bool:
+        try:
+            await workflow.wait_condition(lambda: self._asked, timeout=BLANK)
+        except TimeoutError:
+            return False
+        return True
+
+    def _conclude(self, diagnosis: Diagnosis | None) -> None:
+        self._running = []
+        self._report = self._report.model_copy(update={"ok": diagnosis is None, "diagnosis": diagnosis})
+        self._changed()
+
+    def _changed(self) -> None:
+        retries = [attempts.retry for attempts in self._running if attempts.retry]
+        if self._keeper and self._keeper.retry:
+            retries.append(self._keeper.retry)
+        workflow.set_current_details(backend_markdown(self.status(), retries))

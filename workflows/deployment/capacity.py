@@ -1,0 +1,82 @@
+"""What is done when fewer clients fit than are wanted: refuse, wait for nodes, go on with fewer, or let them pend."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.diagnosis import Diagnosis, Severity
+    from domain.spec import ClusterSpec, Shortage
+    from domain.status import Phase
+    from workflows.deployment.context import Site
+    from workflows.deployment.question import ask, may_ask
+    from workflows.deployment.state import stamp
+    from workflows.execution import activities
+    from workflows.execution.attempts import Stopped
+
+PATCH = "shortage"
+NOT_OF_NODES = {"QUOTA", "LIMITRANGE"}  # no new node helps against these
+
+
+async def require_nodes(site: Site, spec: ClusterSpec) -> ClusterSpec:
+    """Before anything is changed: the spec to go on with, else refused with the numbers."""
+    report = await site.check_nodes(spec)
+    if report.diagnosis is None:
+        return spec
+    hopeless = spec.shortage is Shortage.AUTOSCALE and report.diagnosis.code in NOT_OF_NODES
+    if spec.shortage is Shortage.REFUSE or hopeless or not workflow.patched(PATCH):
+        raise Stopped(report.diagnosis)
+    if spec.shortage is Shortage.WAIT:
+        await _wait(site, spec, report.diagnosis)
+        return spec
+    if spec.shortage is Shortage.AUTOSCALE:
+        site.deployment.warn([f"an autoscaler is expected to add nodes: {report.diagnosis.what}"])
+        return spec
+    if report.possible < 1:
+        raise Stopped(report.diagnosis)
+    site.fall_short(report.possible, spec.replicas, report.diagnosis)
+    return spec.model_copy(update={"replicas": report.possible})
+
+
+async def await_nodes(site: Site, spec: ClusterSpec) -> ClusterSpec:
+    """Right before an apply: enough nodes still, or again within the time to retry, else a person is asked."""
+    while True:
+        try:
+            if spec.shortage is not Shortage.REFUSE:
+                return await require_nodes(site, spec)
+            await site.check_nodes(spec, insist=True)
+        except Stopped as stop:
+            if stop.diagnosis.severity is not Severity.REFUSED:
+                raise
+            trouble = stop.diagnosis.model_copy(update={"severity": Severity.NEEDS_HUMAN})
+        else:
+            return spec
+        if not may_ask(spec, trouble):
+            raise Stopped(trouble)
+        found = await ask(site, spec, trouble, activities.AWAIT_NODES, site.places(spec))
+        site.deployment.enter(Phase.WAITING)
+        if isinstance(found, int):
+            spec = spec.model_copy(update={"replicas": found})
+
+
+async def _wait(site: Site, spec: ClusterSpec, lacking: Diagnosis) -> None:
+    """Until a node fits, for days if need be; one that comes and goes again in the time is waited for again."""
+    site.nodes_by = site.nodes_by or workflow.now() + timedelta(seconds=spec.wait_for_nodes)
+    with site.deployment.waiting(lacking.model_copy(update={"severity": Severity.PROGRESS})):
+        site.attempts.step = f"wait for nodes for {spec.replicas} clients, until {stamp(site.nodes_by)}"
+        found = await site.attempts.outlast(
+            activities.AWAIT_NODES,
+            site.places(spec),
+            spec,
+            seconds=(site.nodes_by - workflow.now()).total_seconds(),
+        )
+    if found is None or found.diagnosis is not None:
+        report = await site.check_nodes(spec)
+        if report.diagnosis:
+            raise Stopped(_in_vain(report.diagnosis, spec))
+    site.notes.append("nodes were waited for")
+
+
+def _in_vain(lacking: Diagnosis, spec: ClusterSpec) -> Diagnosis:
+    waited = f"{spec.wait_for_nodes} s of waiting for nodes are over"
+    return lacking.model_copy(update={"because": f"{lacking.because}; {waited}".lstrip("; ")})

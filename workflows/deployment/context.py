@@ -1,0 +1,91 @@
+"""What the stories share: one command's view of the deployment, and the looks at the cluster that precede a change."""
+
+from datetime import datetime
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.commands import Verdict
+    from domain.diagnosis import Choice, Diagnosis, Severity
+    from domain.spec import ClusterSpec
+    from domain.steps import NodesReport, NodesRequest, TargetRequest
+    from workflows.deployment.inbox import Result
+    from workflows.deployment.state import Deployment
+    from workflows.deployment.watch import Watch
+    from workflows.execution import activities
+    from workflows.execution.attempts import Attempts
+
+
+def not_deployed(spec: ClusterSpec) -> Diagnosis:
+    """The refusal of a command that needs clients."""
+    return Diagnosis(
+        code="NOT_DEPLOYED",
+        what="there are no clients to act on",
+        on=f"namespace {spec.namespace}",
+        do="deploy first: `proverctl deploy`",
+        severity=Severity.REFUSED,
+    )
+
+
+class Site:
+    """One command's view of the deployment: its record, the watch over it, and the attempts at it."""
+
+    def __init__(
+        self, deployment: Deployment, watch: Watch, attempts: Attempts, workflow_id: str, command_id: str
+    ) -> None:
+        """`touched` becomes true with the first change to the world outside the namespace, `wrote` inside it."""
+        self.deployment = deployment
+        self.watch = watch
+        self.attempts = attempts
+        self.workflow_id = workflow_id
+        self.command_id = command_id
+        self.touched = False
+        self.wrote = False
+        self.keep = False  # running clients stay where they are, for nothing but their number changes
+        self.phase_before = deployment.phase
+        self.diagnosis_before = deployment.diagnosis
+        self.checked_out = ""  # URL or path, with @ref, of the source; empty: a work tree as it stands
+        self.notes: list[str] = []  # what people should know of how the command ended
+        self.shortfall = deployment.shortfall  # why fewer clients than asked for
+        self.nodes_by: datetime | None = None  # until when nodes are waited for
+        self.questions = 0  # asked so far
+        self.decided: Choice | None = None  # how a person, or the default, ended it
+
+    async def check_target(self, spec: ClusterSpec) -> None:
+        """Ours to write to, and the cluster that we think it is."""
+        request = TargetRequest(spec=spec, deployment_id=self.workflow_id, cluster_uid=self.deployment.cluster_uid)
+        target = await self.attempts.run(activities.CHECK_TARGET, request, spec)
+        self.deployment.cluster_uid = target.cluster_uid
+        self.deployment.warn(target.warnings)
+
+    async def check_nodes(self, spec: ClusterSpec, *, insist: bool = False, briefly: bool = False) -> NodesReport:
+        """The verdicts; `insist` asks again while nodes lack, `briefly` gives up soon."""
+        attempts = self.attempts.briefly() if briefly else self.attempts
+        report = await attempts.run(
+            activities.CHECK_NODES,
+            self.places(spec),
+            spec,
+            summary=f"check the nodes for {spec.replicas} clients",
+            lacking=(lambda answer: answer.diagnosis) if insist else None,
+        )
+        self.deployment.warn(report.warnings)
+        return report
+
+    def places(self, spec: ClusterSpec) -> NodesRequest:
+        """What is asked of the nodes; clients that are not replaced need no new place."""
+        return NodesRequest(spec=spec, replicas=spec.replicas, keep=self.keep)
+
+    def fall_short(self, fits: int, wanted: int, lacking: Diagnosis) -> None:
+        """Go on with fewer clients, and say so for as long as it is true."""
+        self.shortfall = f"{fits} of {wanted} clients were made, as many as fit: {lacking.what}"
+        self.notes.append(f"{fits} of {wanted} clients, as many as fit")
+
+    def ready(self) -> str:
+        """The good end of a story."""
+        seen, release = self.deployment.observed, self.deployment.release
+        return f"{seen.ready} of {release.replicas} clients ready, stage {release.stage}" if release else ""
+
+    def done(self, *, changed: bool, notes: list[str] | None = None) -> Result:
+        """The verdict of a story that came to its end."""
+        message = "; ".join([self.ready(), *self.notes, *(notes or [])])
+        return Result(Verdict.DONE if changed else Verdict.UNCHANGED, message)

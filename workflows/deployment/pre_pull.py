@@ -1,0 +1,49 @@
+"""Has the nodes pull the image of a release before it replaces clients that serve; what only helps stops nothing."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.images import PrePulled, PrePullRequest
+    from domain.spec import ClusterSpec
+    from domain.status import Phase, Release
+    from workflows.deployment.context import Site
+    from workflows.execution import activities
+    from workflows.execution.attempts import Stopped
+
+PATCH = "pre-pull"
+
+
+async def pre_pull(site: Site, spec: ClusterSpec, release: Release) -> None:
+    """Stopped when no client would get the image, before any is touched; nothing to do where none serves another."""
+    if not _replaces(site, spec, release) or not workflow.patched(PATCH):
+        return
+    deployment = site.deployment
+    deployment.enter(Phase.WAITING)  # for nodes: a newer deploy need not wait for its end
+    found = await _ask(site, spec, release)
+    deployment.warn(found.warnings)
+    if found.diagnosis:
+        served = deployment.observed
+        serving = f"{sum(pod.ready for pod in served.pods)}/{served.wanted}" if served.pods else ""
+        site.notes.append("no client was stopped")
+        raise Stopped(found.diagnosis.model_copy(update={"serving": serving}))
+    if found.warnings:
+        site.notes.append(f"{found.pulled} of {found.nodes} nodes had the image before clients were replaced")
+
+
+def _replaces(site: Site, spec: ClusterSpec, release: Release) -> bool:
+    serving = site.deployment.serving
+    if not spec.pre_pull or serving is None:
+        return False
+    return serving.image != release.image and serving.replicas > 0 and release.replicas > 0
+
+
+async def _ask(site: Site, spec: ClusterSpec, release: Release) -> PrePulled:
+    """Without an answer the rollout goes on, for it would have done so as well."""
+    request = PrePullRequest(
+        spec=spec, release=release, deployment_id=site.workflow_id, cluster_uid=site.deployment.cluster_uid
+    )
+    step = f"have the nodes pull the image of stage {release.stage} before clients are replaced"
+    try:
+        return await site.attempts.run(activities.PRE_PULL, request, spec, summary=step)
+    except Stopped as stop:
+        return PrePulled(warnings=[f"The image was not pulled before clients were replaced: {stop.diagnosis}"])

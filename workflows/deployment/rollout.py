@@ -1,0 +1,158 @@
+"""Applies a release and awaits that it serves, asking a person where nothing else helps; and the way back."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.diagnosis import Diagnosis, Severity
+    from domain.spec import ClusterSpec, Shortage
+    from domain.status import Observation, Phase, Release
+    from domain.steps import Applied, ApplyRequest, RolloutRequest
+    from planning.status import question
+    from workflows.deployment.capacity import PATCH as CAPACITY_PATCH
+    from workflows.deployment.context import Site, not_deployed
+    from workflows.deployment.pre_pull import pre_pull
+    from workflows.deployment.question import ask, may_ask
+    from workflows.execution import activities
+    from workflows.execution.attempts import Stopped
+
+
+AFRESH = 60.0  # seconds; a trouble's own grace where it has one
+
+
+async def converge(site: Site, spec: ClusterSpec, release: Release) -> Applied:
+    """Apply, await the rollout, and take the release as the one that serves."""
+    await pre_pull(site, spec, release)
+    afresh = 0.0
+    while True:
+        applied, seen = await _roll_out(site, spec, release, (Phase.APPLYING, Phase.ROLLING_OUT), afresh)
+        if not seen.complete:
+            afresh = float(seen.diagnosis.grace if seen.diagnosis else 0) or AFRESH
+            found = await _decide(site, spec, release, applied, seen)
+            if isinstance(found, int):
+                update = {"replicas": found}
+                spec, release = spec.model_copy(update=update), release.model_copy(update=update)
+                continue
+            seen = found
+        final = release.model_copy(update={"config_hash": applied.config_hash})
+        site.deployment.shortfall = site.shortfall
+        site.deployment.confirm(spec, final, seen)
+        return applied
+
+
+async def restore(site: Site) -> Observation:
+    """Apply the last good release again; Stopped when even that does not come up."""
+    spec, release = site.deployment.serving_spec, site.deployment.serving
+    if spec is None or release is None:
+        raise Stopped(not_deployed(site.deployment.spec))
+    afresh = AFRESH if workflow.patched("afresh") else 0.0
+    _, seen = await _roll_out(site, spec, release, (Phase.ROLLING_BACK, Phase.ROLLING_BACK), afresh)
+    if not seen.complete:
+        raise Stopped(_trouble(site, spec, seen))
+    site.deployment.confirm(spec, release, seen)
+    return seen
+
+
+async def _roll_out(
+    site: Site, spec: ClusterSpec, release: Release, phases: tuple[Phase, Phase], afresh: float
+) -> tuple[Applied, Observation]:
+    """`phases` are those of the apply and of the wait.
+
+    For `afresh` seconds old trouble does not count: pods that were stuck before are so since long, and still listed.
+    """
+    began = workflow.now()
+    applied = await _apply(site, spec, release, phases[0])
+    site.deployment.enter(phases[1])
+    site.watch.start()
+    step = f"wait until {release.replicas} clients of stage {release.stage} are ready"
+    request = _request(spec, release, applied)
+    seen = await _await_patiently(site, request, step, afresh) if afresh else None
+    if seen is None:
+        seen = await site.attempts.run(activities.AWAIT_ROLLOUT, request, spec, summary=step)
+    if _autoscaler_may_help(spec, seen):
+        site.deployment.observe(seen)
+        left = spec.progress_deadline - (workflow.now() - began).total_seconds()
+        step = f"wait for the nodes of an autoscaler, at most {left:.0f} s more"
+        seen = await _await_patiently(site, request, step, left) or seen
+    return applied, seen
+
+
+async def _apply(site: Site, spec: ClusterSpec, release: Release, phase: Phase) -> Applied:
+    deployment = site.deployment
+    await site.watch.stop()
+    site.wrote = deployment.applied = True  # before the fact: an apply that was cut off may have written
+    deployment.spec = spec
+    deployment.record(release)
+    deployment.replace_clients()
+    deployment.enter(phase)
+    applied = await site.attempts.run(
+        activities.APPLY,
+        ApplyRequest(
+            spec=spec,
+            release=release,
+            deployment_id=site.workflow_id,
+            cluster_uid=deployment.cluster_uid,
+            image_user=release.image_user,
+        ),
+        spec,
+        summary=f"apply stage {release.stage} with {release.replicas} clients",
+    )
+    deployment.warn(applied.warnings)
+    return applied
+
+
+def _request(spec: ClusterSpec, release: Release, applied: Applied) -> RolloutRequest:
+    return RolloutRequest(spec=spec, release=release, generation=applied.generation, replicas=release.replicas)
+
+
+def _patient(request: RolloutRequest) -> RolloutRequest:
+    return request.model_copy(update={"patient": True})
+
+
+async def _await_patiently(site: Site, request: RolloutRequest, step: str, seconds: float) -> Observation | None:
+    """Only completion or a hopeless trouble ends it before its time."""
+    site.attempts.step = step
+    return await site.attempts.outlast(
+        activities.AWAIT_CLEARING, _patient(request), request.spec, seconds=max(seconds, 0)
+    )
+
+
+def _autoscaler_may_help(spec: ClusterSpec, seen: Observation) -> bool:
+    """Pods that no node takes are what an autoscaler goes by: until the progress deadline that is no trouble."""
+    found = seen.diagnosis
+    lacking = found is not None and found.severity is Severity.NEEDS_HUMAN and question.is_capacity(found.code)
+    return lacking and spec.shortage is Shortage.AUTOSCALE and workflow.patched(CAPACITY_PATCH)
+
+
+async def _decide(
+    site: Site, spec: ClusterSpec, release: Release, applied: Applied, seen: Observation
+) -> Observation | int:
+    """The complete rollout after all, or with how many clients to try again; Stopped."""
+    trouble = _trouble(site, spec, seen)
+    if not may_ask(spec, trouble):
+        raise Stopped(trouble)
+    request = _patient(_request(spec, release, applied))
+    found = await ask(site, spec, trouble, activities.AWAIT_CLEARING, request)
+    if isinstance(found, Observation):
+        if not found.complete:
+            raise Stopped(_trouble(site, spec, found))
+        site.notes.append(f"{trouble.code} cleared by itself")
+    return found
+
+
+def _trouble(site: Site, spec: ClusterSpec, seen: Observation) -> Diagnosis:
+    """Why the rollout did not end; with what serves all the same."""
+    site.deployment.observe(seen)
+    found = seen.diagnosis or _incomplete(spec, seen)
+    if found.serving or site.deployment.serving is None:
+        return found
+    return found.model_copy(update={"serving": f"{sum(pod.ready for pod in seen.pods)}/{seen.wanted}"})
+
+
+def _incomplete(spec: ClusterSpec, seen: Observation) -> Diagnosis:
+    return Diagnosis(
+        code="DEADLINE",
+        what=f"{seen.ready} of {seen.wanted} clients became ready",
+        on=f"namespace {spec.namespace}",
+        because=f"the rollout did not end within {spec.progress_deadline} s",
+        do="see the pods with `proverctl status`",
+    )

@@ -1,0 +1,203 @@
+"""What is known about one deployment while its workflow runs, and the three forms it is given out in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from domain.commands import Answer
+from domain.diagnosis import Diagnosis
+from domain.spec import BackendMode, ClusterSpec
+from domain.state import MAX_ANSWERS, MAX_RELEASES, ClusterInput, State
+from domain.status import Observation, Phase, Question, Release, Retry, Status
+from workflows.deployment.inbox import Inbox
+
+SETTLED = {Phase.SERVING, Phase.DEGRADED}
+MAX_WARNINGS = 20
+
+
+def stamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Deployment:
+    """Mutable, and the only thing that the stories of one workflow share; `State` is its frozen form."""
+
+    def __init__(self, request: ClusterInput, clock: Callable[[], datetime], changed: Callable[[], None]) -> None:
+        """`clock` is workflow time; `changed` is called after each change that people should see."""
+        state = request.state or State(since=stamp(clock()))
+        self._clock = clock
+        self._changed = changed
+        self.spec = request.spec
+        self.search_attributes = request.search_attributes
+        self.phase = state.phase
+        self.since = state.since
+        self.release = state.release
+        self.serving = state.serving
+        self.serving_spec = state.serving_spec
+        self.releases = list(state.releases)
+        self.observed = state.observed
+        self.diagnosis = state.diagnosis
+        self.warnings = list(state.warnings)
+        self.cluster_uid = state.cluster_uid
+        self.applied = state.applied
+        self.backend = state.backend
+        self.simulated = state.simulated
+        self.shortfall = state.shortfall
+        self.answers = dict(state.answers)
+        self.question: Question | None = None  # open: a command stands still
+        self.reply: Answer | None = None
+        self.inbox = Inbox(list(state.pending), list(state.outcomes))
+        self.over = False  # the workflow ends when nothing more is asked
+
+    @property
+    def now(self) -> str:
+        """Workflow time as people read it."""
+        return stamp(self._clock())
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether something was written since the last release that was seen to be complete."""
+        return self.applied and self.release != self.serving
+
+    def begin(self) -> None:
+        """A command takes over: what stopped the one before it is history."""
+        self.diagnosis = None
+
+    def enter(self, phase: Phase) -> None:
+        """A new phase begins; entering the present one again is no change."""
+        if phase is not self.phase:
+            self.phase, self.since = phase, self.now
+        self._changed()
+
+    def warn(self, warnings: list[str]) -> None:
+        """Keep each distinct warning once, the latest ones."""
+        fresh = [one for one in dict.fromkeys(warnings) if one not in self.warnings]
+        self.warnings = [*self.warnings, *fresh][-MAX_WARNINGS:]
+
+    def record(self, release: Release) -> None:
+        """`release` is the one being deployed; a release of the same revision is replaced in the history."""
+        self.release = release
+        known = {one.revision: one for one in self.releases} | {release.revision: release}
+        self.releases = [known[revision] for revision in sorted(known)][-MAX_RELEASES:]
+
+    def end_release(self, outcome: str) -> None:
+        """Say of the release at hand how it ended."""
+        if self.release is not None:
+            self.record(self.release.model_copy(update={"outcome": outcome}))
+
+    def next_revision(self) -> int:
+        """One more than any that was ever tried."""
+        return max((one.revision for one in self.releases), default=0) + 1
+
+    def forget(self) -> None:
+        """Nothing of it exists any more; what was said about it stays."""
+        self.release = self.serving = self.serving_spec = self.diagnosis = None
+        self.shortfall = ""
+        self.observed = Observation()
+        self.applied = False
+        self.enter(Phase.REMOVED)
+
+    def confirm(self, spec: ClusterSpec, release: Release, seen: Observation) -> None:
+        """`release` serves: it is the one to come back to."""
+        self.record(release.model_copy(update={"outcome": "done"}))
+        self.spec, self.serving_spec, self.serving = spec, spec, self.release
+        self.diagnosis = None
+        self.observe(seen)
+        self.settle()
+
+    def replace_clients(self) -> None:
+        """What troubled the clients so far says nothing of those that an apply is about to make."""
+        self.observed = self.observed.model_copy(update={"diagnosis": None})
+
+    def observe(self, seen: Observation) -> None:
+        """Keep what the watch or the rollout saw last."""
+        self.observed = seen
+
+    def settle(self) -> None:
+        """Serving or degraded, as observed; the phase of a deployment that no command works on."""
+        wanted = self.serving.replicas if self.serving else self.observed.wanted
+        short = self.observed.available < wanted * self.spec.min_ready
+        self.diagnosis = self.observed.diagnosis if short else None
+        self.enter(Phase.DEGRADED if short else Phase.SERVING)
+
+    def park(self, diagnosis: Diagnosis) -> None:
+        """A person must choose what is next."""
+        self.diagnosis = diagnosis
+        self.enter(Phase.PARKED)
+
+    @contextmanager
+    def waiting(self, diagnosis: Diagnosis) -> Iterator[None]:
+        """A wait for something outside, with its reason; whatever ends it, the phase is what it was."""
+        phase, since = self.phase, self.since
+        self.diagnosis = diagnosis
+        self.enter(Phase.WAITING)
+        try:
+            yield
+        finally:
+            self.phase, self.since, self.diagnosis = phase, since, None
+
+    def ask(self, question: Question) -> None:
+        """A person must choose how the command at hand goes on."""
+        self.question, self.reply = question, None
+        self.park(question.diagnosis)
+
+    def answer(self, update_id: str, answer: Answer) -> str:
+        """Take the answer, once; the id of the command that goes on."""
+        if self.question is not None:
+            known = self.answers | {update_id: self.question.command_id}
+            self.answers = dict([*known.items()][-MAX_ANSWERS:])
+            self.question, self.reply = None, answer
+            self._changed()
+        return self.answers[update_id]
+
+    def state(self) -> State:
+        """What survives continue-as-new."""
+        return State(
+            phase=self.phase,
+            since=self.since,
+            release=self.release,
+            serving=self.serving,
+            serving_spec=self.serving_spec,
+            releases=self.releases,
+            pending=self.inbox.pending,
+            outcomes=self.inbox.outcomes,
+            observed=self.observed,
+            diagnosis=self.diagnosis,
+            warnings=self.warnings,
+            cluster_uid=self.cluster_uid,
+            applied=self.applied,
+            backend=self.backend,
+            simulated=self.simulated,
+            shortfall=self.shortfall,
+            answers=self.answers,
+        )
+
+    def status(self, deployment: str, step: str, retry: Retry | None) -> Status:
+        """The answer of query `status`; `deployment` is the workflow id."""
+        return Status(
+            deployment=deployment,
+            cluster=self.spec.cluster,
+            namespace=self.spec.namespace,
+            phase=self.phase,
+            since=self.since,
+            step=step,
+            release=self.release,
+            serving=self.serving,
+            endpoint=self.release.endpoint if self.release and self.release.endpoint else str(self.spec.coordinator),
+            upstream_override=self.spec.coordinator_serv,
+            backend=self.backend,
+            simulated=self.simulated,
+            observed=self.observed,
+            retry=retry,
+            diagnosis=self.diagnosis,
+            question=self.question,
+            warnings=[*self.warnings, *([self.shortfall] if self.shortfall else [])],
+            pending=[one.title for one in self.inbox.pending],
+            outcomes=self.inbox.outcomes,
+            releases=self.releases,
+        )
+
+    def note_backend(self, workflow_id: str, mode: BackendMode) -> None:
+        """Which backend feeds this deployment, and whether its data is simulated."""
+        self.backend, self.simulated = workflow_id, mode is BackendMode.SIMULATED

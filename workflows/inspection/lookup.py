@@ -1,0 +1,82 @@
+"""Two questions of the CLI to a backend's host, each answered by one activity: the profile, and a piece of a log."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.spec import BackendMode, ClusterSpec, Endpoint, ImageTarget
+    from domain.status import Retry
+    from domain.steps import CheckoutRequest, LoadedProfile, LogChunk, LogRequest, ProfileRequest
+    from planning.backend.variables import built_in
+    from workflows.execution import activities, rejection
+    from workflows.execution.activities import Answer, Asked, Work
+    from workflows.execution.attempts import Attempts, Stopped
+
+
+class _Lookup:
+    """One question, retried like a command."""
+
+    def __init__(self, spec: ClusterSpec) -> None:
+        """`spec` says whom to ask, and how long to go on asking."""
+        self._spec = spec
+        self._attempts = Attempts(spec.retry_for, self._changed)
+
+    async def _ask(self, work: Work[Asked, Answer], request: Asked) -> Answer:
+        try:
+            return await self._attempts.run(work, request, self._spec)
+        except Stopped as stop:
+            raise rejection.rejection(stop.diagnosis) from None
+
+    def _changed(self) -> None:
+        retry = self._attempts.retry
+        workflow.set_current_details(str(retry.diagnosis) if retry else "")
+
+
+@workflow.defn
+class ProfileWorkflow(_Lookup):
+    """Read the profile that a spec names, as its set-up would (id `prover-inspect/profile-<uuid>`)."""
+
+    @workflow.init
+    def __init__(self, spec: ClusterSpec) -> None:
+        """The host is `spec.backend.host`."""
+        super().__init__(spec)
+
+    @workflow.run
+    async def run(self, spec: ClusterSpec) -> LoadedProfile:
+        """The profile as it would be run; ApplicationError with the diagnosis in its details.
+
+        Only for a backend that is to be brought up its source is checked out anew; else it is read as it is.
+        """
+        if spec.backend.apart and spec.backend_mode is not BackendMode.NONE:
+            asked = CheckoutRequest(repo=spec.backend.repo, ref=spec.backend.ref)
+            await self._ask(activities.CHECKOUT_SOURCE, asked)
+        return await self._ask(
+            activities.LOAD_PROFILE,
+            ProfileRequest(backend=spec.backend, variables=built_in(spec, spec.backend.circuit_dir)),
+        )
+
+    @workflow.query
+    def retry(self) -> Retry | None:
+        """Why there is no answer yet."""
+        return self._attempts.retry
+
+
+@workflow.defn
+class LogWorkflow(_Lookup):
+    """Read a piece of a step's log (id `prover-inspect/log-<uuid>`)."""
+
+    @workflow.init
+    def __init__(self, request: LogRequest) -> None:
+        """The host is `request.backend.host`; of the spec nothing else is used."""
+        super().__init__(
+            ClusterSpec(coordinator=Endpoint(ip=""), image=ImageTarget(repository=""), backend=request.backend)
+        )
+
+    @workflow.run
+    async def run(self, request: LogRequest) -> LogChunk:
+        """The piece, after at most `request.wait` seconds; ApplicationError with the diagnosis in its details."""
+        return await self._ask(activities.READ_LOG, request)
+
+    @workflow.query
+    def retry(self) -> Retry | None:
+        """Why there is no answer yet."""
+        return self._attempts.retry

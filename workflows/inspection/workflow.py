@@ -1,0 +1,112 @@
+"""InspectWorkflow: look at a cluster through its worker and change nothing (id `prover-inspect/<uuid>`)."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.errors import SettingsInvalid
+    from domain.spec import ClusterSpec, ConfigSchema
+    from domain.status import Release, Retry
+    from domain.steps import (
+        CheckoutRequest,
+        DiagnoseRequest,
+        InspectInput,
+        Inspection,
+        NodesRequest,
+        PlanReport,
+        PlanRequest,
+        PreflightReport,
+        PreflightRequest,
+        Source,
+        SourceRequest,
+    )
+    from planning.manifests import client_schema, render
+    from workflows.execution import activities, rejection
+    from workflows.execution.attempts import Attempts, Stopped
+
+
+@workflow.defn
+class InspectWorkflow:
+    """One question, one look, one answer."""
+
+    @workflow.init
+    def __init__(self, request: InspectInput) -> None:
+        """Asking is retried like a command."""
+        self._attempts = Attempts(request.spec.retry_for, self._changed)
+
+    @workflow.run
+    async def run(self, request: InspectInput) -> Inspection:
+        """The answer, by what was asked; ApplicationError with the diagnosis in its details."""
+        try:
+            return await self._answer(request)
+        except Stopped as stop:
+            raise rejection.rejection(stop.diagnosis) from None
+
+    @workflow.query
+    def retry(self) -> Retry | None:
+        """Why there is no answer yet."""
+        return self._attempts.retry
+
+    async def _answer(self, request: InspectInput) -> Inspection:
+        spec, attempts = request.spec, self._attempts
+        if request.what == "nodes":
+            nodes = NodesRequest(spec=spec, replicas=request.replicas)
+            return Inspection(nodes=await attempts.run(activities.CHECK_NODES, nodes, spec))
+        if request.what == "preflight":
+            return Inspection(preflight=await self._preflight(request))
+        if request.what == "plan":
+            return Inspection(plan=await self._plan(request))
+        if request.what == "diagnose":
+            asked = DiagnoseRequest(spec=spec, bundle=request.bundle)
+            return Inspection(diagnose=await attempts.run(activities.DIAGNOSE, asked, spec))
+        if request.what == "images" and request.images:
+            return Inspection(images=await attempts.run(activities.SURVEY_IMAGES, request.images, spec))
+        known = "nodes, preflight, plan, diagnose or images"
+        raise Stopped(rejection.invalid(f"an inspection of {request.what!r}", f"ask for {known}"))
+
+    async def _preflight(self, request: InspectInput) -> PreflightReport:
+        """The host's checks first, for those of the cluster depend on the stage and the image that it would make."""
+        spec = request.spec
+        asked = PreflightRequest(
+            spec=spec, deployment_id=spec.deployment_id, probe=request.probe, probe_image=request.probe_image
+        )
+        host = await self._attempts.run(activities.PREFLIGHT_HOST, asked, spec)
+        known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
+        cluster = await self._attempts.run(activities.PREFLIGHT_CLUSTER, known, spec)
+        return host.model_copy(update={"checks": [*host.checks, *cluster.checks]})
+
+    async def _plan(self, request: InspectInput) -> PlanReport:
+        """Of the release that a deploy would make now; the image is not built, so its digest may not be known yet."""
+        spec = request.spec
+        told = bool(spec.stage) and spec.config_schema is not ConfigSchema.AUTO
+        source = Source(commit="", stage=spec.stage) if told else await self._read_source(request)
+        spec = self._with_schema(spec, source)
+        release = Release(
+            stage=source.stage,
+            commit=source.commit,
+            dirty=source.dirty,
+            image=render.image_reference(spec, source.stage),
+            endpoint=str(spec.coordinator),
+            replicas=spec.replicas,
+        )
+        asked = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
+        return await self._attempts.run(activities.PLAN, asked, spec)
+
+    async def _read_source(self, request: InspectInput) -> Source:
+        spec = request.spec
+        if spec.backend.apart:
+            wanted = CheckoutRequest(repo=spec.backend.repo, ref=spec.backend.ref)
+            made = await self._attempts.run(activities.CHECKOUT_SOURCE, wanted, spec)
+            spec = spec.model_copy(update={"backend": spec.backend.checked_out(made.directory)})
+        asked = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+        return await self._attempts.run(activities.RESOLVE_SOURCE, asked, spec)
+
+    def _with_schema(self, spec: ClusterSpec, source: Source) -> ClusterSpec:
+        try:
+            schema = client_schema.settled(spec.config_schema, source.config_schema)
+        except SettingsInvalid as error:
+            raise Stopped(error.diagnosis) from None
+        return spec.model_copy(update={"config_schema": schema})
+
+    def _changed(self) -> None:
+        retry = self._attempts.retry
+        workflow.set_current_details(str(retry.diagnosis) if retry else "")
