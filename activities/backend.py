@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 
 from domain import names
 from domain.errors import Unavailable
-from domain.steps import BackendInput, BackendReport
+from domain.messages.backend import BackendInput, BackendReport
 
 BEAT_EVERY = 3.0  # seconds; a third of the heartbeat timeout
 

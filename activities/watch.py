@@ -9,9 +9,10 @@ from temporalio import activity
 
 from activities.cluster import capacity
 from domain.errors import SettingsInvalid, TransientError
+from domain.messages.nodes import NodesReport, NodesRequest
+from domain.messages.release import WatchRequest
 from domain.ports import Cluster, Watches
 from domain.status import Observation
-from domain.steps import NodesReport, NodesRequest, WatchRequest
 from planning.diagnosis import rollout_status
 
 BEAT_EVERY = 5.0  # seconds

@@ -18,10 +18,10 @@ from activities.release.activities import KubeActivities
 from bench.world import World
 from clients.kubernetes.cluster import KubernetesCluster, connect
 from clients.registry.credentials import WorkerSecrets
-from domain.snapshot import Snapshot
+from domain.kubernetes import Snapshot
+from domain.messages.release import RolloutRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Release
-from domain.steps import RolloutRequest
 
 BEAT = timedelta(seconds=1)
 

@@ -11,11 +11,10 @@ from bench.world import World
 from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
 from domain.errors import TransientError
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
+from domain.messages.release import RolloutRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.status import Observation, Release
-from domain.steps import RolloutRequest
 from planning.manifests import render
 
 _STAGE = "bench"

@@ -14,7 +14,7 @@ from bench.image_scene import Anonymous
 from bench.memory import resident
 from bench.world import World
 from clients.image.images import PushedImages
-from domain.steps import ImageRequest
+from domain.messages.image import ImageRequest
 
 
 def start(world: World, state: Path, request: ImageRequest) -> "subprocess.Popen[bytes]":

@@ -11,7 +11,7 @@ from typing import Self
 import yaml
 
 from sandbox.binaries import REGISTRY, ensure_built
-from sandbox.services.readiness import http_answers, wait_until
+from sandbox.host.readiness import http_answers, wait_until
 from sandbox.settings import Settings
 
 _PATIENCE = 20.0

@@ -16,8 +16,9 @@ from pathlib import Path
 import docker
 
 from bench.world import World
+from domain.messages.image import ImageRequest
+from domain.messages.source import Source
 from domain.spec import Backend, ImageTarget, SecretRef
-from domain.steps import ImageRequest, Source
 
 MIB = 1 << 20
 REPOSITORY = "bench/prover"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from activities.cluster import capacity
 from clients.kubernetes.cluster import connect
+from domain.messages.nodes import NodesRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
-from domain.steps import NodesRequest
 
 _KIB = 1024
 

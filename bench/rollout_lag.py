@@ -27,11 +27,11 @@ from bench.world import World
 from clients.kubernetes.cluster import KubernetesCluster, connect
 from clients.kubernetes.resources import collection, item
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from sandbox.host.readiness import wait_until
 from sandbox.kubernetes.api import STRATEGIC, Api
 from sandbox.kubernetes.fleet import Fleet
 from sandbox.peers import ensure_peers
-from sandbox.services.readiness import wait_until
 from sandbox.settings import Settings
 
 _ROUNDS = 20

@@ -14,7 +14,7 @@ import yaml
 from clients.kubernetes.cluster import KubernetesCluster
 from clients.kubernetes.errors import Call
 from clients.kubernetes.resources import collection
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 
 PATIENCE = 60.0  # seconds
 

@@ -21,7 +21,7 @@ from bench.faults import Case
 from bench.result import Figures, Result, best
 from bench.world import World
 from clients.kubernetes.cluster import connect
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.status import Observation
 from sandbox.peers import ensure_peers
 from sandbox.settings import Settings

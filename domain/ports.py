@@ -8,26 +8,16 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from domain.images import ImagesReport, ImagesRequest
+from domain.kubernetes import Manifest, Right, Snapshot
+from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, PurgeRequest, StepRequest
+from domain.messages.image import Image, ImageRequest
+from domain.messages.source import Checkout, Source
 from domain.profile import StepStatus
-from domain.rights import Right
-from domain.snapshot import Snapshot
 from domain.spec import Backend, ConfigSchema, ImageTarget, SecretRef
 from domain.status import Observation
-from domain.steps import (
-    Checkout,
-    Image,
-    ImageRequest,
-    LoadedProfile,
-    LogChunk,
-    LogRequest,
-    PurgeRequest,
-    Source,
-    StepRequest,
-)
 
 Beat = Callable[[str], None]
 TransferBeat = Callable[..., None]  # a text as above and, where bytes move, a TransferProgress after it
-Manifest = dict[str, Any]  # one Kubernetes object as JSON
 Slim = Callable[[Manifest], Manifest | None]  # what is worth keeping of an object; None: nothing
 Reach = Callable[[str, int], str]  # how a TCP connection to host and port ends: ok, refused, timeout, no-route, …
 

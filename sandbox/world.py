@@ -17,7 +17,6 @@ from sandbox.go import go_command
 from sandbox.host import kernel
 from sandbox.host.mounts import share_root
 from sandbox.host.network import ensure_network
-from sandbox.host.ports import refuse_taken_ports
 from sandbox.image import ensure_images
 from sandbox.kubernetes.certificates import ensure_certificates
 from sandbox.kubernetes.cluster import grant_rights, prepare_nodes
@@ -25,6 +24,7 @@ from sandbox.kubernetes.control_plane import control_plane, write_dns_configurat
 from sandbox.kubernetes.kwok import kwok
 from sandbox.kubernetes.node import node_programs, write_node_configuration
 from sandbox.services.engine import engine, require_engine
+from sandbox.services.ports import refuse_taken_ports
 from sandbox.services.program import Program
 from sandbox.services.registry import registries, write_registry_configuration
 from sandbox.services.supervision import SYSTEM_PATH, Supervisor

@@ -9,7 +9,6 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.backend import BackendActivities
-from activities.error_translation import ErrorTranslation
 from activities.host.activities import HostActivities
 from activities.host.images import ImageActivities
 from activities.host.preflight import HostPreflightActivities
@@ -19,7 +18,8 @@ from activities.release.activities import KubeActivities
 from activities.release.pre_pull import PrePullActivities
 from activities.watch import WatchActivities
 from domain import names
-from worker.beats import SteadyBeats
+from worker.interceptors.errors import ErrorTranslation
+from worker.interceptors.heartbeats import SteadyBeats
 from workflows.backend.workflow import BackendWorkflow
 from workflows.deployment.teardown import TeardownWorkflow
 from workflows.deployment.workflow import ProverClusterWorkflow

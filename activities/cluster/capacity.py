@@ -3,9 +3,10 @@
 from activities.cluster import reading
 from domain import names
 from domain.errors import Forbidden
-from domain.ports import Beat, Cluster, Manifest
+from domain.kubernetes import Manifest
+from domain.messages.nodes import NodesReport, NodesRequest
+from domain.ports import Beat, Cluster
 from domain.spec import ClusterSpec
-from domain.steps import NodesReport, NodesRequest
 from planning.capacity import node, verdict
 from planning.capacity.occupancy import Occupancy
 from planning.capacity.verdict import Surroundings

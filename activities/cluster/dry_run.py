@@ -1,7 +1,8 @@
 """Has the API server judge what a deploy would apply, by dry-run, before anything is changed or built."""
 
 from domain.errors import ApplyConflict, Forbidden, ObjectRejected, ProverError, Unavailable
-from domain.ports import Beat, Cluster, Manifest
+from domain.kubernetes import Manifest
+from domain.ports import Beat, Cluster
 from planning.plan import plan
 
 NO_DRY_RUN = "does not support dry run"  # an admission webhook that cannot be asked says nothing against the object

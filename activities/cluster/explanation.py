@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from domain import names
 from domain.errors import ProverError
-from domain.ports import Cluster, Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
+from domain.ports import Cluster
 from domain.spec import ClusterSpec, Shortage
 from planning.capacity import node
 from planning.diagnosis import coordinator, findings

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from domain import names
 from domain.errors import SettingsInvalid, Unavailable, WrongCluster
-from domain.ports import Cluster, Manifest
+from domain.kubernetes import Manifest
+from domain.ports import Cluster
 
 
 def known_cluster(clusters: Mapping[str, Cluster], name: str) -> Cluster:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 from activities.cluster.fence import owner_of
 from domain import names
 from domain.errors import Forbidden, ObjectRejected, Refused
-from domain.ports import Cluster, Manifest
-from domain.rights import Right
+from domain.kubernetes import Manifest, Right
+from domain.messages.release import Target
+from domain.ports import Cluster
 from domain.spec import ClusterSpec
-from domain.steps import Target
 from planning.kubernetes import rbac
 from planning.manifests import ownership
 

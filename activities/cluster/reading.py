@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from domain import names
 from domain.errors import Forbidden, ProverError
-from domain.ports import Cluster, Manifest
+from domain.kubernetes import Manifest
+from domain.ports import Cluster
 from domain.spec import ClusterSpec
 from planning.kubernetes import objects, rbac
 

@@ -5,24 +5,20 @@ import asyncio
 from temporalio import activity
 from temporalio.exceptions import CancelledError
 
-from domain.ports import BackendHost, Images, Sources
-from domain.profile import StepState, StepStatus
-from domain.spec import Backend
-from domain.steps import (
+from domain.messages.backend import (
     BackendWatch,
-    Checkout,
-    CheckoutRequest,
-    Image,
-    ImageRequest,
     LoadedProfile,
     LogChunk,
     LogRequest,
     ProfileRequest,
     PurgeRequest,
-    Source,
-    SourceRequest,
     StepRequest,
 )
+from domain.messages.image import Image, ImageRequest
+from domain.messages.source import Checkout, CheckoutRequest, Source, SourceRequest
+from domain.ports import BackendHost, Images, Sources
+from domain.profile import StepState, StepStatus
+from domain.spec import Backend
 
 LOOK_EVERY = 2.0  # seconds between two looks of the watch
 

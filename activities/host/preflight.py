@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.inspection.checks import Checks
+from domain.messages.backend import LoadedProfile
+from domain.messages.inspection import Check, PreflightReport, PreflightRequest
+from domain.messages.source import Source
 from domain.ports import Beat, Groundwork, Secrets, Sources
 from domain.spec import Backend, ClusterSpec
-from domain.steps import Check, LoadedProfile, PreflightReport, PreflightRequest, Source
 from planning.backend.variables import built_in
 from planning.manifests.client_schema import settled
 from planning.manifests.pod import image_warnings

@@ -7,8 +7,8 @@ from temporalio import activity
 from activities.cluster.fence import known_cluster
 from activities.inspection import diagnose
 from activities.inspection.plan import Planner
+from domain.messages.inspection import DiagnoseReport, DiagnoseRequest, PlanReport, PlanRequest
 from domain.ports import Cluster, Evidence, Secrets
-from domain.steps import DiagnoseReport, DiagnoseRequest, PlanReport, PlanRequest
 
 
 class InspectionActivities:

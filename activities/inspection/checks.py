@@ -5,8 +5,8 @@ from collections.abc import Callable
 from temporalio.exceptions import CancelledError
 
 from domain.errors import ProverError
+from domain.messages.inspection import Check, CheckVerdict
 from domain.ports import Beat
-from domain.steps import Check, CheckVerdict
 from planning.preflight import checks
 
 

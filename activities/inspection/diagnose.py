@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from activities.cluster import explanation, reading
 from domain import names
 from domain.diagnosis import Diagnosis
+from domain.kubernetes import Snapshot
+from domain.messages.inspection import DiagnoseReport, DiagnoseRequest
 from domain.ports import Beat, Cluster
-from domain.snapshot import Snapshot
 from domain.spec import Shortage
 from domain.status import Observation
-from domain.steps import DiagnoseReport, DiagnoseRequest
 from planning.diagnosis import bundle, findings, rollout_status
 
 LOG_LINES = 200

@@ -11,9 +11,11 @@ from domain.errors import (
     ObjectRejected,
     Unavailable,
 )
-from domain.ports import Beat, Cluster, Manifest, Secrets
+from domain.kubernetes import Manifest
+from domain.messages.inspection import Action, ObjectChange, PlanReport, PlanRequest
+from domain.messages.nodes import NodesReport, NodesRequest
+from domain.ports import Beat, Cluster, Secrets
 from domain.spec import ClusterSpec
-from domain.steps import Action, NodesReport, NodesRequest, ObjectChange, PlanReport, PlanRequest
 from planning.kubernetes import objects, rbac
 from planning.manifests import render
 from planning.plan import plan

@@ -15,9 +15,11 @@ from activities.cluster.fence import known_cluster
 from activities.inspection.checks import Checks
 from activities.inspection.probe import Probe
 from domain.errors import Forbidden, ObjectRejected
-from domain.ports import Beat, Cluster, Manifest, Reach, Secrets, Trials
+from domain.kubernetes import Manifest
+from domain.messages.inspection import Check, CheckVerdict, PreflightReport, PreflightRequest
+from domain.messages.nodes import NodesRequest
+from domain.ports import Beat, Cluster, Reach, Secrets, Trials
 from domain.spec import ClusterSpec
-from domain.steps import Check, CheckVerdict, NodesRequest, PreflightReport, PreflightRequest
 from planning.kubernetes import rbac
 from planning.manifests import dry_run
 from planning.preflight import checks

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from activities.cluster.fence import owner_of
 from domain.errors import Forbidden, ObjectRejected
+from domain.messages.inspection import Check, CheckVerdict, PreflightRequest
 from domain.ports import Beat, Cluster, Trials
-from domain.steps import Check, CheckVerdict, PreflightRequest
 from planning.kubernetes import rbac
 from planning.preflight import checks, coordinator_probe
 

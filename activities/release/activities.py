@@ -11,18 +11,10 @@ from activities.cluster.inventory import check_rights, judge_ownership
 from activities.release.apply import Application
 from activities.release.removal import Removal
 from activities.release.rollout import Rollout, look
+from domain.messages.nodes import NodesReport, NodesRequest
+from domain.messages.release import Applied, ApplyRequest, Removed, RolloutRequest, Target, TargetRequest
 from domain.ports import Cluster, Secrets
 from domain.status import Observation
-from domain.steps import (
-    Applied,
-    ApplyRequest,
-    NodesReport,
-    NodesRequest,
-    Removed,
-    RolloutRequest,
-    Target,
-    TargetRequest,
-)
 from planning.manifests import dry_run
 from planning.manifests.render import require_password
 

@@ -7,8 +7,9 @@ from activities.cluster.fence import check_fence, owner_of
 from activities.cluster.inventory import Inventory, namespace_missing, take
 from domain import names
 from domain.errors import ApplyConflict, Forbidden, ObjectRejected, Unavailable
-from domain.ports import Beat, Cluster, Login, Manifest
-from domain.steps import Applied, ApplyRequest
+from domain.kubernetes import Manifest
+from domain.messages.release import Applied, ApplyRequest
+from domain.ports import Beat, Cluster, Login
 from planning.kubernetes import rbac
 from planning.manifests import ownership, render
 from planning.plan.plan import family

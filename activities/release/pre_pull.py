@@ -13,8 +13,8 @@ from activities.release.pull_secret import PullSecret
 from domain import names
 from domain.errors import Forbidden, ObjectRejected, ProverError, Unavailable
 from domain.images import PrePulled, PrePullRequest
-from domain.ports import Beat, Cluster, Login, Manifest, Secrets, Trials
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
+from domain.ports import Beat, Cluster, Login, Secrets, Trials
 from planning.image import pre_pull
 from planning.image.pre_pull import Chosen, State
 from planning.image.pre_pull_progress import Tally

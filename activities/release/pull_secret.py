@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from activities.cluster.fence import owner_of
 from domain import names
-from domain.ports import Cluster, Login, Manifest
+from domain.kubernetes import Manifest
+from domain.ports import Cluster, Login
 from domain.spec import ClusterSpec
 from planning.image import pre_pull
 from planning.kubernetes import objects

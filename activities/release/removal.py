@@ -8,8 +8,9 @@ from activities.cluster.fence import check_fence, owner_of, worker_stopping
 from activities.cluster.inventory import Inventory, take
 from domain import names
 from domain.errors import ApplyConflict, Forbidden, Unavailable
-from domain.ports import Beat, Cluster, Manifest
-from domain.steps import Removed, TargetRequest
+from domain.kubernetes import Manifest
+from domain.messages.release import Removed, TargetRequest
+from domain.ports import Beat, Cluster
 from planning.image import pre_pull
 from planning.kubernetes import rbac
 from planning.manifests import render

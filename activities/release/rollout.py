@@ -9,11 +9,11 @@ from activities.cluster.fence import worker_stopping
 from activities.cluster.outage import Outage
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
+from domain.kubernetes import Snapshot
+from domain.messages.release import RolloutRequest
 from domain.ports import Beat, Cluster
-from domain.snapshot import Snapshot
 from domain.spec import ClusterSpec, Shortage
 from domain.status import Observation
-from domain.steps import RolloutRequest
 from planning.diagnosis import rollout_status
 
 EXPLAIN_EVERY = 2.0  # seconds at least between two readings of what explains a trouble

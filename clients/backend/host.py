@@ -38,10 +38,10 @@ from clients.backend.stop import Stopping, projects
 from clients.backend.values import recorded_values
 from clients.system.environment import inherited
 from domain.errors import PermanentError, ProverError, SettingsInvalid, StepFailed
+from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, PurgeRequest, StepRequest
 from domain.ports import Beat
 from domain.profile import StepState, StepStatus
 from domain.spec import Backend
-from domain.steps import LoadedProfile, LogChunk, LogRequest, PurgeRequest, StepRequest
 from planning.backend.expansion import expanded, settled
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.stop)?")

@@ -4,8 +4,8 @@ import codecs
 from pathlib import Path
 
 from clients.backend.polling import Pace
+from domain.messages.backend import LogChunk, LogRequest
 from domain.ports import Beat
-from domain.steps import LogChunk, LogRequest
 from planning.text.sanitize import scrub
 
 _BYTES = 16 << 10

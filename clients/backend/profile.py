@@ -5,8 +5,8 @@ from pathlib import Path
 
 from clients.backend.profile_checks import host_faults, left_out
 from domain.errors import SettingsInvalid
+from domain.messages.backend import LoadedProfile
 from domain.profile import Profile
-from domain.steps import LoadedProfile
 from planning.backend import expansion
 from planning.backend.profile_parser import MAX_BYTES, read
 from planning.backend.profile_validation import faults

@@ -14,8 +14,8 @@ from clients.git.fetch import bring
 from clients.git.repository import Broken, Clone, Limits, Slot
 from clients.system import file_lock
 from domain.errors import NotARepository, SettingsInvalid, Unavailable
+from domain.messages.source import Checkout
 from domain.ports import Beat
-from domain.steps import Checkout
 from planning.settings import checks
 
 

@@ -11,8 +11,8 @@ from clients.git.command import Answer, Command, Overrun, as_variables
 from clients.git.filters import without_filters
 from clients.git.repository import Limits
 from domain.errors import DirtyTree, NotARepository, Unavailable
+from domain.messages.source import Checkout, Source
 from domain.ports import Beat
-from domain.steps import Checkout, Source
 from planning.git import tree
 from planning.settings import checks
 from planning.text.sanitize import one_line

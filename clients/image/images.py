@@ -6,8 +6,8 @@ from pathlib import Path
 
 from clients.docker.engine import Engine
 from clients.image.pipeline import Build
+from domain.messages.image import Image, ImageRequest
 from domain.ports import Secrets, TransferBeat
-from domain.steps import Image, ImageRequest
 
 _BEAT_SECONDS = 1.0
 _END_SECONDS = 15.0  # a transfer that is broken off ends its bodies, if the registry answers

@@ -9,7 +9,7 @@ from clients.docker.engine import BaseImage
 from clients.image.layers import LAYER_TYPE
 from clients.registry.client import MANIFEST_TYPE
 from clients.registry.content import Piece
-from domain.steps import ImageRequest
+from domain.messages.image import ImageRequest
 
 INPUTS_LABEL = "prover-cluster/inputs"
 """Of an image's configuration: equal for images that hold the same, whatever their commit and stage."""

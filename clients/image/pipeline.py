@@ -28,8 +28,8 @@ from clients.registry.transport import insecure
 from clients.registry.upload_supervisor import Address, Parcel, deliver
 from domain import names
 from domain.errors import ProverError, Unavailable
+from domain.messages.image import Image, ImageRequest
 from domain.ports import Secrets
-from domain.steps import Image, ImageRequest
 
 _AT_ONCE = 8  # questions to a registry; each is a connection of its own
 _ABANDON_SECONDS = 30.0  # for the courier to end its bodies

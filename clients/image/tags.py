@@ -9,8 +9,8 @@ from clients.registry.connection_pool import Breaker
 from clients.registry.transport import insecure
 from domain import names
 from domain.errors import CredentialsMissing, CredentialsRejected, PermanentError, TagTaken, Unavailable
+from domain.messages.image import ImageRequest
 from domain.ports import Secrets
-from domain.steps import ImageRequest
 
 PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD)"
 _SHOWN = 4  # layers that differ

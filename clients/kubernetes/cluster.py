@@ -12,10 +12,9 @@ from clients.kubernetes.reflector import Stream
 from clients.kubernetes.resources import ACCESS_REVIEW, collection, item, item_of, label, log_of
 from clients.kubernetes.rollout_watch import Feed
 from domain.errors import Forbidden, ProverError
+from domain.kubernetes import Manifest, Right, Snapshot
 from domain.names import CONTAINER, FIELD_MANAGER
-from domain.ports import Manifest, Slim
-from domain.rights import Right
-from domain.snapshot import Snapshot
+from domain.ports import Slim
 from planning.kubernetes.objects import last_seen
 from planning.text.sanitize import scrub
 

@@ -9,8 +9,7 @@ from clients.kubernetes.cluster import KubernetesCluster
 from clients.kubernetes.informers import WatchCache
 from clients.kubernetes.node_watch import NodeWatch
 from domain.errors import ProverError
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from domain.status import Observation
 from planning.diagnosis import rollout_status
 

@@ -9,7 +9,7 @@ from clients.kubernetes.reflector import Stream
 from clients.kubernetes.resources import collection
 from domain import names
 from domain.errors import Forbidden, ProverError
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 
 OUR_PODS = {"labelSelector": f"{names.ROLE_LABEL}={names.ROLE_VALUE}"}
 # Only what carries our name or role: memory stays small however large the cluster. Never Secrets; Events would flood.

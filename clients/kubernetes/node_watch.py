@@ -8,7 +8,7 @@ from clients.kubernetes.reflector import Slim, Stream
 from clients.kubernetes.resources import collection
 from domain import names
 from domain.errors import ProverError
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 
 REVIEW = 10.0  # seconds; quotas and the pods of others are not watched
 BLIND_REVIEW = 5.0  # seconds, where nodes may not be watched

@@ -5,8 +5,8 @@ import re
 from clients.kubernetes.connection import Connection
 from clients.kubernetes.errors import Call
 from clients.kubernetes.resources import collection, label
+from domain.kubernetes import Manifest
 from domain.names import FIELD_MANAGER
-from domain.ports import Manifest
 
 _WARNING = re.compile(r'^299 \S+ "(?P<text>.*)"$')  # RFC 7234, as the API server writes it
 

@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from clients.kubernetes.connection import Connection
 from clients.kubernetes.errors import Call, Gone
 from domain.errors import PermanentError, ProverError
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.kubernetes.objects import bare
 
 SERVER_TIMEOUT = 240  # seconds until the server ends a watch; a bookmark comes about every 60

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import quote
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 
 
 class Place(NamedTuple):

@@ -9,8 +9,7 @@ from clients.kubernetes.reflector import Stream
 from clients.kubernetes.resources import collection
 from domain import names
 from domain.errors import ProverError
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from planning.kubernetes.objects import last_seen
 
 TICK = 2.0  # seconds between yields when nothing happens, so that callers beat

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.capacity.requests import Amounts, Ask
 from planning.kubernetes import objects, quantity
 

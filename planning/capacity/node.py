@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec, KeyValue
 from planning.capacity.occupancy import Held
 from planning.capacity.requests import Amounts

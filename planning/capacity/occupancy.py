@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.capacity.requests import Amounts, Ask, of_pod
 from planning.kubernetes import objects
 

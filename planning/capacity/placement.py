@@ -5,8 +5,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from domain import names
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from planning.capacity import requests
 from planning.kubernetes import objects, quantity
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.capacity.requests import Amounts, Ask
 from planning.kubernetes import objects, quantity
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec
 from planning.kubernetes import objects, quantity
 from planning.manifests import pod

@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 from domain.diagnosis import Diagnosis
-from domain.ports import Manifest
-from domain.rights import Right
+from domain.kubernetes import Manifest, Right
+from domain.messages.nodes import NodesReport, NodeVerdict
 from domain.spec import ClusterSpec
-from domain.steps import NodesReport, NodeVerdict
 from planning.capacity import limit_range, node, quota, requests, rollout_simulation, shortage
 from planning.capacity.node import Judged
 from planning.capacity.occupancy import Held, Occupancy

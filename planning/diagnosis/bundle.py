@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain.diagnosis import Diagnosis
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from domain.spec import ClusterSpec
 from domain.status import Observation
 from planning.kubernetes import objects

@@ -4,7 +4,7 @@ import re
 
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects
 from planning.text import sanitize

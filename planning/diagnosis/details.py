@@ -5,7 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from domain.diagnosis import Diagnosis
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.capacity import placement, requests
 from planning.capacity.placement import Places
 from planning.diagnosis import container_exit, image_pull, release_view

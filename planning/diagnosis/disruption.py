@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.diagnosis import scheduling
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects

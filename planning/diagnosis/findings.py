@@ -5,8 +5,7 @@ run); what only the whole group tells, such as the nodes concerned, is added by 
 """
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from planning.diagnosis import coordinator, details, disruption, pod_creation, release_view
 from planning.diagnosis.pod import IDLE_GRACE, judge_leaving, judge_pod
 from planning.diagnosis.release_view import Evidence

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects
 from planning.manifests import render

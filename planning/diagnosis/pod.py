@@ -3,7 +3,7 @@
 from typing import Any
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.diagnosis import container_exit, disruption, image_pull, scheduling
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects, quantity
 from planning.text import sanitize

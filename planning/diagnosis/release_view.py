@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from planning.kubernetes import objects
 
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from domain.status import Observation, Pod
 from planning.diagnosis import coordinator, release_view
 from planning.diagnosis.findings import judge

@@ -3,7 +3,7 @@
 import re
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.capacity import placement
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects

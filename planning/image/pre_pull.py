@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from domain.spec import ClusterSpec
 from domain.status import Release
 from planning.capacity import node, rollout_simulation

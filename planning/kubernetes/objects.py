@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 
 REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE_HASH = "pod-template-hash"

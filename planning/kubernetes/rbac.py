@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from domain import names
-from domain.ports import Manifest
-from domain.rights import Right
+from domain.kubernetes import Manifest, Right
 
 NAME = "proverctl-worker"
 OPTIONAL_NAME = "proverctl-worker-optional"

@@ -1,7 +1,7 @@
 """What a deploy with these settings would apply, as far as it is known before the image is made. Pure."""
 
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec, ConfigSchema
 from domain.status import Release
 from planning.manifests import render

@@ -1,8 +1,8 @@
 """Says what stands in a namespace from its live objects alone: stage, owner, release, and who made what."""
 
 from domain import names
+from domain.kubernetes import Manifest
 from domain.model import Message
-from domain.ports import Manifest
 from domain.status import Observation, Release
 from planning.kubernetes.objects import annotations, client_image, labels, name, spec
 

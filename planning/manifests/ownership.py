@@ -2,9 +2,9 @@
 
 from domain import names
 from domain.errors import OwnedByAnother, Unavailable
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.release import Target
 from domain.spec import ClusterSpec
-from domain.steps import Target
 from planning.kubernetes.objects import annotations, labels, name, terminating
 
 OTHER_NAMESPACE = "or choose another namespace with -n (CLUSTER_NS)"

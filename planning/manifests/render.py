@@ -7,7 +7,8 @@ from typing import Any
 
 from domain import names
 from domain.errors import CredentialsMissing
-from domain.ports import TOKEN_USER, Manifest
+from domain.kubernetes import Manifest
+from domain.ports import TOKEN_USER
 from domain.spec import ClusterSpec
 from domain.status import Release
 from planning.manifests import client_config, pod

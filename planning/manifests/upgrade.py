@@ -1,6 +1,6 @@
 """Decides what an upgrade may change and whether it changes anything at all, so that an equal one leaves all alone."""
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec
 from domain.status import Release
 from planning.manifests import render

@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec
 from planning.manifests.render import registry_key
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.manifests.yaml_output import LAST_APPLIED
 from planning.text.sanitize import MASK, scrub
 

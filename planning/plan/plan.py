@@ -9,10 +9,11 @@ from typing import NamedTuple
 from domain import names
 from domain.diagnosis import Diagnosis
 from domain.errors import OwnedByAnother, Unavailable
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.inspection import Action, ObjectChange, PlanReport
+from domain.messages.nodes import NodesReport
 from domain.spec import ClusterSpec
 from domain.status import Release
-from domain.steps import Action, NodesReport, ObjectChange, PlanReport
 from planning.capacity import node
 from planning.kubernetes import objects
 from planning.manifests import client_config, ownership

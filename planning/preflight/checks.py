@@ -4,10 +4,13 @@ from urllib.parse import urlsplit
 
 from domain.diagnosis import Diagnosis
 from domain.errors import Forbidden, ProverError
-from domain.ports import TOKEN_USER, Login, Manifest
-from domain.rights import Right
+from domain.kubernetes import Manifest, Right
+from domain.messages.inspection import Check, CheckVerdict
+from domain.messages.nodes import NodesReport
+from domain.messages.release import Target
+from domain.messages.source import Source
+from domain.ports import TOKEN_USER, Login
 from domain.spec import ClusterSpec, Shortage
-from domain.steps import Check, CheckVerdict, NodesReport, Source, Target
 from planning.kubernetes import objects, rbac
 from planning.manifests.render import require_password
 from planning.text import sanitize

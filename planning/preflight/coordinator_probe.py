@@ -3,9 +3,9 @@
 from typing import Any
 
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.inspection import Check
 from domain.spec import ClusterSpec
-from domain.steps import Check
 from planning.kubernetes import objects
 from planning.manifests.labels import PRODUCT
 from planning.preflight import checks

@@ -4,9 +4,9 @@ import re
 
 from domain.commands import Outcome
 from domain.diagnosis import Diagnosis
+from domain.messages.backend import BackendReport
 from domain.profile import StepState, StepStatus
 from domain.status import Observation, Phase, Pod, Question, Release, Retry, Status
-from domain.steps import BackendReport
 from planning.status import question
 from planning.text import sanitize
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import WorldError
-from sandbox.services.readiness import wait_until
+from sandbox.host.readiness import wait_until
 from sandbox.settings import MARKER, Settings
 
 _GONE = ("Z", "X")  # a PID 1 that does not reap leaves zombies behind; they hold nothing

@@ -3,7 +3,7 @@
 import json
 
 from sandbox.host.command import run
-from sandbox.services.readiness import wait_until
+from sandbox.host.readiness import wait_until
 from sandbox.settings import Settings
 
 _LABEL = "fluidexnode=computation"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from sandbox.host.readiness import http_answers
 from sandbox.services.program import Program
-from sandbox.services.readiness import http_answers
 from sandbox.settings import Settings
 
 _REQUESTS_PER_SECOND = ("--kube-api-qps=500", "--kube-api-burst=1000")  # 20 and 50 make 450 pods take 200 s

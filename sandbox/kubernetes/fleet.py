@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox.host.readiness import wait_until
 from sandbox.kubernetes.api import STRATEGIC, Api
 from sandbox.kubernetes.kwok import ANNOTATION
-from sandbox.services.readiness import wait_until
 from sandbox.settings import Settings
 
 _OURS = "prover-world/fleet"

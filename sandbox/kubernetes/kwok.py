@@ -1,4 +1,4 @@
-"""kwok: heartbeats of fake nodes and the life of the pods on them; sandbox/fleet.py makes the nodes.
+"""kwok: heartbeats of fake nodes and the life of the pods on them; sandbox/kubernetes/fleet.py makes the nodes.
 
 It forgets to forget: nodes that are deleted while it has no watch, as during a restart of the API server, keep their
 leases coming for ever. Thousands of them load the API server; `python -m sandbox restart kwok` ends that. Fake nodes
@@ -7,8 +7,8 @@ of that moment are Unknown until their leases have run out.
 
 from pathlib import Path
 
+from sandbox.host.readiness import http_answers
 from sandbox.services.program import Program
-from sandbox.services.readiness import http_answers
 from sandbox.settings import Settings
 
 ANNOTATION = {"kwok.x-k8s.io/node": "fake"}

@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from sandbox.host.network import NAMESPACES
+from sandbox.host.readiness import http_answers, socket_accepts
 from sandbox.services.program import Program
-from sandbox.services.readiness import http_answers, socket_accepts
 from sandbox.settings import Settings
 
 PAUSE_IMAGE = "pause:1"

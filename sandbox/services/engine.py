@@ -5,8 +5,8 @@ from pathlib import Path
 
 from sandbox.errors import WorldError
 from sandbox.host.network import ensure_docker_bridge
+from sandbox.host.readiness import engine_answers
 from sandbox.services.program import Program
-from sandbox.services.readiness import engine_answers
 from sandbox.settings import Settings
 
 _DEFAULT_SOCKET = Path("/var/run/docker.sock")

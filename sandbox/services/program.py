@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.services.readiness import Probe
+from sandbox.host.readiness import Probe
 
 
 @dataclass(frozen=True)

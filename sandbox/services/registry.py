@@ -7,8 +7,8 @@ from pathlib import Path
 import bcrypt
 import yaml
 
+from sandbox.host.readiness import http_answers
 from sandbox.services.program import Program
-from sandbox.services.readiness import http_answers
 from sandbox.settings import Settings
 
 PROBE_IMAGE = "probe:1"

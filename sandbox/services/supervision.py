@@ -14,8 +14,8 @@ from supervisor.xmlrpc import SupervisorTransport
 from sandbox.errors import WorldError
 from sandbox.host import processes
 from sandbox.host.command import run
+from sandbox.host.readiness import wait_until
 from sandbox.services.program import Program
-from sandbox.services.readiness import wait_until
 from sandbox.settings import MARKER, Settings
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

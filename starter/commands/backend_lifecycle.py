@@ -12,8 +12,8 @@ from starter.cli import exits, options
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from domain.messages.backend import BackendInput, LoadedProfile
     from domain.spec import ClusterSpec
-    from domain.steps import BackendInput, LoadedProfile
     from starter.cli.invocation import Invocation
 
 
@@ -161,7 +161,7 @@ def _settings(params: dict[str, Any], name: str | None = None) -> "tuple[Invocat
 
 
 def _request(spec: "ClusterSpec", name: str, **wanted: Any) -> "BackendInput":
-    from domain.steps import BackendInput
+    from domain.messages.backend import BackendInput
 
     return BackendInput(backend=spec.backend, spec=spec, profile_name=name, **wanted)
 

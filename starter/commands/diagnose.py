@@ -11,9 +11,9 @@ from starter.cli import exits, options
 
 if TYPE_CHECKING:
     from domain.diagnosis import Diagnosis
+    from domain.messages.inspection import DiagnoseReport
     from domain.spec import ClusterSpec
     from domain.status import Status
-    from domain.steps import DiagnoseReport
     from starter.cli.invocation import Invocation
 
 
@@ -68,7 +68,7 @@ def _look(
 
 
 async def _ask(asked: "Invocation", spec: "ClusterSpec", *, bundle: bool) -> "tuple[DiagnoseReport, Status | None]":
-    from domain.steps import DiagnoseReport, InspectInput
+    from domain.messages.inspection import DiagnoseReport, InspectInput
     from starter.temporal import inspection
     from starter.temporal.deployments import queried
 

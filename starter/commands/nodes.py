@@ -8,8 +8,8 @@ import click
 from starter.cli import exits, options
 
 if TYPE_CHECKING:
+    from domain.messages.nodes import NodesReport
     from domain.spec import ClusterSpec
-    from domain.steps import NodesReport
     from starter.cli.invocation import Invocation
 
 
@@ -49,7 +49,8 @@ def nodes_command(wanted: str | None, direct: bool, **params: Any) -> None:
 
 
 async def _report(asked: "Invocation", spec: "ClusterSpec") -> "NodesReport":
-    from domain.steps import InspectInput, NodesReport
+    from domain.messages.inspection import InspectInput
+    from domain.messages.nodes import NodesReport
     from starter.temporal.inspection import inspect
 
     answer = await inspect(asked, InspectInput(spec=spec, replicas=spec.replicas))

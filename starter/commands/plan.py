@@ -11,8 +11,8 @@ import click
 from starter.cli import exits, options
 
 if TYPE_CHECKING:
+    from domain.messages.inspection import ObjectChange, PlanReport
     from domain.spec import ClusterSpec
-    from domain.steps import ObjectChange, PlanReport
     from starter.cli.invocation import Invocation
 
 PLACE = "-n provers --image-repo registry.example.com:5000/prover --coordinator-ep 10.0.0.7"
@@ -52,7 +52,7 @@ def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanRepo
         from starter.direct import inspection
 
         return inspection.Direct(asked, spec).plan()
-    from domain.steps import InspectInput, PlanReport
+    from domain.messages.inspection import InspectInput, PlanReport
     from starter.temporal import session
     from starter.temporal.inspection import inspect
 

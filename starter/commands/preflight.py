@@ -12,8 +12,8 @@ from starter.cli import exits, options
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from domain.messages.inspection import Check, PreflightReport
     from domain.spec import ClusterSpec
-    from domain.steps import Check, PreflightReport
     from starter.cli.invocation import Invocation
 
 PLACE = "-n provers --image-repo registry.example.com:5000/prover --coordinator-ep 10.0.0.7"
@@ -86,7 +86,7 @@ def _require_image(values: Mapping[str, str]) -> None:
 
 
 async def _report(asked: "Invocation", spec: "ClusterSpec", probe_image: str) -> "PreflightReport":
-    from domain.steps import InspectInput, PreflightReport
+    from domain.messages.inspection import InspectInput, PreflightReport
     from starter.temporal import session
     from starter.temporal.inspection import answer
 

@@ -9,7 +9,7 @@ import click
 from starter.cli import exits, options
 
 if TYPE_CHECKING:
-    from domain.ports import Manifest
+    from domain.kubernetes import Manifest
     from domain.spec import ClusterSpec
     from starter.cli.invocation import Invocation
 

@@ -24,21 +24,20 @@ from clients.system.evidence import packed
 from clients.system.tcp import reach
 from domain import names
 from domain.errors import CredentialsRejected, Forbidden, TransientError
-from domain.spec import ClusterSpec, ConfigSchema
-from domain.status import Release
-from domain.steps import (
+from domain.messages.inspection import (
     Check,
     CheckVerdict,
     DiagnoseReport,
     DiagnoseRequest,
-    NodesReport,
-    NodesRequest,
     PlanReport,
     PlanRequest,
     PreflightReport,
     PreflightRequest,
-    Source,
 )
+from domain.messages.nodes import NodesReport, NodesRequest
+from domain.messages.source import Source
+from domain.spec import ClusterSpec, ConfigSchema
+from domain.status import Release
 from planning.kubernetes.objects import annotations
 from planning.manifests import live_deployment, render
 from planning.manifests.client_schema import settled

@@ -7,8 +7,8 @@ from datetime import timedelta
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
+from domain.messages.backend import BackendReport
 from domain.profile import StepState
-from domain.steps import BackendReport
 from starter.cli import terminal
 from starter.cli.progress import Progress
 from starter.temporal.follow import Detail, outage

@@ -8,9 +8,9 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowQueryFailedE
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
+from domain.messages.backend import LogChunk, LogRequest
 from domain.profile import StepState
 from domain.spec import BackendMode, ClusterSpec
-from domain.steps import LogChunk, LogRequest
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
 from starter.temporal import session

@@ -14,8 +14,8 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
+from domain.messages.backend import BackendInput, BackendReport, LoadedProfile
 from domain.spec import BackendMode, ClusterSpec
-from domain.steps import BackendInput, BackendReport, LoadedProfile
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
 from starter.cli.progress import Progress

@@ -13,8 +13,8 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
+from domain.messages.backend import BackendReport
 from domain.spec import ClusterSpec
-from domain.steps import BackendReport
 from starter.cli import terminal
 from starter.cli.invocation import Invocation
 from starter.temporal.backend_follow import RPC

@@ -6,9 +6,9 @@ from datetime import timedelta
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
 from domain.images import ImagesReport, ImagesRequest
+from domain.messages.inspection import InspectInput
 from domain.spec import ClusterSpec
 from domain.status import Status
-from domain.steps import InspectInput
 from planning.image import retention
 from starter.cli import exits
 from starter.cli.invocation import Invocation

@@ -8,8 +8,8 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, Work
 from temporalio.service import RPCError
 
 from domain import names
+from domain.messages.inspection import InspectInput, Inspection
 from domain.spec import ClusterSpec
-from domain.steps import InspectInput, Inspection
 from starter.cli.invocation import Invocation
 from starter.cli.progress import Progress
 from starter.temporal import session

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from domain.messages.backend import BackendReport
 from domain.profile import Profile, StepState, StepStatus
 from domain.spec import BackendMode
-from domain.steps import BackendReport
 from planning.text.sanitize import one_line
 from starter.cli import terminal
 from starter.views import deployment

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from domain.messages.backend import BackendReport
 from domain.profile import StepState
-from domain.steps import BackendReport
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
 from starter.views import backend, deployment, outcome

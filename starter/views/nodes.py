@@ -1,6 +1,6 @@
 """Nodes in words: a line for each, what would mend the others, and the sum."""
 
-from domain.steps import NodesReport, NodeVerdict
+from domain.messages.nodes import NodesReport, NodeVerdict
 from starter.cli import terminal
 
 SHOWN = 20  # commands; all of them are in the JSON

@@ -18,7 +18,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
 from domain import names
-from domain.steps import StepRequest
+from domain.messages.backend import StepRequest
 from sandbox.settings import REPOSITORY
 from tests.e2e.backend import COMPOSE_PORT, FUNCTION_PORT, KINDS, PROCESS_PORT, Staged
 from tests.e2e.product import Product, until

@@ -2,10 +2,10 @@
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from domain.messages.backend import LoadedProfile, PurgeRequest, StepRequest
 from domain.ports import BackendHost
 from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import DEFAULT_COORDINATOR_PORT, Backend
-from domain.steps import LoadedProfile, PurgeRequest, StepRequest
 
 
 class Driver:

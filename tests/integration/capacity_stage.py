@@ -9,14 +9,14 @@ from typing import Any
 from activities.cluster import capacity
 from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.nodes import NodesReport, NodesRequest
 from domain.spec import KeyValue
 from domain.status import Release
-from domain.steps import NodesReport, NodesRequest
 from planning.kubernetes import objects, quantity
 from planning.manifests import render
+from sandbox.host.readiness import wait_until
 from sandbox.kubernetes.fleet import Fleet
-from sandbox.services.readiness import wait_until
 from sandbox.settings import Settings
 from tests.unit.planning import capacity_cases
 from tests.unit.planning.cluster_model import Case, Node

@@ -9,7 +9,7 @@ import yaml
 
 from clients.kubernetes.cluster import KubernetesCluster
 from clients.kubernetes.errors import Call
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 
 PATIENCE = 60.0  # seconds that a condition may take on a busy machine
 RBAC = "rbac.authorization.k8s.io"

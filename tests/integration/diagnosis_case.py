@@ -15,8 +15,7 @@ from clients.kubernetes.errors import Call
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import ProverError, TransientError
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from domain.status import Observation, Release
 from planning.diagnosis import findings, rollout_status

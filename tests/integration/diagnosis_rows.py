@@ -8,7 +8,7 @@ from typing import Any
 
 from domain import names
 from domain.diagnosis import Severity
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from tests.integration.diagnosis_case import Case
 
 FATAL, HUMAN, TRANSIENT, PROGRESS = Severity.FATAL, Severity.NEEDS_HUMAN, Severity.TRANSIENT, Severity.PROGRESS

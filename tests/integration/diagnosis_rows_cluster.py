@@ -3,7 +3,7 @@
 from typing import Any
 
 from domain.errors import ObjectRejected
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from planning.kubernetes import objects
 from tests.integration.diagnosis_case import Case, post
 from tests.integration.diagnosis_rows import FATAL, HUMAN, TRANSIENT, Row

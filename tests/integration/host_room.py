@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from clients.backend.host import LocalBackendHost
+from domain.messages.backend import LogChunk, LogRequest, PurgeRequest, StepRequest
 from domain.ports import Beat
 from domain.profile import Functions, Profile, Step, StepState, StepStatus
 from domain.spec import Backend
-from domain.steps import LogChunk, LogRequest, PurgeRequest, StepRequest
 
 KEY = "demo"
 ENVIRON = {**os.environ, "IMAGE_AUTH_PASSWORD": "canary", "TEMPORAL_API_KEY": "canary", "GOFLAGS": "-mod=mod"}
 _STARTER = """
 import os, sys
 from pathlib import Path
-from clients.backend import LocalBackendHost
-from domain.steps import StepRequest
+from clients.backend.host import LocalBackendHost
+from domain.messages.backend import StepRequest
 LocalBackendHost(Path(sys.argv[1]), os.environ).run(StepRequest.model_validate_json(sys.argv[2]), lambda _: None)
 """
 

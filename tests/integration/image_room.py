@@ -14,8 +14,9 @@ import docker
 
 from clients.image.images import PushedImages
 from clients.registry.credentials import RegistryLogin
+from domain.messages.image import ImageRequest
+from domain.messages.source import Source
 from domain.spec import Backend, ImageTarget, SecretRef
-from domain.steps import ImageRequest, Source
 from tests.integration.registry_room import PASSWORD, USER, fetch
 
 REPOSITORY = "fluidex/prover"

@@ -13,9 +13,10 @@ from clients.kubernetes.cluster import KubernetesCluster
 from clients.registry.credentials import WorkerSecrets
 from clients.system.evidence import EvidenceFiles
 from domain import names
+from domain.messages.inspection import DiagnoseReport, DiagnoseRequest, PlanReport, PlanRequest
+from domain.messages.release import ApplyRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue, SecretRef
 from domain.status import Release
-from domain.steps import ApplyRequest, DiagnoseReport, DiagnoseRequest, PlanReport, PlanRequest
 from tests.integration.command_line import Cli
 
 CANARY = "canary-hunter2"

@@ -21,8 +21,8 @@ from clients.kubernetes.cluster import KubernetesCluster
 from clients.kubernetes.pods import PodTrials
 from clients.registry.credentials import WorkerSecrets
 from clients.system.tcp import reach
+from domain.messages.inspection import Check, PreflightReport, PreflightRequest
 from domain.spec import Backend, ClusterSpec, Endpoint, ImageTarget, SecretRef
-from domain.steps import Check, PreflightReport, PreflightRequest
 from tests.integration.cluster_account import until
 
 KEPT = ("ConfigMap", "Deployment", "EndpointSlice", "Pod", "PodDisruptionBudget", "Secret", "Service", "ReplicaSet")

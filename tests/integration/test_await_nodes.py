@@ -11,8 +11,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.watch import WatchActivities
 from clients.kubernetes.cluster import KubernetesCluster
 from clients.kubernetes.deployment_watch import SharedWatches
+from domain.messages.nodes import NodesReport, NodesRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
-from domain.steps import NodesReport, NodesRequest
 from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 

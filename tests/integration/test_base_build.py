@@ -186,7 +186,7 @@ def test_a_silent_step_can_be_cancelled(engine: Any, repo: _Repo, actor: bytes) 
 
 _BUILD = """
 import sys
-from clients.base_build import ensure_base
+from clients.docker.build import ensure_base
 ensure_base({"DOCKER_HOST": sys.argv[1]}, sys.argv[2], "client", lambda line: print(line, flush=True))
 """
 

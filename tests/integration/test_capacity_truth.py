@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from clients.kubernetes.cluster import KubernetesCluster
-from sandbox.services.readiness import wait_until
+from sandbox.host.readiness import wait_until
 from tests.integration.capacity_draws import draw
 from tests.integration.capacity_stage import Outcome, Stage
 from tests.unit.planning.cluster_model import Model

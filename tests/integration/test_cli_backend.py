@@ -14,9 +14,9 @@ from temporalio.client import Client
 
 from domain import names
 from domain.errors import SettingsInvalid, StepFailed
+from domain.messages.backend import BackendInput
 from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import Backend, BackendMode, ClusterSpec, Endpoint, ImageTarget
-from domain.steps import BackendInput
 from tests.integration.command_line import BIN, PATIENCE, Cli, Deployed, Done, said
 from workflows.backend.workflow import BackendWorkflow
 

@@ -14,8 +14,7 @@ from clients.kubernetes.cluster import KubernetesCluster, connect
 from clients.kubernetes.errors import Call
 from clients.kubernetes.resources import collection
 from domain.errors import ApplyConflict, CredentialsRejected, Forbidden, ObjectRejected, ProverError, Unavailable
-from domain.ports import Manifest
-from domain.rights import Right
+from domain.kubernetes import Manifest, Right
 from tests.integration.cluster_account import account_kubeconfig, config_map, limited_account, until
 
 

@@ -17,7 +17,7 @@ from clients.kubernetes.errors import Call
 from clients.kubernetes.rollout_watch import Feed
 from domain import names
 from domain.errors import Forbidden
-from domain.snapshot import Snapshot
+from domain.kubernetes import Snapshot
 from sandbox.settings import Settings
 from tests.integration.cluster_account import account_kubeconfig, limited_account
 from tests.integration.test_watch import READ, deployment

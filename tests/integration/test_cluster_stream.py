@@ -15,7 +15,7 @@ from clients.kubernetes.errors import Answer, Call, refusal
 from clients.kubernetes.reflector import Stream
 from clients.kubernetes.resources import collection
 from domain.errors import ProverError, Unavailable
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from tests.integration.cluster_account import config_map, until
 from tests.integration.wire import Wire
 

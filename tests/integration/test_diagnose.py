@@ -10,7 +10,7 @@ import yaml
 
 from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from tests.integration.cluster_account import account_kubeconfig, limited_account, until
 from tests.integration.inspected import CANARY, HOST, Inspected
 

@@ -11,8 +11,7 @@ from clients.kubernetes.cluster import KubernetesCluster, connect
 from clients.kubernetes.errors import Call
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Release
 from planning.manifests import render

@@ -14,8 +14,8 @@ import pytest
 from clients.image.images import PushedImages
 from clients.registry.credentials import RegistryLogin
 from domain.errors import CredentialsRejected, ImageInputMissing, TagTaken, Unavailable
+from domain.messages.source import Source
 from domain.spec import Backend, SecretRef
-from domain.steps import Source
 from tests.integration.image_room import (
     OneLogin,
     base_image,

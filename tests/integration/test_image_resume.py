@@ -12,7 +12,7 @@ import pytest
 
 from domain.errors import Unavailable
 from domain.images import TransferProgress
-from domain.steps import ImageRequest
+from domain.messages.image import ImageRequest
 from tests.integration.image_room import base_image, circuit, pipeline, quiet, request, write_key
 from tests.integration.registry_room import KINDS, RegistryRoom, registry_room, until
 
@@ -134,7 +134,7 @@ def test_a_push_that_hangs_can_be_cancelled(
 _PUSH = """
 import sys
 from pathlib import Path
-from domain.steps import ImageRequest
+from domain.messages.image import ImageRequest
 from tests.integration.image_room import pipeline
 images = pipeline({"DOCKER_HOST": sys.argv[1]}, Path(sys.argv[2]))
 images.ensure(ImageRequest.model_validate_json(sys.stdin.read()), lambda *details: None)

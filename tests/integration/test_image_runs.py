@@ -23,9 +23,9 @@ from clients.git.work_tree import GitSources
 from clients.image.images import PushedImages
 from clients.kubernetes.cluster import KubernetesCluster
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.image import Image, ImageRequest
 from domain.spec import ClusterSpec, ConfigSchema, Endpoint
-from domain.steps import Image, ImageRequest
 from planning.manifests import render
 from sandbox.binaries import CHECKSUM, CRANE, ensure_built
 from sandbox.settings import Settings

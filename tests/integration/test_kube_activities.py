@@ -19,10 +19,11 @@ from clients.registry.credentials import WorkerSecrets
 from domain import names
 from domain.diagnosis import Severity
 from domain.errors import ApplyConflict, CredentialsMissing, Forbidden, OwnedByAnother, Refused
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.nodes import NodesRequest
+from domain.messages.release import ApplyRequest, RolloutRequest, TargetRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.status import Release
-from domain.steps import ApplyRequest, NodesRequest, RolloutRequest, TargetRequest
 from planning.kubernetes import rbac
 from tests.integration.cluster_account import account_kubeconfig, until
 

@@ -9,8 +9,8 @@ from clients.kubernetes.cluster import KubernetesCluster
 from clients.kubernetes.errors import Call
 from clients.kubernetes.resources import item
 from domain import names
+from domain.messages.inspection import Action
 from domain.spec import Endpoint
-from domain.steps import Action
 from planning.manifests.yaml_output import LAST_APPLIED
 from tests.integration.inspected import CANARY, Inspected, said
 

@@ -20,7 +20,7 @@ from clients.kubernetes.pods import PodTrials
 from clients.registry.credentials import WorkerSecrets
 from domain import names
 from domain.images import PrePulled, PrePullRequest
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec, KeyValue
 from domain.status import Release
 from planning.image import pre_pull, pre_pull_progress

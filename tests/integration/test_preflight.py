@@ -16,8 +16,9 @@ from clients.kubernetes.resources import item
 from clients.registry.credentials import WorkerSecrets
 from domain import names
 from domain.errors import ApplyConflict
-from domain.ports import Manifest
-from domain.steps import Check, CheckVerdict, TargetRequest
+from domain.kubernetes import Manifest
+from domain.messages.inspection import Check, CheckVerdict
+from domain.messages.release import TargetRequest
 from planning.kubernetes import rbac
 from planning.manifests import dry_run
 from planning.preflight import coordinator_probe

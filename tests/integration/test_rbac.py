@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Release
 from planning.kubernetes import rbac

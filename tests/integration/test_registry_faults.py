@@ -11,7 +11,8 @@ import pytest
 from clients.image.images import PushedImages
 from clients.registry import upload_supervisor
 from domain.errors import CredentialsRejected, PermanentError, ProverError, Unavailable
-from domain.steps import Image, ImageRequest, Source
+from domain.messages.image import Image, ImageRequest
+from domain.messages.source import Source
 from tests.integration import image_room
 from tests.integration.http_fault import Fault, FaultProxy, fault_proxy
 from tests.integration.image_room import KEY_SIZE, MEBI, REPOSITORY, TAG, OneLogin, quiet

@@ -10,10 +10,10 @@ import pytest
 from activities.release.rollout import Rollout
 from clients.kubernetes.cluster import KubernetesCluster
 from clients.kubernetes.reflector import STEADY
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.release import RolloutRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Release
-from domain.steps import RolloutRequest
 from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
 from tests.integration.test_cluster_feed import KINDS, Counting

@@ -13,7 +13,7 @@ from clients.kubernetes.cluster import KubernetesCluster, connect
 from clients.kubernetes.deployment_watch import SharedWatches
 from domain import names
 from domain.errors import Forbidden
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.status import Observation
 from tests.integration.cluster_account import account_kubeconfig, limited_account
 

@@ -17,10 +17,10 @@ from domain import names
 from domain.commands import Answer, ResetEndpoint, Scale
 from domain.diagnosis import Choice, Diagnosis, Severity
 from domain.images import PrePulled
+from domain.messages.backend import LogRequest
 from domain.profile import Left, Step, StepState, StepStatus
 from domain.spec import BackendMode, Shortage
 from domain.status import Observation, Phase
-from domain.steps import LogRequest
 from tests.workflow.conftest import BIN, FAST, Stage, World, whole
 from workflows.deployment.workflow import ProverClusterWorkflow
 from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow

@@ -30,51 +30,42 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.backend import BackendActivities
-from activities.error_translation import ErrorTranslation
 from connection import search
 from domain import names
 from domain.commands import Outcome, Receipt, TearDown, Upgrade, Verdict
 from domain.diagnosis import Diagnosis, Severity
 from domain.images import ImagesReport, ImagesRequest, PrePulled, PrePullRequest, StoredImage
-from domain.profile import Profile, Step, StepState, StepStatus
-from domain.spec import Backend, BackendMode, ClusterSpec, ConfigSchema, Endpoint, ImageTarget
-from domain.state import ClusterInput
-from domain.status import Observation, Phase, Status
-from domain.steps import (
-    Applied,
-    ApplyRequest,
+from domain.messages.backend import (
     BackendInput,
     BackendReport,
     BackendWatch,
-    Check,
-    Checkout,
-    CheckoutRequest,
-    CheckVerdict,
-    DiagnoseReport,
-    DiagnoseRequest,
-    Image,
-    ImageRequest,
     LoadedProfile,
     LogChunk,
     LogRequest,
-    NodesReport,
-    NodesRequest,
+    ProfileRequest,
+    PurgeRequest,
+    StepRequest,
+)
+from domain.messages.image import Image, ImageRequest
+from domain.messages.inspection import (
+    Check,
+    CheckVerdict,
+    DiagnoseReport,
+    DiagnoseRequest,
     PlanReport,
     PlanRequest,
     PreflightReport,
     PreflightRequest,
-    ProfileRequest,
-    PurgeRequest,
-    Removed,
-    RolloutRequest,
-    Source,
-    SourceRequest,
-    StepRequest,
-    Target,
-    TargetRequest,
-    WatchRequest,
 )
+from domain.messages.nodes import NodesReport, NodesRequest
+from domain.messages.release import Applied, ApplyRequest, Removed, RolloutRequest, Target, TargetRequest, WatchRequest
+from domain.messages.source import Checkout, CheckoutRequest, Source, SourceRequest
+from domain.profile import Profile, Step, StepState, StepStatus
+from domain.spec import Backend, BackendMode, ClusterSpec, ConfigSchema, Endpoint, ImageTarget
+from domain.state import ClusterInput
+from domain.status import Observation, Phase, Status
 from planning.image import retention
+from worker.interceptors.errors import ErrorTranslation
 from workflows.backend.workflow import BackendWorkflow
 from workflows.deployment.teardown import TeardownWorkflow
 from workflows.deployment.workflow import ProverClusterWorkflow

@@ -9,9 +9,10 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from domain import names
 from domain.errors import Forbidden, StepFailed
+from domain.messages.backend import BackendInput, BackendReport
+from domain.messages.inspection import InspectInput
 from domain.profile import Profile, Step, StepState
 from domain.spec import BackendMode
-from domain.steps import BackendInput, BackendReport, InspectInput
 from workflows.backend.workflow import BackendWorkflow
 from workflows.inspection.workflow import InspectWorkflow
 

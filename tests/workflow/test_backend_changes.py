@@ -8,9 +8,9 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, W
 
 from domain import names
 from domain.errors import SettingsInvalid, StepFailed
+from domain.messages.backend import BackendReport
 from domain.profile import Left, Profile, Step, StepState
 from domain.spec import BackendMode
-from domain.steps import BackendReport
 from workflows.backend.workflow import BackendWorkflow
 from workflows.execution import backoff
 

@@ -13,9 +13,9 @@ from temporalio.testing import WorkflowEnvironment
 from connection import search
 from domain import names
 from domain.errors import StepFailed
+from domain.messages.backend import BackendReport
 from domain.profile import Compose, Left, Profile, Step, StepState, StepStatus
 from domain.spec import BackendMode
-from domain.steps import BackendReport
 from tests.workflow.conftest import BIN, FAST, Stage, World
 from workflows.execution import backoff
 

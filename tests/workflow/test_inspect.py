@@ -9,8 +9,8 @@ from domain import names
 from domain.diagnosis import Diagnosis
 from domain.errors import DirtyTree
 from domain.images import ImagesRequest, StoredImage
+from domain.messages.inspection import InspectInput, Inspection
 from domain.status import Observation
-from domain.steps import InspectInput, Inspection
 from workflows.inspection.workflow import InspectWorkflow
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 
 from domain import names
 from domain.errors import SettingsInvalid
-from domain.steps import LogRequest
+from domain.messages.backend import LogRequest
 from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from temporalio.client import WorkflowFailureError
 from domain import names
 from domain.commands import Verdict
 from domain.errors import NotARepository
+from domain.messages.backend import LoadedProfile
+from domain.messages.inspection import InspectInput
 from domain.spec import BackendMode, ClusterSpec, ConfigSchema
 from domain.status import Phase
-from domain.steps import InspectInput, LoadedProfile
 from workflows.inspection.lookup import ProfileWorkflow
 from workflows.inspection.workflow import InspectWorkflow
 

@@ -6,9 +6,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.diagnosis import Diagnosis, Severity
+    from domain.messages.backend import BackendInput, LoadedProfile, StepRequest
     from domain.profile import Step, StepState, StepStatus
     from domain.spec import BackendMode
-    from domain.steps import BackendInput, LoadedProfile, StepRequest
     from planning.backend.variables import built_in
     from workflows.backend.graph import Board
     from workflows.execution import activities, backoff

@@ -8,9 +8,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.diagnosis import Diagnosis, Severity
+    from domain.messages.backend import BackendInput, BackendWatch, LoadedProfile
     from domain.profile import Step, StepState, StepStatus
     from domain.status import Retry
-    from domain.steps import BackendInput, BackendWatch, LoadedProfile
     from workflows.backend.graph import Board, needed_by
     from workflows.backend.steps import Crew
     from workflows.execution import activities

@@ -7,9 +7,9 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain import names
     from domain.diagnosis import Diagnosis
+    from domain.messages.backend import BackendInput, BackendReport, LoadedProfile, ProfileRequest, PurgeRequest
     from domain.profile import StepState, StepStatus
     from domain.spec import BackendMode
-    from domain.steps import BackendInput, BackendReport, LoadedProfile, ProfileRequest, PurgeRequest
     from planning.backend.variables import built_in
     from planning.status.markdown import backend_markdown
     from workflows.backend.graph import Board, inverted, needing, run_graph

@@ -8,9 +8,9 @@ with workflow.unsafe.imports_passed_through():
     from domain.commands import Command, Scale, TearDown, Verdict
     from domain.diagnosis import Diagnosis
     from domain.errors import NoEffect
+    from domain.messages.release import Removed, TeardownInput
     from domain.spec import ClusterSpec
     from domain.status import Phase, Release
-    from domain.steps import Removed, TeardownInput
     from planning.settings import endpoint
     from workflows.deployment import capacity, rollout
     from workflows.deployment.context import Site, not_deployed

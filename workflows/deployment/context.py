@@ -7,8 +7,9 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain.commands import Verdict
     from domain.diagnosis import Choice, Diagnosis, Severity
+    from domain.messages.nodes import NodesReport, NodesRequest
+    from domain.messages.release import TargetRequest
     from domain.spec import ClusterSpec
-    from domain.steps import NodesReport, NodesRequest, TargetRequest
     from workflows.deployment.inbox import Result
     from workflows.deployment.state import Deployment
     from workflows.deployment.watch import Watch

@@ -7,19 +7,12 @@ with workflow.unsafe.imports_passed_through():
     from domain.commands import Command, Verdict
     from domain.diagnosis import Diagnosis, Severity
     from domain.errors import SettingsInvalid
+    from domain.messages.backend import BackendInput, BackendReport, ProfileRequest
+    from domain.messages.image import Image, ImageRequest
+    from domain.messages.source import CheckoutRequest, Source, SourceRequest
     from domain.profile import StepState
     from domain.spec import BackendMode, ClusterSpec
     from domain.status import Phase, Release
-    from domain.steps import (
-        BackendInput,
-        BackendReport,
-        CheckoutRequest,
-        Image,
-        ImageRequest,
-        ProfileRequest,
-        Source,
-        SourceRequest,
-    )
     from planning.backend.variables import built_in
     from planning.manifests import client_schema, upgrade
     from workflows.deployment import capacity, rollout

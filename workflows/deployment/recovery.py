@@ -5,9 +5,9 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain.commands import Command, Kind, Verdict
     from domain.diagnosis import Choice, Diagnosis, Severity
+    from domain.messages.inspection import DiagnoseRequest
     from domain.spec import OnFailure
     from domain.status import Phase
-    from domain.steps import DiagnoseRequest
     from workflows.deployment import changes, rollout
     from workflows.deployment.context import Site
     from workflows.deployment.inbox import Result

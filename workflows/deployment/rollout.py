@@ -4,9 +4,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.diagnosis import Diagnosis, Severity
+    from domain.messages.release import Applied, ApplyRequest, RolloutRequest
     from domain.spec import ClusterSpec, Shortage
     from domain.status import Observation, Phase, Release
-    from domain.steps import Applied, ApplyRequest, RolloutRequest
     from planning.status import question
     from workflows.deployment.capacity import PATCH as CAPACITY_PATCH
     from workflows.deployment.context import Site, not_deployed

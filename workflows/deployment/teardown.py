@@ -6,9 +6,10 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from domain.messages.backend import BackendInput, BackendReport, ProfileRequest
+    from domain.messages.release import Removed, TargetRequest, TeardownInput
     from domain.spec import BackendMode, ClusterSpec
     from domain.status import Retry
-    from domain.steps import BackendInput, BackendReport, ProfileRequest, Removed, TargetRequest, TeardownInput
     from planning.backend.variables import built_in
     from workflows.execution import activities
     from workflows.execution.attempts import Attempts, Stopped

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain.messages.release import WatchRequest
     from domain.status import Observation, Retry
-    from domain.steps import WatchRequest
     from workflows.deployment.state import SETTLED, Deployment
     from workflows.execution import activities
     from workflows.execution.attempts import Attempts, Interrupted, Stopped

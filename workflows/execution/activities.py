@@ -19,41 +19,40 @@ with workflow.unsafe.imports_passed_through():
     from activities.watch import WatchActivities
     from domain import names
     from domain.images import ImagesReport, ImagesRequest, PrePulled, PrePullRequest
-    from domain.profile import StepStatus
-    from domain.spec import ClusterSpec
-    from domain.status import Observation
-    from domain.steps import (
-        Applied,
-        ApplyRequest,
+    from domain.messages.backend import (
         BackendInput,
         BackendReport,
         BackendWatch,
-        Checkout,
-        CheckoutRequest,
-        DiagnoseReport,
-        DiagnoseRequest,
-        Image,
-        ImageRequest,
         LoadedProfile,
         LogChunk,
         LogRequest,
-        NodesReport,
-        NodesRequest,
+        ProfileRequest,
+        PurgeRequest,
+        StepRequest,
+    )
+    from domain.messages.image import Image, ImageRequest
+    from domain.messages.inspection import (
+        DiagnoseReport,
+        DiagnoseRequest,
         PlanReport,
         PlanRequest,
         PreflightReport,
         PreflightRequest,
-        ProfileRequest,
-        PurgeRequest,
+    )
+    from domain.messages.nodes import NodesReport, NodesRequest
+    from domain.messages.release import (
+        Applied,
+        ApplyRequest,
         Removed,
         RolloutRequest,
-        Source,
-        SourceRequest,
-        StepRequest,
         Target,
         TargetRequest,
         WatchRequest,
     )
+    from domain.messages.source import Checkout, CheckoutRequest, Source, SourceRequest
+    from domain.profile import StepStatus
+    from domain.spec import ClusterSpec
+    from domain.status import Observation
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")

@@ -3,9 +3,10 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, ProfileRequest
+    from domain.messages.source import CheckoutRequest
     from domain.spec import BackendMode, ClusterSpec, Endpoint, ImageTarget
     from domain.status import Retry
-    from domain.steps import CheckoutRequest, LoadedProfile, LogChunk, LogRequest, ProfileRequest
     from planning.backend.variables import built_in
     from workflows.execution import activities, rejection
     from workflows.execution.activities import Answer, Asked, Work

@@ -4,21 +4,19 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.errors import SettingsInvalid
-    from domain.spec import ClusterSpec, ConfigSchema
-    from domain.status import Release, Retry
-    from domain.steps import (
-        CheckoutRequest,
+    from domain.messages.inspection import (
         DiagnoseRequest,
         InspectInput,
         Inspection,
-        NodesRequest,
         PlanReport,
         PlanRequest,
         PreflightReport,
         PreflightRequest,
-        Source,
-        SourceRequest,
     )
+    from domain.messages.nodes import NodesRequest
+    from domain.messages.source import CheckoutRequest, Source, SourceRequest
+    from domain.spec import ClusterSpec, ConfigSchema
+    from domain.status import Release, Retry
     from planning.manifests import client_schema, render
     from workflows.execution import activities, rejection
     from workflows.execution.attempts import Attempts, Stopped

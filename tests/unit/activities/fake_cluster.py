@@ -7,9 +7,8 @@ from itertools import count
 
 from domain import names
 from domain.errors import Forbidden, ObjectRejected
-from domain.ports import Manifest, Slim
-from domain.rights import Right
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Right, Snapshot
+from domain.ports import Slim
 
 METADATA = ("annotations", "labels", "generation", "ownerReferences", "deletionTimestamp")
 

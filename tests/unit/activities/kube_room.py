@@ -8,9 +8,9 @@ from temporalio.testing import ActivityEnvironment
 from activities.release.activities import KubeActivities
 from clients.registry.credentials import RegistryLogin
 from domain import names
+from domain.messages.release import ApplyRequest, RolloutRequest, TargetRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
 from domain.status import Release
-from domain.steps import ApplyRequest, RolloutRequest, TargetRequest
 from tests.unit.activities.fake_cluster import FakeCluster
 
 NS = "provers"

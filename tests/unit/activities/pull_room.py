@@ -8,7 +8,7 @@ from clients.registry.credentials import RegistryLogin
 from domain import names
 from domain.errors import ProverError, Unavailable
 from domain.images import PrePulled, PrePullRequest
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec
 from domain.status import Release
 from planning.image import pre_pull

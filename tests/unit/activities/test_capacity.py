@@ -7,7 +7,7 @@ import pytest
 from activities.cluster import capacity
 from domain import names
 from domain.errors import Forbidden
-from domain.steps import NodesReport, NodesRequest
+from domain.messages.nodes import NodesReport, NodesRequest
 from tests.unit.activities.fake_cluster import FakeCluster
 from tests.unit.activities.kube_room import NS, make_spec
 

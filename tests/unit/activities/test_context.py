@@ -6,8 +6,7 @@ import json
 import pytest
 
 from activities.cluster.explanation import enrich
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from tests.unit.activities.fake_cluster import FakeCluster
 from tests.unit.activities.kube_room import NS, make_spec
 from tests.unit.planning import objects

@@ -8,9 +8,9 @@ from activities.inspection import diagnose
 from activities.inspection.diagnose import Look
 from domain import names
 from domain.errors import Forbidden
-from domain.snapshot import Snapshot
+from domain.kubernetes import Snapshot
+from domain.messages.inspection import DiagnoseRequest
 from domain.status import Observation
-from domain.steps import DiagnoseRequest
 from tests.unit.activities.fake_cluster import FakeCluster
 from tests.unit.activities.kube_room import NS, make_spec
 from tests.unit.planning import objects

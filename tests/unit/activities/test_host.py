@@ -12,24 +12,20 @@ from temporalio.testing import ActivityEnvironment
 
 import activities.host.activities
 from activities.host.activities import HostActivities
-from domain.ports import Beat, TransferBeat
-from domain.profile import Profile, Step, StepState, StepStatus
-from domain.spec import Backend, ImageTarget
-from domain.steps import (
+from domain.messages.backend import (
     BackendWatch,
-    Checkout,
-    CheckoutRequest,
-    Image,
-    ImageRequest,
     LoadedProfile,
     LogChunk,
     LogRequest,
     ProfileRequest,
     PurgeRequest,
-    Source,
-    SourceRequest,
     StepRequest,
 )
+from domain.messages.image import Image, ImageRequest
+from domain.messages.source import Checkout, CheckoutRequest, Source, SourceRequest
+from domain.ports import Beat, TransferBeat
+from domain.profile import Profile, Step, StepState, StepStatus
+from domain.spec import Backend, ImageTarget
 
 _SOURCE = Source(commit="1" * 40, stage="1111111")
 _REQUEST = StepRequest(

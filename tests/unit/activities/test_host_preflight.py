@@ -12,10 +12,12 @@ from domain.errors import (
     NotARepository,
     Unavailable,
 )
+from domain.messages.backend import LoadedProfile
+from domain.messages.inspection import Check, CheckVerdict, PreflightReport, PreflightRequest
+from domain.messages.source import Checkout, Source
 from domain.ports import Beat, Secrets
 from domain.profile import Profile
 from domain.spec import Backend, ConfigSchema, ImageTarget, SecretRef
-from domain.steps import Check, Checkout, CheckVerdict, LoadedProfile, PreflightReport, PreflightRequest, Source
 from tests.unit.activities.kube_room import ID, FakeSecrets, Room, make_spec, with_login
 
 OK, WARNING, FAILED = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdict.FAILED

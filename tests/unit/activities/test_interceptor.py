@@ -9,8 +9,8 @@ import pytest
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities.error_translation import ErrorTranslation, translated
 from domain.errors import Forbidden, Unavailable
+from worker.interceptors.errors import ErrorTranslation, translated
 
 
 def test_a_permanent_error_is_not_retried_and_carries_its_diagnosis() -> None:

@@ -11,9 +11,9 @@ from domain.errors import (
     SettingsInvalid,
     WrongCluster,
 )
-from domain.rights import Right
+from domain.kubernetes import Right
+from domain.messages.nodes import NodesRequest
 from domain.spec import Endpoint
-from domain.steps import NodesRequest
 from tests.unit.activities.kube_room import NS, OWNER, Room, make_spec, with_login
 
 

@@ -9,9 +9,9 @@ from activities.release.rollout import Rollout
 from domain import names
 from domain.diagnosis import Severity
 from domain.errors import Unavailable
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.release import RolloutRequest
 from domain.status import Release
-from domain.steps import RolloutRequest
 from tests.unit.activities.fake_cluster import FakeCluster
 from tests.unit.activities.kube_room import IMAGE, NS, Room, make_spec, with_login
 

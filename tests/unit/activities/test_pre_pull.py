@@ -11,7 +11,7 @@ from activities.release.pre_pull import PrePull, PrePullActivities
 from domain import names
 from domain.errors import CredentialsRejected, Forbidden, ObjectRejected, ProverError, Unavailable, WrongCluster
 from domain.images import PrePulled, PrePullRequest
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.status import Release
 from tests.unit.activities.kube_room import ID, NS, OWNER, FakeSecrets, make_spec
 from tests.unit.activities.kube_room import Room as KubeRoom

@@ -14,10 +14,9 @@ from domain.errors import (
     SettingsInvalid,
     Unavailable,
 )
-from domain.ports import Manifest
-from domain.rights import Right
+from domain.kubernetes import Manifest, Right
+from domain.messages.inspection import Check, CheckVerdict, PreflightRequest
 from domain.spec import ClusterSpec, SecretRef
-from domain.steps import Check, CheckVerdict, PreflightRequest
 from planning.preflight import coordinator_probe
 from planning.preflight.checks import ok
 from tests.unit.activities.fake_cluster import FakeCluster

@@ -11,10 +11,11 @@ from temporalio.testing import ActivityEnvironment
 from activities import watch
 from activities.watch import WatchActivities
 from domain.errors import SettingsInvalid, Unavailable
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.nodes import NodesReport, NodesRequest, NodeVerdict
+from domain.messages.release import WatchRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Pod, Release
-from domain.steps import NodesReport, NodesRequest, NodeVerdict, WatchRequest
 from tests.unit.activities.fake_cluster import FakeCluster
 
 KNOWN = Observation(

@@ -8,8 +8,8 @@ import pytest
 from clients.backend.host import LocalBackendHost
 from clients.backend.logs import read_chunk
 from domain.errors import SettingsInvalid
+from domain.messages.backend import LogChunk, LogRequest
 from domain.spec import Backend
-from domain.steps import LogChunk, LogRequest
 
 
 def _chunk(path: Path, offset: int = -1, *, limit: int = 32768, wait: float = 0.0) -> LogChunk:

@@ -8,7 +8,7 @@ import pytest
 
 from clients.backend.profile import load_profile
 from domain.errors import SettingsInvalid
-from domain.steps import LoadedProfile
+from domain.messages.backend import LoadedProfile
 
 _ENVIRON = {"PATH": "/usr/bin:/bin", "SET": "x", "WORKERS_OWN": "hidden"}
 _BUILT_IN = {"PROVER_STATE_DIR": "/state", "CIRCUIT": "block"}

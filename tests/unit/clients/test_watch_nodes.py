@@ -3,7 +3,7 @@
 from typing import Any
 
 from clients.kubernetes.node_watch import Marks, node_mark, pod_mark
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 
 
 def node(name: str = "n1", *, ready: str = "True", beat: str = "1", **spec: Any) -> Manifest:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.nodes import NodesReport
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
-from domain.steps import NodesReport
 from planning.capacity import verdict
 from planning.capacity.occupancy import Occupancy
 from planning.capacity.verdict import Surroundings

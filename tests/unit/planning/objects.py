@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 IMAGE = "pull.example.com/prover:client-abc@sha256:" + "a" * 64

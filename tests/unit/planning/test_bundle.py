@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from domain.diagnosis import Diagnosis
-from domain.snapshot import Snapshot
+from domain.kubernetes import Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation
 from planning.diagnosis import bundle

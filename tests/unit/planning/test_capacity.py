@@ -6,8 +6,8 @@ import pytest
 
 import planning.capacity.verdict
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
-from domain.steps import NodesReport
+from domain.kubernetes import Manifest
+from domain.messages.nodes import NodesReport
 from planning.capacity.occupancy import Occupancy
 from planning.capacity.verdict import Surroundings
 from tests.unit.planning.capacity_cases import judge as judge_case

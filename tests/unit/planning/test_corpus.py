@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.snapshot import Snapshot
+from domain.kubernetes import Snapshot
 from planning.diagnosis import findings, rollout_status
 from sandbox.settings import REPOSITORY
 

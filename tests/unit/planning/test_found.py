@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.status import Observation
 from planning.manifests import live_deployment
 from tests.unit.planning import objects

@@ -4,10 +4,10 @@ from markdown_it import MarkdownIt
 
 from domain.commands import Kind, Outcome, Verdict
 from domain.diagnosis import Diagnosis, Severity
+from domain.messages.backend import BackendReport
 from domain.profile import StepState, StepStatus
 from domain.spec import BackendMode
 from domain.status import Observation, Phase, Pod, Release, Retry, Status
-from domain.steps import BackendReport
 from planning.status import question
 from planning.status.markdown import backend_markdown, status_markdown
 

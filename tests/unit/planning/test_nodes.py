@@ -7,9 +7,9 @@ import pytest
 
 import planning.capacity.verdict
 from domain.diagnosis import Severity
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.nodes import NodesReport
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
-from domain.steps import NodesReport
 from planning.capacity.occupancy import Occupancy
 from planning.capacity.verdict import Surroundings
 from planning.kubernetes import quantity

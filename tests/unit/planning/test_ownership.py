@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from domain.errors import OwnedByAnother, Unavailable
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.release import Target
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
-from domain.steps import Target
 from planning.manifests import ownership
 
 OURS = "server-1/default/prover-cluster/default/fleet"

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from planning.diagnosis.findings import findings as all_findings
 from tests.unit.planning import objects
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from domain.diagnosis import Diagnosis
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.inspection import Action
+from domain.messages.nodes import NodesReport, NodeVerdict
 from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.status import Release
-from domain.steps import Action, NodesReport, NodeVerdict
 from planning.manifests import client_config, render
 from planning.plan import plan
 from planning.plan.plan import Trial

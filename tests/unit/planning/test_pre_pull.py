@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from domain import names
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Release
 from planning.image import pre_pull

@@ -4,9 +4,12 @@ import pytest
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import CredentialsRejected, Forbidden, ObjectRejected
-from domain.rights import Right
+from domain.kubernetes import Right
+from domain.messages.inspection import Check, CheckVerdict
+from domain.messages.nodes import NodesReport, NodeVerdict
+from domain.messages.release import Target
+from domain.messages.source import Source
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, Shortage
-from domain.steps import Check, CheckVerdict, NodesReport, NodeVerdict, Source, Target
 from planning.preflight import checks
 
 OK, WARNING, UNKNOWN, FAILED = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdict.UNKNOWN, CheckVerdict.FAILED

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from domain import names
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
+from domain.messages.inspection import CheckVerdict
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
-from domain.steps import CheckVerdict
 from planning.preflight import coordinator_probe
 
 IMAGE = ImageTarget(repository="prover", pull_auth=SecretRef(ref="env:IMAGE_AUTH"))

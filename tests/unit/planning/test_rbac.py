@@ -2,8 +2,7 @@
 
 import json
 
-from domain.ports import Manifest
-from domain.rights import Right
+from domain.kubernetes import Manifest, Right
 from planning.kubernetes import rbac
 
 

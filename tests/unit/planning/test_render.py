@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from domain.ports import Manifest
+from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.status import Release
 from planning.manifests import render

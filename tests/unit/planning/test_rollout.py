@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.ports import Manifest
-from domain.snapshot import Snapshot
+from domain.kubernetes import Manifest, Snapshot
 from domain.status import Observation, Pod
 from planning.diagnosis import rollout_status
 from tests.unit.planning import objects

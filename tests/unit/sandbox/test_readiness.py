@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import WorldError
-from sandbox.services.readiness import engine_answers, http_answers, socket_accepts, wait_until
+from sandbox.host.readiness import engine_answers, http_answers, socket_accepts, wait_until
 
 
 def test_waits_until_the_probe_is_content() -> None:

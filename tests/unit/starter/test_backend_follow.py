@@ -7,8 +7,8 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.diagnosis import Diagnosis
+from domain.messages.backend import BackendReport
 from domain.profile import StepState, StepStatus
-from domain.steps import BackendReport
 from starter.cli.exits import Exit
 from starter.cli.progress import Progress
 from starter.temporal.backend_follow import follow

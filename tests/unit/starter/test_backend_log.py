@@ -2,8 +2,8 @@
 
 import pytest
 
+from domain.messages.backend import LogChunk, LogRequest
 from domain.spec import Backend
-from domain.steps import LogChunk, LogRequest
 from starter.temporal import backend_log
 
 REQUEST = LogRequest(backend=Backend(), profile="example", step="setup", limit=10)

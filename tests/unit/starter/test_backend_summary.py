@@ -3,9 +3,9 @@
 import pytest
 
 from domain.diagnosis import Diagnosis
+from domain.messages.backend import BackendReport
 from domain.profile import Compose, Left, Profile, Step, StepState, StepStatus
 from domain.spec import BackendMode
-from domain.steps import BackendReport
 from starter.views import backend
 
 SETUP = StepStatus(name="setup", kind="command", state=StepState.DONE, seconds=185)

@@ -1,6 +1,6 @@
 """Nodes in words."""
 
-from domain.steps import NodesReport, NodeVerdict
+from domain.messages.nodes import NodesReport, NodeVerdict
 from starter.views.nodes import page
 
 USABLE = NodeVerdict(name="n1", usable=True, ours="prover-cli-t-x", unknown=["who else is here"])

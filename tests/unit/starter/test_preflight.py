@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from domain.steps import Check, CheckVerdict, PreflightReport
+from domain.messages.inspection import Check, CheckVerdict, PreflightReport
 from starter import main
 from starter.cli import exits
 from starter.cli.invocation import Invocation

@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ActivityOutboundInterceptor, ExecuteActivityInput
 
-from worker.beats import SteadyBeats
+from worker.interceptors.heartbeats import SteadyBeats
 
 
 class Out(ActivityOutboundInterceptor):

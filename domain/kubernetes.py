@@ -1,8 +1,23 @@
-"""What a diagnosis is made from: the live objects of one deployment at one moment, as JSON, so that it can be kept."""
+"""Kubernetes objects, permissions and snapshots as data."""
 
 from typing import Any
 
 from domain.model import Message
+
+Manifest = dict[str, Any]  # one Kubernetes object as JSON
+
+
+class Right(Message):
+    """`verb` on `resource` (plural, with `/subresource` when needed) of API group `group`."""
+
+    verb: str
+    resource: str
+    group: str = ""
+    name: str = ""  # of one object; empty: any
+
+    def __str__(self) -> str:
+        """`create deployments.apps`, as kubectl writes it."""
+        return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
 
 
 class Snapshot(Message):

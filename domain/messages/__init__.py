@@ -1,0 +1,1 @@
+"""Requests and results of activities and workflows, one module for each subject."""

@@ -1,0 +1,38 @@
+"""Messages about the git commit that a deployment is made from."""
+
+from domain.model import Message
+from domain.spec import ConfigSchema
+
+
+class SourceRequest(Message):
+    """Which tree to read."""
+
+    repo: str
+    stage: str = ""  # set by hand; empty: short commit
+    allow_dirty: bool = False
+
+
+class Source(Message):
+    """One commit, pinned: every later step uses this and never reads HEAD again (trap 13)."""
+
+    commit: str  # 40 hex digits; empty when STAGE is set by hand and there is no repository
+    stage: str
+    dirty: bool = False
+    submodules: dict[str, str] = {}  # path → commit
+    committed: str = ""  # when, ISO 8601 UTC; a function of the commit, so images may bear it
+    by_hand: bool = False  # the stage was set by hand: its tag may move
+    config_schema: ConfigSchema | None = None  # of the client at its pin; None: it was not asked for, or cannot be told
+
+
+class CheckoutRequest(Message):
+    """Fetch a repository at a ref into a work tree of the worker's own."""
+
+    repo: str  # path or URL
+    ref: str = ""  # empty: the default branch
+
+
+class Checkout(Message):
+    """A clean work tree, of this one commit."""
+
+    directory: str  # absolute, on the backend host
+    commit: str

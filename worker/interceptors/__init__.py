@@ -1,0 +1,1 @@
+"""Temporal interceptors of the worker: error translation and heartbeats."""
