@@ -4,32 +4,25 @@ import sys
 
 import click
 
-from bench import (
-    cli_start,
-    deploy,
-    image_cold,
-    image_commit,
-    image_memory,
-    image_resume,
-    nodes,
-    rollout_lag,
-    verdict,
-    verdict_transient,
-)
+from bench import cli_start
+from bench.faults import transient, verdict
+from bench.image import cold, commit, memory, resume
 from bench.result import Result
-from bench.world import World
+from bench.rollout import deploy, lag
+from bench.world import nodes
+from bench.world.embedded import World
 
 BENCHES = {
     "cli-start": cli_start.run,
     "deploy": deploy.run,
-    "image-cold": image_cold.run,
-    "image-commit": image_commit.run,
-    "image-memory": image_memory.run,
-    "image-resume": image_resume.run,
+    "image-cold": cold.run,
+    "image-commit": commit.run,
+    "image-memory": memory.run,
+    "image-resume": resume.run,
     "nodes": nodes.run,
-    "rollout-lag": rollout_lag.run,
+    "rollout-lag": lag.run,
     "verdict": verdict.run,
-    "verdict-transient": verdict_transient.run,
+    "verdict-transient": transient.run,
 }
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from bench.result import Figures, Result, best
 from bench.timing import in_turn, timed
-from bench.world import World
+from bench.world.embedded import World
 
 _ROUNDS = 20
 _GOAL_SECONDS = 0.150

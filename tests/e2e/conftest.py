@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.product import Product
+from tests.support.product.installation import Product
 
 
 @pytest.fixture(scope="module")

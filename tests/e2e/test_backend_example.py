@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.product import Product, until
+from tests.support.product.installation import Product, until
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.product import BIN, Product, until
-from tests.integration.fluidex.stand_in import LOCK, PORTS, StandIn, build_service, kill, listens
+from tests.support.backend.fluidex.stand_in import LOCK, PORTS, StandIn, build_service, kill, listens
+from tests.support.product.installation import BIN, Product, until
 
 _COORDINATOR = "prover-cluster/target/release/coordinator"
 

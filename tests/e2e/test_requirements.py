@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.product import BIN, Product, until
+from tests.support.product.installation import BIN, Product, until
 
 OTHER_TEMPORAL = 17233
 

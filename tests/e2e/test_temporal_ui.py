@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from temporalio.client import Client
 
 from domain import names
-from tests.e2e.product import Product, until
+from tests.support.product.installation import Product, until
 
 QUIET = [
     "--no-sandbox",

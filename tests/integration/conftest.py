@@ -16,8 +16,9 @@ from temporalio.service import RPCError
 import connection.client
 from clients.kubernetes.cluster import KubernetesCluster, connect
 from connection import search
-from tests.integration.command_line import BIN, KUBE, PATIENCE, Cli, Deployed
-from tests.workflow.conftest import World, workers
+from tests.support.command_line import BIN, KUBE, PATIENCE, Cli, Deployed
+from tests.support.temporal.workers import workers
+from tests.support.temporal.world import World
 
 
 @pytest.fixture(scope="module")

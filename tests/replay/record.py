@@ -21,7 +21,10 @@ from domain.messages.backend import LogRequest
 from domain.profile import Left, Step, StepState, StepStatus
 from domain.spec import BackendMode, Shortage
 from domain.status import Observation, Phase
-from tests.workflow.conftest import BIN, FAST, Stage, World, whole
+from tests.support.temporal.fake_activities import whole
+from tests.support.temporal.server import BIN, FAST
+from tests.support.temporal.stage import Stage
+from tests.support.temporal.world import World
 from workflows.deployment.workflow import ProverClusterWorkflow
 from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow
 

@@ -16,7 +16,7 @@ from domain.messages.nodes import NodesReport, NodesRequest, NodeVerdict
 from domain.messages.release import WatchRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Pod, Release
-from tests.unit.activities.fake_cluster import FakeCluster
+from tests.support.kubernetes.fake_cluster import FakeCluster
 
 KNOWN = Observation(
     exists=True, wanted=1, updated=1, ready=1, available=1, complete=True, pods=[Pod(name="a", ready=True)]

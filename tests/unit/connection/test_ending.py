@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from sandbox.settings import REPOSITORY
+
 HEAD = "import atexit, sys\nfrom connection.ending import end_with\natexit.register(print, 'finalized')\n"
 
 
@@ -24,6 +24,6 @@ HEAD = "import atexit, sys\nfrom connection.ending import end_with\natexit.regis
 def test_the_exit_code_is_that_of_the_work(run: str, code: int, out: str, err: str) -> None:
     """What was written is read, and nothing of the interpreter's end runs that could crash."""
     words = [sys.executable, "-c", f"{HEAD}end_with({run})"]
-    ended = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert (ended.returncode, ended.stdout) == (code, out)
     assert err in ended.stderr

@@ -38,7 +38,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	url := os.Getenv("EXAMPLE_TEST_DATABASE_URL")
 	if url == "" {
-		t.Skip("EXAMPLE_TEST_DATABASE_URL names no database: tests/integration/test_example_prover.py does")
+		t.Skip("EXAMPLE_TEST_DATABASE_URL names no database: tests/integration/backend/test_example_prover.py does")
 	}
 	ctx := context.Background()
 	tasks, err := table.Open(ctx, url, 10*time.Second)

@@ -1,0 +1,353 @@
+"""The whole life of a release on a real cluster, under exactly the rights that `proverctl rbac` prints."""
+
+import base64
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.release.activities import KubeActivities
+from clients.kubernetes.cluster import KubernetesCluster, connect
+from clients.kubernetes.errors import Call
+from clients.kubernetes.resources import collection
+from clients.registry.credentials import WorkerSecrets
+from domain import names
+from domain.diagnosis import Severity
+from domain.errors import ApplyConflict, CredentialsMissing, Forbidden, OwnedByAnother, Refused
+from domain.kubernetes import Manifest
+from domain.messages.nodes import NodesRequest
+from domain.messages.release import ApplyRequest, RolloutRequest, TargetRequest
+from domain.spec import ClusterSpec, Endpoint, ImageTarget, SecretRef
+from domain.status import Release
+from planning.kubernetes import rbac
+from tests.support.kubernetes.service_accounts import account_kubeconfig, until
+
+LOGIN = {"IMAGE_AUTH_USER": "prover", "IMAGE_AUTH_PASSWORD": "canary-hunter2"}
+# Events and their like come and go by themselves, and review kinds cannot be listed.
+PASSING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
+MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json,application/vnd.docker.distribution.manifest.v2+json"
+
+
+@pytest.fixture(scope="module")
+def admin(world: dict[str, str]) -> Iterator[KubernetesCluster]:
+    """The world's cluster as an administrator."""
+    found = connect("default", {}, world["KUBECONFIG"])
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def image(world: dict[str, str]) -> str:
+    """The world's pause image by digest, as pods pull it: it stands in for a client."""
+    registry = f"http://{world['WORLD_ANONYMOUS_REGISTRY']}/v2/pause"
+    with urllib.request.urlopen(f"{registry}/tags/list", timeout=10) as answer:  # noqa: S310 - the world's registry
+        tag = json.load(answer)["tags"][0]
+    request = urllib.request.Request(f"{registry}/manifests/{tag}", headers={"Accept": MANIFEST_TYPES})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        digest = answer.headers["Docker-Content-Digest"]
+    return f"{world['WORLD_ANONYMOUS_REGISTRY_ALIAS']}/pause:{tag}@{digest}"
+
+
+class Room:
+    """Activities under limited rights in a namespace of their own."""
+
+    def __init__(self, admin: KubernetesCluster, world: dict[str, str], image: str, folder: Path) -> None:
+        self.admin = admin
+        self.world = world
+        self.image = image
+        self.folder = folder
+        self.namespace = f"test-kube-{uuid4().hex[:8]}"
+        self.prefix = f"test/{uuid4().hex[:8]}"
+        self.beats: list[str] = []
+        self.clusters: list[KubernetesCluster] = []
+        admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        self.granted: list[Manifest] = []
+
+    def grant(self, *, optional: bool) -> KubeActivities:
+        """The rights of `proverctl rbac`, and activities that have no others."""
+        self.granted = rbac.documents(self.namespace, optional=optional)
+        for manifest in self.granted:
+            self.admin.apply(manifest)
+        config = account_kubeconfig(self.admin, self.world, self.namespace, rbac.NAME, self.folder)
+        self.clusters.append(connect("default", {}, config))
+        return KubeActivities({"default": self.clusters[-1]}, WorkerSecrets(LOGIN), self.prefix)
+
+    def close(self) -> None:
+        """Everything goes; cluster roles are shared and stay, their bindings are this test's."""
+        for cluster in self.clusters:
+            cluster.close()
+        for manifest in self.granted:
+            if manifest["kind"] == "ClusterRoleBinding":
+                self.admin.delete("ClusterRoleBinding", manifest["metadata"]["name"], "")
+        self.admin.delete("Namespace", self.namespace, "")
+
+    def spec(self, replicas: int = 1, *, login: bool = False, **changes: Any) -> ClusterSpec:
+        """A cluster of stand-ins."""
+        host = self.world["WORLD_ANONYMOUS_REGISTRY_ALIAS"]
+        auth = SecretRef(ref="env:IMAGE_AUTH", required=True) if login else None
+        target = ImageTarget(repository="pause", pull_host=host, pull_auth=auth)
+        endpoint = Endpoint(ip=self.world["COORDINATOR_EP"])
+        spec = ClusterSpec(namespace=self.namespace, coordinator=endpoint, image=target, replicas=replicas)
+        return spec.model_copy(update=changes)
+
+    def run(self, activity: Callable[[Any], Any], request: Any) -> Any:
+        """As the worker runs it."""
+        environment = ActivityEnvironment()
+        environment.on_heartbeat = lambda *details: self.beats.append(str(details[0]))
+        return environment.run(activity, request)
+
+    def target(self, spec: ClusterSpec, uid: str = "") -> TargetRequest:
+        """The namespace."""
+        return TargetRequest(spec=spec, deployment_id=spec.deployment_id, cluster_uid=uid)
+
+    def release(self, stage: str = "abc", image: str = "") -> Release:
+        """One release of the stand-in."""
+        return Release(stage=stage, image=image or self.image)
+
+    def apply(self, kube: KubeActivities, spec: ClusterSpec, release: Release) -> Any:
+        """apply_release."""
+        uid = kube._cluster("default").uid()  # noqa: SLF001 - the fence as these activities see it
+        request = ApplyRequest(
+            spec=spec, release=release, deployment_id=spec.deployment_id, cluster_uid=uid, image_user="65534"
+        )
+        return self.run(kube.apply_release, request)
+
+    def rollout(self, kube: KubeActivities, spec: ClusterSpec, release: Release, generation: int) -> Any:
+        """await_rollout."""
+        request = RolloutRequest(spec=spec, release=release, generation=generation, replicas=spec.replicas)
+        return self.run(kube.await_rollout, request)
+
+
+@pytest.fixture
+def room(admin: KubernetesCluster, world: dict[str, str], image: str, tmp_path: Path) -> Iterator[Room]:
+    """A namespace and its rights."""
+    made = Room(admin, world, image, tmp_path)
+    yield made
+    made.close()
+
+
+def listing(admin: KubernetesCluster, namespace: str) -> set[str]:
+    """`resource/name` of everything of every namespaced kind, but events."""
+    found = set()
+    for group, resource in _namespaced_kinds(admin):
+        path = f"{group}/namespaces/{namespace}/{resource}"
+        items = admin.connection.call(Call("list", path), "GET", path).get("items") or []
+        found |= {f"{resource}/{entry['metadata']['name']}" for entry in items}
+    return found
+
+
+def _namespaced_kinds(admin: KubernetesCluster) -> Iterator[tuple[str, str]]:
+    call = Call("discover", "kinds")
+    groups = admin.connection.call(call, "GET", "/apis")["groups"]
+    roots = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
+    for root in roots:
+        for kind in admin.connection.call(call, "GET", root)["resources"]:
+            group = root.split("/")[2] if root.count("/") > 2 else ""
+            full = f"{kind['name']}.{group}" if group else kind["name"]
+            if kind["namespaced"] and "list" in kind["verbs"] and full not in PASSING:
+                yield root, kind["name"]
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_a_release_lives_and_leaves_nothing(room: Room, *, optional: bool) -> None:
+    """Inspected, applied once, rolled out, scaled, removed; with the optional rights the namespace is annotated too."""
+    kube = room.grant(optional=optional)
+    assert until(lambda: "configmaps/kube-root-ca.crt" in listing(room.admin, room.namespace))
+    before = listing(room.admin, room.namespace)
+    spec, release = room.spec(login=True), room.release()
+    target = room.run(kube.inspect_target, room.target(spec))
+    assert (target.deployed, len(target.warnings)) == (False, 0 if optional else 1)
+    assert room.run(kube.check_nodes, NodesRequest(spec=spec, replicas=1)).usable >= 1
+
+    applied = room.apply(kube, spec, release)
+    assert (applied.changed, len([w for w in applied.warnings if "not annotated" in w])) == (True, 0 if optional else 1)
+    namespace = room.admin.get("Namespace", room.namespace)
+    assert namespace is not None
+    assert namespace["metadata"].get("annotations", {}).get(names.STAGE_ANNOTATION) == ("abc" if optional else None)
+    seen = room.rollout(kube, spec, release, applied.generation)
+    assert (seen.complete, seen.ready, seen.diagnosis, seen.pods[0].state) == (True, 1, None, "Running")
+    again = room.apply(kube, spec, release)
+    assert (again.changed, again.generation) == (False, applied.generation)
+
+    nothing = room.spec(0, login=True)
+    scaled = room.apply(kube, nothing, release)
+    assert room.rollout(kube, nothing, release, scaled.generation).pods == []
+
+    request = room.target(spec, target.cluster_uid)
+    removed = room.run(kube.remove_release, request)
+    assert sorted(removed.objects) == [
+        "ConfigMap/cluster-conf",
+        "Deployment/prover-cli-t",
+        "EndpointSlice/cluster-coordinator",
+        "PodDisruptionBudget/prover-cli-t",
+        "Secret/img-cred",
+        "Service/cluster-coordinator",
+    ]
+    assert (removed.warnings, listing(room.admin, room.namespace)) == ([], before)
+    namespace = room.admin.get("Namespace", room.namespace)
+    assert namespace is not None
+    assert "annotations" not in namespace["metadata"]
+    assert room.run(kube.remove_release, request).objects == []
+
+
+def test_removal_waits_for_running_clients(room: Room) -> None:
+    """When it returns, no pod is left."""
+    kube = room.grant(optional=True)
+    spec, release = room.spec(), room.release()
+    applied = room.apply(kube, spec, release)
+    room.rollout(kube, spec, release, applied.generation)
+    room.beats.clear()
+    room.run(kube.remove_release, room.target(spec))
+    assert room.admin.find("Pod", room.namespace) == []
+    assert [beat for beat in room.beats if beat.startswith("waiting until")] != []
+
+
+def test_the_pull_secret_holds_the_login_and_no_more(room: Room) -> None:
+    """Keyed by the pull host; nothing of it in beats or other objects; gone when no longer wanted."""
+    kube = room.grant(optional=True)
+    room.apply(kube, room.spec(0, login=True), room.release())
+    secret = room.admin.get("Secret", names.PULL_SECRET, room.namespace)
+    assert secret is not None
+    auths = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
+    host = room.world["WORLD_ANONYMOUS_REGISTRY_ALIAS"]
+    assert {host: "canary-hunter2"} == {key: entry["password"] for key, entry in auths.items()}
+    assert "last-applied-configuration" not in json.dumps(secret)
+    assert "hunter2" not in json.dumps([room.beats, room.admin.get("Deployment", names.DEPLOYMENT, room.namespace)])
+    room.apply(kube, room.spec(0), room.release())
+    assert room.admin.get("Secret", names.PULL_SECRET, room.namespace) is None
+
+
+def test_new_credentials_come_without_a_rollout(room: Room, tmp_path: Path) -> None:
+    """Rotated where the reference points, the next apply puts them into the Secret; generation and pods stay."""
+    kube = room.grant(optional=True)
+    file = tmp_path / "login"
+    file.write_text("prover:canary-of-yesterday")
+    auth = SecretRef(ref=f"file:{file}", required=True)
+    spec = room.spec()
+    spec = spec.model_copy(update={"image": spec.image.model_copy(update={"pull_auth": auth})})
+    first = room.apply(kube, spec, room.release())
+    room.rollout(kube, spec, room.release(), first.generation)
+    before = _standing(room)
+    file.write_text("prover:canary-of-today")
+    second = room.apply(kube, spec, room.release())
+    secret = room.admin.get("Secret", names.PULL_SECRET, room.namespace)
+    assert secret is not None
+    config = base64.b64decode(secret["data"][".dockerconfigjson"]).decode()
+    assert ("canary-of-today" in config, "canary-of-yesterday" in config) == (True, False)
+    assert (second.changed, second.generation, _standing(room)) == (True, first.generation, before)
+    assert room.apply(kube, spec, room.release()).changed is False
+
+
+def _standing(room: Room) -> tuple[Any, ...]:
+    """The Deployment's generation and the pods there are."""
+    deployment = room.admin.get("Deployment", names.DEPLOYMENT, room.namespace)
+    assert deployment is not None
+    pods = sorted(pod["metadata"]["uid"] for pod in room.admin.find("Pod", room.namespace))
+    return deployment["metadata"]["generation"], pods
+
+
+def test_pods_cannot_use_an_identity_token(room: Room, tmp_path: Path) -> None:
+    """It is said before anything is built or written, with the setting that gives pods another login."""
+    kube = room.grant(optional=True)
+    file = tmp_path / "login"
+    file.write_text("<token>:canary-refresh")
+    spec = room.spec()
+    auth = SecretRef(ref=f"file:{file}", required=True)
+    spec = spec.model_copy(update={"image": spec.image.model_copy(update={"pull_auth": auth})})
+    with pytest.raises(CredentialsMissing, match="IMAGE_PULL_AUTH") as caught:
+        room.run(kube.inspect_target, room.target(spec))
+    assert "canary" not in str(caught.value)
+
+
+def test_a_foreign_deployment_is_refused_and_untouched(room: Room) -> None:
+    """Exit 3: one that we did not create, and one of another Temporal."""
+    kube = room.grant(optional=True)
+    room.apply(kube, room.spec(0), room.release())
+    before = _written(room)
+    stranger = KubeActivities({"default": room.clusters[0]}, WorkerSecrets({}), "another/temporal")
+    with pytest.raises(OwnedByAnother, match=room.prefix):
+        room.run(stranger.inspect_target, room.target(room.spec(2)))
+    with pytest.raises(OwnedByAnother):
+        room.apply(stranger, room.spec(2), room.release("other"))
+    assert room.run(stranger.remove_release, room.target(room.spec(2))).objects == []
+    assert _written(room) == before
+
+
+def _written(room: Room) -> tuple[Any, ...]:
+    """What people write of the Deployment and the Namespace; status is the controllers'."""
+    deployment = room.admin.get("Deployment", names.DEPLOYMENT, room.namespace) or {}
+    namespace = room.admin.get("Namespace", room.namespace) or {}
+    return deployment["metadata"]["uid"], deployment["metadata"]["labels"], deployment["spec"], namespace["metadata"]
+
+
+def test_missing_rights_are_named_before_anything_is_written(room: Room) -> None:
+    """All of them at once."""
+    kube = room.grant(optional=False)
+    role = rbac.role(room.namespace)
+    kept = [rule for rule in role["rules"] if "endpointslices" not in rule["resources"]]
+    room.admin.apply(role | {"rules": kept})
+    names_all = r"create endpointslices\.discovery\.k8s\.io, patch endpointslices.*, delete endpointslices"
+    with pytest.raises(Forbidden, match=names_all) as caught:
+        room.run(kube.inspect_target, room.target(room.spec()))
+    assert caught.value.diagnosis.do.endswith(f"proverctl rbac -n {room.namespace}")
+
+
+def test_an_absent_namespace(room: Room, admin: KubernetesCluster) -> None:
+    """Created with the rights, refused with the command without them."""
+    kube = room.grant(optional=False)
+    absent = room.spec(0).model_copy(update={"namespace": f"{room.namespace}-x"})
+    with pytest.raises((Refused, Forbidden), match=rf"{room.namespace}-x"):
+        room.run(kube.inspect_target, room.target(absent))
+    allowed = KubeActivities({"default": admin}, WorkerSecrets({}), room.prefix)
+    assert room.run(allowed.inspect_target, room.target(absent)).namespace_exists is False
+    room.apply(allowed, absent, room.release())
+    assert admin.get("Deployment", names.DEPLOYMENT, absent.namespace) is not None
+    admin.delete("Namespace", absent.namespace, "")
+
+
+def test_another_writer_is_named(room: Room) -> None:
+    """Never silently overwritten."""
+    kube = room.grant(optional=True)
+    room.apply(kube, room.spec(0), room.release())
+    room.admin.connection.call(
+        Call("patch", "a deadline"),
+        "PATCH",
+        f"{collection('Deployment', room.namespace)}/{names.DEPLOYMENT}",
+        query={"fieldManager": "some-autoscaler"},
+        body={"spec": {"progressDeadlineSeconds": 77}},
+        content_type="application/merge-patch+json",
+    )
+    with pytest.raises(ApplyConflict, match=r"'some-autoscaler' owns \.spec\.progressDeadlineSeconds"):
+        room.apply(kube, room.spec(0), room.release())
+
+
+def test_an_image_that_is_not_there_ends_the_wait(room: Room) -> None:
+    """With the cause, long before any deadline."""
+    kube = room.grant(optional=True)
+    release = room.release(image=f"{room.image.partition('@')[0]}@sha256:{'0' * 64}")
+    applied = room.apply(kube, room.spec(), release)
+    seen = room.rollout(kube, room.spec(), release, applied.generation)
+    assert seen.diagnosis is not None
+    assert (seen.diagnosis.code, seen.diagnosis.severity) == ("IMAGE_NOT_FOUND", Severity.FATAL)
+
+
+def test_old_endpoints_and_their_mirror_go(room: Room) -> None:
+    """What the original script left beside our slice would go on routing to the old coordinator."""
+    kube = room.grant(optional=True)
+    room.apply(kube, room.spec(0), room.release())
+    old = {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": names.COORDINATOR_SERVICE, "namespace": room.namespace},
+        "subsets": [{"addresses": [{"ip": "10.9.9.9"}], "ports": [{"name": "http", "port": 50055}]}],
+    }
+    room.admin.apply(old)
+    assert until(lambda: len(room.admin.find("EndpointSlice", room.namespace)) == 2)
+    assert room.apply(kube, room.spec(0), room.release()).changed is True
+    assert until(lambda: len(room.admin.find("EndpointSlice", room.namespace)) == 1)
+    assert room.admin.get("Endpoints", names.COORDINATOR_SERVICE, room.namespace) is None
