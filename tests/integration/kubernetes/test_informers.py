@@ -11,14 +11,13 @@ import pytest
 from clients.kubernetes import node_watch
 from clients.kubernetes.cluster import KubernetesCluster, connect
 from clients.kubernetes.deployment_watch import SharedWatches
-from domain import names
 from domain.errors import Forbidden
 from domain.kubernetes import Manifest
 from domain.status import Observation
 from tests.support.kubernetes.service_accounts import account_kubeconfig, limited_account
+from tests.support.kubernetes.watching import READ, deployment
 
 PATIENCE = 20.0  # seconds
-READ = ["get", "list", "watch"]
 
 
 @pytest.fixture
@@ -30,22 +29,6 @@ def namespaces(cluster: KubernetesCluster) -> Iterator[list[str]]:
     yield made
     for name in made:
         cluster.delete("Namespace", name, "")
-
-
-def deployment(namespace: str, replicas: int) -> Manifest:
-    """Our Deployment with pods that no node takes, so that nothing else in the world is disturbed."""
-    labels = {"app": "client", names.ROLE_LABEL: names.ROLE_VALUE, "stage": "abc"}
-    spec = {"nodeSelector": {"no-such": "node"}, "containers": [{"name": "client", "image": "toy:1"}]}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": names.DEPLOYMENT, "namespace": namespace},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app": "client"}},
-            "template": {"metadata": {"labels": labels}, "spec": spec},
-        },
-    }
 
 
 async def _until_wanted(seen: AsyncGenerator[Observation, None], wanted: int) -> Observation:

@@ -16,8 +16,7 @@ from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Release
 from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
-from tests.integration.kubernetes.test_informers import deployment
-from tests.integration.kubernetes.test_rollout_watch import KINDS, Counting
+from tests.support.kubernetes.watching import KINDS, Counting, deployment
 
 REPLICAS = 500
 MEMORY = 100  # MiB

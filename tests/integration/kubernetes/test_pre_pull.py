@@ -4,7 +4,6 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,10 +27,9 @@ from planning.kubernetes import objects
 from sandbox.image import _digest, _Registry
 from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
-from tests.integration.kubernetes.test_release_lifecycle import LOGIN, Room, admin, image, listing
+from tests.support.kubernetes.release import LOGIN, Room, listing
 from tests.support.kubernetes.service_accounts import until
 
-__all__ = ["admin", "image"]  # fixtures
 FLEET = 120
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
@@ -118,14 +116,6 @@ class Serving:
             for event in self.room.admin.events(self.room.namespace)
             if objects.about(event)[1].startswith(name) and event.get("reason") == reason
         ]
-
-
-@pytest.fixture
-def room(admin: KubernetesCluster, world: dict[str, str], image: str, tmp_path: Path) -> Iterator[Room]:
-    """A namespace and its rights."""
-    made = Room(admin, world, image, tmp_path)
-    yield made
-    made.close()
 
 
 def test_the_client_serves_until_its_successor_has_nothing_to_pull(room: Room) -> None:

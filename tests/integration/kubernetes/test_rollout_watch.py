@@ -2,50 +2,27 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import urllib3
 
 from clients.kubernetes import rollout_watch
 from clients.kubernetes.cluster import KubernetesCluster, connect
-from clients.kubernetes.connection import Connection, configuration
 from clients.kubernetes.errors import Call
 from clients.kubernetes.rollout_watch import Feed
 from domain import names
 from domain.errors import Forbidden
 from domain.kubernetes import Snapshot
 from sandbox.settings import Settings
-from tests.integration.kubernetes.test_informers import READ, deployment
 from tests.support.kubernetes.service_accounts import account_kubeconfig, limited_account
 from tests.support.kubernetes.tcp_forwarder import Wire
+from tests.support.kubernetes.watching import KINDS, READ, Counting, deployment
 
 PATIENCE = 60.0  # seconds; controllers and the API server share this machine's cores with us
 APPS = {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": READ}
 PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": READ}
-KINDS = ("deployments", "events", "pods", "replicasets")
-
-
-class Counting(Connection):
-    """Counts lists and watches by the plural of their kind."""
-
-    def __init__(self, kubeconfig: str) -> None:
-        super().__init__(lambda: configuration("default", {}, kubeconfig))
-        self.lists: Counter[str] = Counter()
-        self.watches: Counter[str] = Counter()
-
-    def call(self, call: Call, method: str, path: str, **given: Any) -> Any:
-        """As Connection.call."""
-        self.lists[path.rpartition("/")[2]] += 1
-        return super().call(call, method, path, **given)
-
-    def stream(self, call: Call, path: str, query: Mapping[str, str], *, read_timeout: float) -> Any:
-        """As Connection.stream."""
-        self.watches[path.rpartition("/")[2]] += 1
-        return super().stream(call, path, query, read_timeout=read_timeout)
 
 
 @pytest.fixture

@@ -9,42 +9,10 @@ import planning.capacity.verdict
 from domain.diagnosis import Severity
 from domain.kubernetes import Manifest
 from domain.messages.nodes import NodesReport
-from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from planning.capacity.occupancy import Occupancy
 from planning.capacity.verdict import Surroundings
 from planning.kubernetes import quantity
-
-LABEL = {"fluidexnode": "computation"}
-TAINT = {"key": "dedicated", "value": "computation", "effect": "NoSchedule"}
-
-
-def spec(**changes: Any) -> ClusterSpec:
-    """A spec with what a test cares about."""
-    image = ImageTarget(repository="prover")
-    return ClusterSpec(**({"namespace": "fleet", "coordinator": Endpoint(ip="10.0.0.1"), "image": image} | changes))
-
-
-def node(name: str, labels: dict[str, str] | None = None, *taints: dict[str, str], **extra: Any) -> Manifest:
-    """A Ready node, labelled for clients unless told otherwise."""
-    conditions = [{"type": "Ready", "status": "True"}]
-    has = {"cpu": "8", "memory": "16Gi", "pods": "110"}
-    return {
-        "kind": "Node",
-        "metadata": {"name": name, "labels": LABEL if labels is None else labels},
-        "spec": {"taints": list(taints)} | extra.get("spec", {}),
-        "status": {"conditions": conditions, "allocatable": has | extra.get("has", {})} | extra.get("status", {}),
-    }
-
-
-def prover(on: str, namespace: str = "other", app: str = "client", phase: str = "Running") -> Manifest:
-    """A prove-client on a node."""
-    labels = {"role": "cluster-prover", "app": app}
-    return {
-        "kind": "Pod",
-        "metadata": {"name": "prover-cli-t-x", "namespace": namespace, "labels": labels},
-        "spec": {"nodeName": on},
-        "status": {"phase": phase},
-    }
+from tests.support.capacity.nodes import TAINT, node, prover, spec
 
 
 def judge(found: list[Manifest], replicas: int, pods: list[Manifest] | None = None, **changes: Any) -> NodesReport:

@@ -11,8 +11,8 @@ from domain.messages.nodes import NodesReport
 from planning.capacity.occupancy import Occupancy
 from planning.capacity.verdict import Surroundings
 from tests.support.capacity.cases import judge as judge_case
+from tests.support.capacity.nodes import TAINT, node, prover, spec
 from tests.support.capacity.scheduler_model import Ask, Case, Node
-from tests.unit.planning.capacity.test_node import TAINT, node, prover, spec
 
 CLIENT = {"app": "client"}
 
