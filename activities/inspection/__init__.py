@@ -1,1 +1,1 @@
-"""Inspection."""
+"""Read-only activities: preflight, nodes, plan and diagnose."""

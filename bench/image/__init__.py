@@ -1,1 +1,1 @@
-"""Image."""
+"""Images: build and push, a changed commit, memory and resumed uploads."""

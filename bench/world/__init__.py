@@ -1,1 +1,1 @@
-"""World."""
+"""The embedded world as benchmarks see it: addresses, memory, histories and nodes."""

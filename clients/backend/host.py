@@ -12,7 +12,6 @@ from clients.backend.job import Job, Place
 from clients.backend.logs import read_chunk, tail
 from clients.backend.ports import check_free
 from clients.backend.processes import runner
-from clients.backend.processes.background import everything, remains
 from clients.backend.processes.supervisor import Processes
 from clients.backend.profile import load_profile
 from clients.backend.purge import declared_data, delete, delete_folder
@@ -29,6 +28,7 @@ from clients.backend.records import (
 from clients.backend.secrets import resolved
 from clients.backend.status import observed
 from clients.backend.steps import compose, submodules
+from clients.backend.steps.background import everything, remains
 from clients.backend.steps.command import Command, stop_command
 from clients.backend.steps.file import write
 from clients.backend.steps.function import run_function

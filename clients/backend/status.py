@@ -9,10 +9,10 @@ import psutil
 from clients.backend.job import Job, Place
 from clients.backend.logs import last_line
 from clients.backend.processes import runner
-from clients.backend.processes.background import Seen, look
 from clients.backend.processes.supervisor import ORPHAN, Report
 from clients.backend.records import Started
 from clients.backend.steps import compose
+from clients.backend.steps.background import Seen, look
 from domain.profile import StepState, StepStatus
 from planning.text.sanitize import one_line
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clients.backend.job import Job, Place
-from clients.backend.processes.background import sweep
 from clients.backend.processes.supervisor import Processes
 from clients.backend.records import Started, note_stopped
 from clients.backend.secrets import resolved
+from clients.backend.steps.background import sweep
 from clients.backend.steps.command import Command, stop_command
 from clients.backend.steps.compose import down
 from clients.backend.steps.function import function_argv, prepare_values

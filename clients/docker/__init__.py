@@ -1,1 +1,1 @@
-"""Docker."""
+"""The Docker Engine: connection, builds, local images and compose projects."""

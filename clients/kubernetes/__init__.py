@@ -1,1 +1,1 @@
-"""Kubernetes."""
+"""The Kubernetes API: connection, objects, reflectors and watches."""

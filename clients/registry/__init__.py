@@ -1,1 +1,1 @@
-"""Registry."""
+"""Image registries: transport, authentication, uploads and what a repository holds."""

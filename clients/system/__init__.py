@@ -1,1 +1,1 @@
-"""System."""
+"""Files, locks, environment and TCP of this machine."""

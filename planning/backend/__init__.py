@@ -1,1 +1,1 @@
-"""Backend."""
+"""Backend profiles as data: parsing, validation, expansion, order of steps and compose health."""

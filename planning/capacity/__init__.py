@@ -1,1 +1,1 @@
-"""Capacity."""
+"""Whether nodes, quotas and limits admit the wanted number of clients."""

@@ -1,1 +1,1 @@
-"""Diagnosis."""
+"""Why a rollout does not finish, from the live objects of a release."""

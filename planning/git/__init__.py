@@ -1,1 +1,1 @@
-"""Git."""
+"""Entries of a git tree and its submodules."""

@@ -1,1 +1,1 @@
-"""Image."""
+"""Decisions about images: transfer progress, pulls ahead of a rollout and retention."""

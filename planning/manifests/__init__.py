@@ -1,1 +1,1 @@
-"""Manifests."""
+"""The manifests of a release, and who owns the objects that exist."""

@@ -1,1 +1,1 @@
-"""Plan."""
+"""What a deploy would change, as a diff with its cost."""

@@ -1,1 +1,1 @@
-"""Preflight."""
+"""Checks before a deploy, each with a verdict and a remedy."""

@@ -1,1 +1,1 @@
-"""Settings."""
+"""Settings: their table, their syntax, and the spec that is built from them."""

@@ -1,1 +1,1 @@
-"""Host."""
+"""The machine of the embedded world: kernel, mounts, cgroups, network, processes and readiness."""

@@ -1,1 +1,1 @@
-"""Services."""
+"""Services beside Kubernetes: Docker Engine, registries, Temporal and their supervisor."""

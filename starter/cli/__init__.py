@@ -1,1 +1,1 @@
-"""Cli."""
+"""Parts of every command: options, settings, terminal, progress and exit codes."""

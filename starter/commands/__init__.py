@@ -1,1 +1,1 @@
-"""Commands."""
+"""The commands of `proverctl`, one module for each subject, loaded when used."""

@@ -1,1 +1,1 @@
-"""Direct."""
+"""`--direct`: the same inspections without Temporal or a worker."""

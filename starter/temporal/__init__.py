@@ -1,1 +1,1 @@
-"""Temporal."""
+"""Calls to workflows: sessions, updates, following, lists and inspections."""

@@ -1,1 +1,1 @@
-"""Views."""
+"""Reports and outcomes as text for a person."""

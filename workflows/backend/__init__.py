@@ -1,1 +1,1 @@
-"""Backend."""
+"""The workflow that brings a backend to a desired state and keeps it there."""

@@ -1,1 +1,1 @@
-"""Deployment."""
+"""The workflow of one deployment: inbox, commands, rollout, watch, questions and teardown."""

@@ -1,1 +1,1 @@
-"""Inspection."""
+"""Short workflows that only read: inspections, profiles and logs."""

@@ -1,1 +1,1 @@
-"""Steps."""
+"""The kinds of backend steps: command, function, process, compose project, file, submodules and wait."""

@@ -13,7 +13,7 @@ from clients.backend.job import Job
 from clients.backend.logs import last_line, tail
 from clients.backend.polling import Pace
 from clients.backend.steps.compose_files import expected_services
-from clients.backend.steps.compose_project import Project
+from clients.docker.compose_project import Project
 from clients.docker.connection import connected
 from domain.errors import ProverError, Refused, StepFailed, Unavailable
 from domain.ports import Beat

@@ -11,7 +11,7 @@ from clients.backend.logs import tail
 from clients.backend.polling import Pace
 from clients.backend.ports import check_free, silent
 from clients.backend.processes import runner
-from clients.backend.processes.background import Look, look, name, record, remains, sweep
+from clients.backend.steps.background import Look, look, name, record, remains, sweep
 from clients.backend.steps.command import Command
 from clients.backend.steps.wait import await_condition
 from clients.backend.values import found_values
