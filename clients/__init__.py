@@ -1,1 +1,1 @@
-"""The only room that talks to Kubernetes, Docker, registries, git and processes, in words of the domain."""
+"""All I/O but Temporal: Kubernetes, Docker, registries, git and processes, with errors of the domain."""
