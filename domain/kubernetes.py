@@ -38,4 +38,5 @@ class Snapshot(Message):
     service: dict[str, Any] | None = None  # Service cluster-coordinator
     slices: list[dict[str, Any]] | None = None  # its EndpointSlices
     logs: dict[str, str] = {}  # pod → tail of what its client said, scrubbed
-    coordinator: str = ""  # how a connection from the worker to the coordinator ended: `ok`, `refused`, `timeout`, …
+    coordinator: str = ""  # how a connection from the worker to the coordinator ended: `ok`, `refused`, `loopback`, …
+    circuit: str = ""  # what clients ask for; empty: not known

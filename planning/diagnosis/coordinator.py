@@ -1,134 +1,180 @@
-"""Says whether clients that run can reach their coordinator: the way through the Service, and the other end of it."""
+"""Says whether clients that run can reach their coordinator, whether it serves them, and what comes of their work."""
 
 import re
+from collections.abc import Callable
+from itertools import takewhile
+from typing import NamedTuple
 
-from domain import names
 from domain.diagnosis import Diagnosis, Severity
-from domain.kubernetes import Manifest
+from planning.diagnosis import client_log, client_work, coordinator_way
+from planning.diagnosis.client_log import Entry
+from planning.diagnosis.client_work import Told
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects
-from planning.text import sanitize
 
-CODES = {"NOT_REGISTERED", "COORDINATOR_DOWN"}
-SERVICE = names.COORDINATOR_SERVICE
-_SLICE = f"EndpointSlice {SERVICE}"
-_UNRESOLVED = re.compile(
-    r"dns error|no such host|failed to lookup address|name or service not known|name resolution", re.IGNORECASE
-)
-_REFUSED = re.compile(r"connection refused|error trying to connect|transport error|tcp connect error", re.IGNORECASE)
-_UNREACHED = re.compile(
-    r"timed out|deadline exceeded|no route to host|network is unreachable|i/o timeout", re.IGNORECASE
-)
-_UNWELL = re.compile(r"server temporary unav|connection closed before|database", re.IGNORECASE)
-_FAULT = re.compile(r"\b(?:ERROR|error|Error|panicked)\b")
-_TAIL = 5  # lines: what the client says now, and not what it said before the coordinator came back
+CODES = {"NOT_REGISTERED", "COORDINATOR_DOWN", "COORDINATOR_BROKEN"} | client_work.CODES
+GRACE = 60.0  # seconds that a coordinator may answer so: somebody may restart it already
+LOOPBACK = "loopback"  # how a connection from the coordinator's own host ended: refused, but not on 127.0.0.1 or ::1
+_BACKEND = "look at the backend with `proverctl backend status`; clients go on by themselves once it answers"
+
+
+class Trouble(NamedTuple):
+    """What the client's words look like, and what they mean."""
+
+    pattern: re.Pattern[str]
+    explain: Callable[["Complaint"], Diagnosis]
+
+
+class Complaint(NamedTuple):
+    """What clients complain of, as one of them says it, oldest first: the first fault caused the others."""
+
+    evidence: Evidence
+    faults: list[Entry]
+    on: str
+
+    @property
+    def upstream(self) -> str:
+        """What COORDINATOR_SERV names, when clients use that."""
+        return coordinator_way.override(self.evidence.deployment)
 
 
 def judge(evidence: Evidence) -> list[Diagnosis]:
-    """What keeps clients from their coordinator; empty when nothing is known to, or nothing was read."""
-    running = [pod for pod in evidence.pods if objects.ready(pod)]
-    if not running:
+    """What keeps clients from their coordinator or from proofs; empty when nothing is known to, or nothing was read."""
+    if not any(objects.ready(pod) for pod in evidence.pods):
         return []
-    found = _way(evidence) or _worker_view(evidence) or _client_view(evidence, running)
-    return [found] if found else []
+    clients = client_work.told(evidence)
+    way = coordinator_way.judge(evidence) or _client_view(evidence, clients) or _worker_view(evidence, clients)
+    return [*([way] if way else []), *client_work.judge(evidence)]
 
 
-def _way(evidence: Evidence) -> Diagnosis | None:
-    slices = evidence.snapshot.slices
-    if slices is None:
+def heard(logs: dict[str, str]) -> bool:
+    """Whether a client has been answered lately, so that nobody else needs to try the connection."""
+    read = [client_log.entries(log) for log in logs.values()]
+    return any(said and said[-1].begun and not client_log.complaint(said) for said in read)
+
+
+def _client_view(evidence: Evidence, clients: list[Told]) -> Diagnosis | None:
+    troubled = [(one, faults) for one in clients if (faults := client_log.complaint(one.said))]
+    if not troubled:
         return None
-    if not slices:
-        return _lost("the Service leads nowhere: its EndpointSlice is gone", "", "somebody deleted it")
-    port_names = _service_ports(evidence.snapshot.service)
-    for found in slices:
-        ports = {str(port.get("name") or "") for port in found.get("ports") or []}
-        if not ports & port_names:
-            shown = (
-                f"EndpointSlice port {', '.join(sorted(ports)) or 'none'}; Service port {', '.join(sorted(port_names))}"
-            )
-            return _lost("the Service routes nothing: its port and the EndpointSlice's differ in name", shown, "")
-        if not _addresses(found):
-            return _lost("the EndpointSlice holds no address that is ready", _slice_text(found), "")
-    return None
+    one, faults = troubled[0]
+    found = next((trouble for trouble in _TROUBLES if trouble.pattern.search(faults[-1].text)), None)
+    if found is None:
+        return None
+    alike = [*takewhile(lambda fault: found.pattern.search(fault.text), reversed(faults))][::-1]
+    return found.explain(Complaint(evidence, alike, f"pod {one.name} ({len(troubled)} of {len(clients)} asked)"))
 
 
-def _service_ports(service: Manifest | None) -> set[str]:
-    if service is None:
-        return {names.COORDINATOR_PORT_NAME}
-    return {str(port.get("name") or "") for port in objects.spec(service).get("ports") or []}
+def _worker_view(evidence: Evidence, clients: list[Told]) -> Diagnosis | None:
+    """Where no client has said anything yet; what only the worker cannot reach, nodes may."""
+    ended = evidence.snapshot.coordinator
+    if ended not in ("refused", LOOPBACK) or any(one.said and one.said[-1].begun for one in clients):
+        return None
+    found = _refused(Complaint(evidence, [], f"Service {coordinator_way.SERVICE}"))
+    return found.model_copy(update={"evidence": f"connection from the worker: {ended}"})
 
 
-def _addresses(found: Manifest) -> list[str]:
-    ends = found.get("endpoints") or []
-    return [str(address) for end in ends if _serves(end) for address in end.get("addresses") or []]
+def _unresolved(complaint: Complaint) -> Diagnosis:
+    because, do = "the cluster's DNS does not answer them", "look at the cluster's DNS pods"
+    what = "clients run and cannot resolve the coordinator's name"
+    if complaint.upstream:
+        what = f"clients run and cannot resolve COORDINATOR_SERV={complaint.upstream}"
+        because = f"{because}, or knows no such host"
+        do = f"correct COORDINATOR_SERV and deploy again, or {do}"
+    return _finding(complaint, "NOT_REGISTERED", what, because, do, Severity.NEEDS_HUMAN)
 
 
-def _serves(end: Manifest) -> bool:
-    return (end.get("conditions") or {}).get("ready") is not False
+def _unreached(complaint: Complaint) -> Diagnosis:
+    return _down(complaint, "nodes do not reach the coordinator", "a firewall is between, or its host is off")
 
 
-def _slice_text(found: Manifest) -> str:
-    return f"endpoints: {found.get('endpoints')}"
+def _refused(complaint: Complaint) -> Diagnosis:
+    seen, because = complaint.evidence.snapshot.coordinator, "it is not started, or listens on another port"
+    if seen == LOOPBACK:
+        return _down(
+            complaint,
+            "the coordinator refuses connections from other hosts",
+            "it listens on loopback only",
+            "set its listen address to [::] (every address, IPv4 included) and restart it",
+        )
+    if seen == "ok":
+        because = "a firewall refuses it, for the worker does reach the coordinator"
+    return _down(complaint, "the coordinator refuses connections", because)
 
 
-def _lost(what: str, evidence: str, because: str) -> Diagnosis:
-    return Diagnosis(
-        code="NOT_REGISTERED",
-        what=f"clients run and cannot reach the coordinator: {what}",
-        on=_SLICE,
-        evidence=sanitize.one_line(evidence),
-        because=because or "somebody changed it after the deploy",
-        do="deploy again, which restores Service and EndpointSlice; not the clients, nor the image, are at fault",
-        severity=Severity.NEEDS_HUMAN,
+def _database_away(complaint: Complaint) -> Diagnosis:
+    return _down(
+        complaint,
+        "the coordinator answers that its database does not",
+        "its database is not started, or does not let it in",
+        "start the coordinator's database; clients go on by themselves then",
     )
 
 
-def _worker_view(evidence: Evidence) -> Diagnosis | None:
-    ended = evidence.snapshot.coordinator
-    if ended in ("", "ok"):
-        return None
-    return _down(f"the coordinator does not answer the worker: {ended}", f"connection from the worker: {ended}")
+def _broken(complaint: Complaint) -> Diagnosis:
+    """It answers, so it is not down; and it never recovers."""
+    now = complaint.evidence.now
+    first = complaint.faults[0].at(now) if now is not None else None
+    lasted = 0.0 if now is None or first is None else now - first
+    circuit = complaint.evidence.snapshot.circuit
+    return _finding(
+        complaint,
+        "COORDINATOR_BROKEN",
+        "the coordinator answers every poll with an error: its scheduler has ended",
+        "it was given a proof that does not fit its verifying key, as after new keys, or one for a circuit that it "
+        "does not know",
+        f"check that its verifying key is of the image's keys and that it knows the circuit{circuit and ' ' + circuit},"
+        " then restart the coordinator; clients do not recover before",
+        Severity.NEEDS_HUMAN if lasted >= GRACE else Severity.TRANSIENT,
+    ).model_copy(update={"grace": int(GRACE)})
 
 
-def _client_view(evidence: Evidence, running: list[Manifest]) -> Diagnosis | None:
-    told = [(pod, line) for pod in running if (line := _complaint(evidence.snapshot.logs.get(objects.name(pod), "")))]
-    if not told:
-        return None
-    pod, line = told[0]
-    where = f"pod {objects.namespace(pod)}/{objects.name(pod)} ({len(told)} of {len(evidence.snapshot.logs)} asked)"
-    if _UNRESOLVED.search(line):
-        return Diagnosis(
-            code="NOT_REGISTERED",
-            what="clients run and cannot resolve the coordinator's name",
-            on=where,
-            evidence=line,
-            because="the cluster's DNS does not answer them, or COORDINATOR_SERV names a host that it does not know",
-            do="look at the cluster's DNS pods, and at COORDINATOR_SERV if it is set",
-            severity=Severity.NEEDS_HUMAN,
-        )
-    if _UNREACHED.search(line):
-        return _down("nodes do not reach the coordinator", line, where)
-    if _UNWELL.search(line) and not _REFUSED.search(line):
-        return _down("the coordinator answers that it cannot serve", line, where)
-    return _down("the coordinator refuses connections", line, where)
+def _unwell(complaint: Complaint) -> Diagnosis:
+    return _down(complaint, "the coordinator answers with an error", "it cannot serve, or something else listens there")
 
 
-def _complaint(log: str) -> str:
-    """The client's last word about its connection, when that is a complaint."""
-    last = [line for line in log.splitlines() if line.strip()][-_TAIL:]
-    if not last or not _FAULT.search(last[-1]):
-        return ""
-    troubles = (_UNRESOLVED, _REFUSED, _UNREACHED, _UNWELL)
-    return sanitize.one_line(last[-1]) if any(trouble.search(last[-1]) for trouble in troubles) else ""
+_TROUBLES = [
+    Trouble(re.compile(r"server temporary unav|dispatch ret unreach", re.IGNORECASE), _broken),
+    Trouble(re.compile(r"\bdb (?!\W)|\bdatabase\b|\bpool timed out|\bsqlx\b", re.IGNORECASE), _database_away),
+    Trouble(
+        re.compile(
+            r"dns error|no such host|failed to lookup address|name or service not known|name resolution", re.IGNORECASE
+        ),
+        _unresolved,
+    ),
+    Trouble(
+        re.compile(
+            r"timed out|timeout|deadline exceeded|no route to host|(?:network|host) is (?:unreachable|down)"
+            r"|network unreachable",
+            re.IGNORECASE,
+        ),
+        _unreached,
+    ),
+    Trouble(
+        re.compile(r"connection refused|error trying to connect|transport error|tcp connect error", re.IGNORECASE),
+        _refused,
+    ),
+    Trouble(
+        re.compile(r"poll task error|register error|submit\w* .*error|connection (?:reset|closed)", re.IGNORECASE),
+        _unwell,
+    ),
+]
 
 
-def _down(what: str, evidence: str, on: str = "") -> Diagnosis:
+def _down(complaint: Complaint, what: str, because: str, do: str = _BACKEND) -> Diagnosis:
+    setting = f"COORDINATOR_SERV={complaint.upstream}" if complaint.upstream else "COORDINATOR_EP, COORDINATOR_PORT"
+    return _finding(
+        complaint, "COORDINATOR_DOWN", what, f"{because}; clients are sent to it by {setting}", do, Severity.TRANSIENT
+    )
+
+
+def _finding(complaint: Complaint, code: str, what: str, because: str, do: str, severity: Severity) -> Diagnosis:
     return Diagnosis(
-        code="COORDINATOR_DOWN",
+        code=code,
         what=what,
-        on=on or f"Service {SERVICE}",
-        evidence=evidence,
-        because="it is not started, listens elsewhere (COORDINATOR_EP, COORDINATOR_PORT), or a firewall is between",
-        do="look at the backend with `proverctl backend status`; clients go on by themselves once it answers",
-        severity=Severity.TRANSIENT,
+        on=complaint.on,
+        evidence=complaint.faults[0].said if complaint.faults else "",
+        because=because,
+        do=do,
+        severity=severity,
     )

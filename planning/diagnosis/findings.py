@@ -23,9 +23,11 @@ _RANK = [
 _PASSING = (Severity.TRANSIENT, Severity.PROGRESS)
 
 
-def findings(snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False) -> list[Diagnosis]:
+def findings(
+    snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
+) -> list[Diagnosis]:
     """Everything that is wrong, the most important first; the arguments are those of `rollout.observe`."""
-    found = release_view.gather(snapshot, app=app, stage=stage, image=image, autoscale=autoscale)
+    found = release_view.gather(snapshot, app=app, stage=stage, image=image, autoscale=autoscale, trial=trial)
     return judge(found) if found else []
 
 

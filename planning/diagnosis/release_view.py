@@ -31,6 +31,7 @@ class Evidence(NamedTuple):
     ended: list[Manifest]  # of the wanted release, ended for good and kept for reading
     events: dict[str, list[Manifest]]  # UID of an object → what happened to it, oldest first
     autoscale: bool  # Pending pods are meant to make an autoscaler add nodes
+    trial: bool = False  # the release has not served yet: what its clients fail at is held against it
 
     @property
     def now(self) -> float | None:
@@ -54,7 +55,9 @@ class Evidence(NamedTuple):
         return self.events.get(objects.uid(manifest), []) if manifest else []
 
 
-def gather(snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False) -> Evidence | None:
+def gather(
+    snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
+) -> Evidence | None:
     """The evidence about the release with this stage and image (empty: whatever the Deployment wants).
 
     None when there is no Deployment.
@@ -73,7 +76,7 @@ def gather(snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: b
         else:
             older.append(pod)
     events = objects.by_object(snapshot.events)
-    return Evidence(snapshot, snapshot.deployment, newest, current, older, ended, events, autoscale)
+    return Evidence(snapshot, snapshot.deployment, newest, current, older, ended, events, autoscale, trial)
 
 
 def ours(snapshot: Snapshot, app: str) -> list[Manifest]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from domain.diagnosis import Severity
 from domain.kubernetes import Manifest, Snapshot
 from domain.status import Observation, Pod
 from planning.diagnosis import coordinator, release_view
@@ -10,14 +11,17 @@ from planning.diagnosis.release_view import Evidence, Wanted
 from planning.kubernetes import objects
 
 
-def observe(snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False) -> Observation:
+def observe(
+    snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
+) -> Observation:
     """What runs of the release with this stage and image (an empty image or stage: whatever the Deployment wants).
 
     Without `snapshot.now` ages are unknown, and a finding that needs an age is then transient. Lists may hold objects
     of others: only those of our Deployment, or with our `app` label, count. With `autoscale` a pod that finds no node
-    waits for an autoscaler.
+    waits for an autoscaler. With `trial` the release has not served yet, and is not complete when its clients fail
+    every task.
     """
-    found = release_view.gather(snapshot, app=app, stage=stage, image=image, autoscale=autoscale)
+    found = release_view.gather(snapshot, app=app, stage=stage, image=image, autoscale=autoscale, trial=trial)
     # One that has ended and is being deleted is gone but for the paperwork.
     pods = [
         _pod(pod)
@@ -38,6 +42,7 @@ def observe(snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: 
     findings = judge(found)
     if complete:  # what runs as it should may still not reach its coordinator; nothing else can be wrong with it
         findings = [finding for finding in findings if finding.code in coordinator.CODES]
+        complete = not any(finding.severity is Severity.FATAL for finding in findings)
     return seen.model_copy(update={"complete": complete, "diagnosis": next(iter(findings), None)})
 
 

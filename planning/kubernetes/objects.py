@@ -101,6 +101,13 @@ def client_image(pod_spec: dict[str, Any]) -> str:
     return next((str(found.get("image") or "") for found in containers if found.get("name") == names.CONTAINER), "")
 
 
+def client_variable(workload: Manifest, name: str) -> str:
+    """The value of an environment variable of the container `client` in a Deployment's template; empty without one."""
+    containers = spec(spec(workload).get("template") or {}).get("containers") or []
+    environment = next((found.get("env") or [] for found in containers if found.get("name") == names.CONTAINER), [])
+    return next((str(found.get("value") or "") for found in environment if found.get("name") == name), "")
+
+
 def container_statuses(pod: Manifest) -> list[dict[str, Any]]:
     """Statuses of the init containers and then of the containers."""
     found = status(pod)

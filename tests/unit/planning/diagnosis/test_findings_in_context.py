@@ -252,7 +252,7 @@ REFUSED = "2026-01-02T03:04:05Z ERROR poll task error: tcp connect error: Connec
         ({"slices": [SLICE | {"endpoints": []}]}, "NOT_REGISTERED"),
         ({"logs": {"p1": "ERROR dns error: failed to lookup address information"}}, "NOT_REGISTERED"),
         ({"logs": {"p1": REFUSED}}, "COORDINATOR_DOWN"),
-        ({"logs": {"p1": "ERROR poll: Server temporary unavaliable"}}, "COORDINATOR_DOWN"),
+        ({"logs": {"p1": "ERROR poll: Server temporary unavaliable"}}, "COORDINATOR_BROKEN"),
         ({"logs": {"p1": f"{REFUSED}\nINFO polling task"}}, None),  # it answers again
         ({"coordinator": "refused"}, "COORDINATOR_DOWN"),
         ({"coordinator": "ok"}, None),

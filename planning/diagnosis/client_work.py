@@ -1,0 +1,130 @@
+"""Judges what clients that run do, by their logs: tasks that fail, tasks that never come, calls that hang."""
+
+from typing import NamedTuple
+
+from domain.diagnosis import Diagnosis, Severity
+from domain.kubernetes import Manifest
+from planning.diagnosis import client_log
+from planning.diagnosis.client_log import Entry
+from planning.diagnosis.release_view import Evidence
+from planning.kubernetes import objects
+
+CODES = {"TASKS_FAIL", "NO_TASKS", "CLIENT_HANGS"}
+ENOUGH = 3  # tasks that failed: then the next one will as well
+IDLE = 600.0  # seconds without a task
+START = 60.0  # seconds after which a client should have said more than that it starts
+POLL = 120.0  # seconds that a poll may take; one is due every ten
+
+
+class Told(NamedTuple):
+    """One client whose log was read."""
+
+    pod: Manifest
+    said: list[Entry]
+
+    @property
+    def name(self) -> str:
+        """`namespace/name`, as operators find it."""
+        return f"{objects.namespace(self.pod)}/{objects.name(self.pod)}"
+
+
+def told(evidence: Evidence) -> list[Told]:
+    """The running clients of the release whose logs were read; a silent one counts where another one was heard."""
+    logs = evidence.snapshot.logs
+    found = [
+        Told(pod, client_log.entries(logs[objects.name(pod)]))
+        for pod in evidence.pods
+        if objects.ready(pod) and objects.name(pod) in logs
+    ]
+    return found if any(one.said for one in found) else []
+
+
+def judge(evidence: Evidence) -> list[Diagnosis]:
+    """What is wrong with the work itself."""
+    clients = told(evidence)
+    found = [_tasks_fail(clients, evidence), _hangs(clients, evidence.now), _no_tasks(clients, evidence)]
+    return [one for one in found if one]
+
+
+def _tasks_fail(clients: list[Told], evidence: Evidence) -> Diagnosis | None:
+    failed = [(one, client_log.failures(one.said)) for one in clients]
+    failing = [(one, tasks) for one, tasks in failed if tasks]
+    if not failing:
+        return None
+    count = sum(len(tasks) for _, tasks in failing)
+    final = Severity.FATAL if evidence.trial else Severity.NEEDS_HUMAN
+    first, tasks = failing[0]
+    return Diagnosis(
+        code="TASKS_FAIL",
+        what=f"clients take tasks and fail each of them: {count} failed since the last proof",
+        on=f"pod {first.name} ({len(failing)} of {len(clients)} asked)",
+        evidence=tasks[0][1],
+        because="a part of the circuit is missing in the image or does not fit (a witness generator needs its .dat "
+        "file beside it); each task that fails stays `proving`",
+        do="mend the image or the circuit files and deploy again; then restart the coordinator, which puts the tasks "
+        "back",
+        severity=final if count >= ENOUGH else Severity.TRANSIENT,
+    )
+
+
+def _hangs(clients: list[Told], now: float | None) -> Diagnosis | None:
+    stuck = [(one, why) for one in clients if (why := _hung(one, now))]
+    if not stuck:
+        return None
+    one, (what, because) = stuck[0]
+    others = any(client.said and client.said[-1].begun for client in clients if client is not one)
+    if others:
+        because = because.removeprefix("it still loads its keys, or ")
+    return Diagnosis(
+        code="CLIENT_HANGS",
+        what=what,
+        on=f"pod {one.name} ({len(stuck)} of {len(clients)} asked)",
+        evidence=one.said[-1].said if one.said else "no output",
+        because=because,
+        do=f"if it does not go on, restart it: kubectl delete pod {objects.name(one.pod)} "
+        f"-n {objects.namespace(one.pod)}",
+        severity=Severity.TRANSIENT,
+        since=objects.started(one.pod),
+    )
+
+
+def _hung(client: Told, now: float | None) -> tuple[str, str] | None:
+    """What hangs, and why."""
+    age = objects.age(client.pod, now)
+    if age is None or now is None or age < START:
+        return None
+    if not any(entry.begun for entry in client.said):
+        return (
+            "a client is ready and has not asked for a task since it started",
+            "it still loads its keys, or its first call hangs, for which the client has no deadline",
+        )
+    last = client.said[-1].at(now)
+    if client.said[-1].poll and last is not None and now - last > POLL:
+        return "a client waits for the answer to a poll", "its call hangs, for which the client has no deadline"
+    return None
+
+
+def _no_tasks(clients: list[Told], evidence: Evidence) -> Diagnosis | None:
+    if not clients or evidence.now is None or not all(_idle(one, evidence.now) for one in clients):
+        return None
+    circuit = evidence.snapshot.circuit
+    return Diagnosis(
+        code="NO_TASKS",
+        what=f"clients ask for tasks and have received none for {IDLE / 60:.0f} minutes",
+        on=f"pod {clients[0].name} ({len(clients)} of {len(clients)} asked)",
+        evidence=clients[0].said[-1].said,
+        because=f"no task is waiting, or CIRCUIT={circuit} is not the coordinator's name of the circuit"
+        if circuit
+        else "no task is waiting, or CIRCUIT is not the coordinator's name of the circuit",
+        do="compare CIRCUIT with the column `circuit` of the coordinator's table `task`, and with its configuration",
+        severity=Severity.PROGRESS,
+    )
+
+
+def _idle(client: Told, now: float) -> bool:
+    """Whether it did nothing but poll for so long; a log without times tells nothing of it."""
+    for entry in reversed(client.said):
+        at = entry.at(now) if entry.poll else None
+        if at is None or now - at >= IDLE:
+            return at is not None
+    return False
