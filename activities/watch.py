@@ -8,10 +8,13 @@ from contextlib import aclosing, asynccontextmanager
 from temporalio import activity
 
 from activities.cluster import capacity
+from activities.cluster.explanation import Registration
 from domain.errors import SettingsInvalid, TransientError
+from domain.kubernetes import Snapshot
 from domain.messages.nodes import NodesReport, NodesRequest
 from domain.messages.release import WatchRequest
-from domain.ports import Cluster, Watches
+from domain.ports import Cluster, Explain, Reach, Watches
+from domain.spec import ClusterSpec
 from domain.status import Observation
 from planning.diagnosis import rollout_status
 
@@ -26,10 +29,14 @@ Say = Callable[[str], None]
 class WatchActivities:
     """Needs the clusters, and the shared informers of each, by CLUSTER name."""
 
-    def __init__(self, watches: Mapping[str, Watches], clusters: Mapping[str, Cluster]) -> None:
-        """Both by CLUSTER name."""
+    def __init__(
+        self, watches: Mapping[str, Watches], clusters: Mapping[str, Cluster], reach: Reach | None = None
+    ) -> None:
+        """Watches and clusters by CLUSTER name; `reach` is how this machine tries a coordinator."""
         self._watches = watches
         self._clusters = clusters
+        self._reach = reach
+        self._registrations: dict[tuple[str, str], Registration] = {}  # kept from one watch to the next
 
     @activity.defn
     async def watch_release(self, request: WatchRequest) -> Observation:
@@ -38,7 +45,11 @@ class WatchActivities:
         watches = self._watching(spec.cluster)
         async with (
             _beating(),
-            aclosing(watches.observations(spec.namespace, spec.deploy_name, request.release.stage)) as seen,
+            aclosing(
+                watches.observations(
+                    spec.namespace, spec.deploy_name, request.release.stage, self._explaining(request.spec)
+                )
+            ) as seen,
         ):
             async for observation in seen:
                 if rollout_status.significant(request.known, observation):
@@ -62,6 +73,18 @@ class WatchActivities:
                     say(progress(report))
                 await asyncio.sleep(max(PACE, SHARE * (time.monotonic() - began)))
         raise AssertionError("the watch of nodes never ends by itself")
+
+    def _explaining(self, spec: ClusterSpec) -> Explain:
+        """Logs are read once a minute, however often the watch is started or something changes."""
+        fresh = Registration(self._clusters[spec.cluster], self._reach)
+        registration = self._registrations.setdefault((spec.cluster, spec.namespace), fresh)
+
+        async def explain(snapshot: Snapshot) -> Snapshot:
+            if registration.due:
+                return await asyncio.to_thread(registration.add, spec, snapshot)
+            return registration.add(spec, snapshot)
+
+        return explain
 
     def _watching(self, cluster: str) -> Watches:
         if cluster not in self._watches:

@@ -4,7 +4,7 @@ All methods block and raise the errors of `domain.errors`. `beat` is called at l
 text of progress; it raises when the activity was cancelled.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from domain.images import ImagesReport, ImagesRequest
@@ -19,7 +19,8 @@ from domain.status import Observation
 Beat = Callable[[str], None]
 TransferBeat = Callable[..., None]  # a text as above and, where bytes move, a TransferProgress after it
 Slim = Callable[[Manifest], Manifest | None]  # what is worth keeping of an object; None: nothing
-Reach = Callable[[str, int], str]  # how a TCP connection to host and port ends: ok, refused, timeout, no-route, …
+Reach = Callable[[str, int], str]  # how a TCP connection to host and port ends: ok, refused, loopback, timeout, …
+Explain = Callable[[Snapshot], Awaitable[Snapshot]]  # adds what clients that run say; reads seldom, not at each call
 
 
 class Sources(Protocol):
@@ -197,8 +198,10 @@ class Evidence(Protocol):
 class Watches(Protocol):
     """Long, cheap observation of many namespaces of one cluster (shared informers)."""
 
-    def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncGenerator[Observation, None]:
-        """The current observation and then each one that differs."""
+    def observations(
+        self, namespace: str, deploy_name: str, stage: str, explain: Explain | None = None
+    ) -> AsyncGenerator[Observation, None]:
+        """The current observation and then each one that differs; `explain` is asked before each while clients run."""
         ...
 
     def capacity(self) -> AsyncGenerator[None, None]:

@@ -83,15 +83,15 @@ async def _workers(
     if "kube" in settings.roles:
         clusters = {name: connect_cluster(name, settings.contexts, settings.kubeconfig) for name in settings.clusters}
         prefix = await owner_prefix(client)
-        steps = KubeActivities(dict(clusters), secrets, prefix)
-        inspection = InspectionActivities(dict(clusters), secrets, prefix, EvidenceFiles(settings.state_dir))
+        steps = KubeActivities(dict(clusters), secrets, prefix, reach)
+        inspection = InspectionActivities(dict(clusters), secrets, prefix, EvidenceFiles(settings.state_dir), reach)
         trials = {name: PodTrials(cluster.connection) for name, cluster in clusters.items()}
         preflight = PreflightActivities(dict(clusters), dict(trials), secrets, prefix, reach)
         pre_pull = PrePullActivities(dict(clusters), dict(trials), secrets, prefix)
         shared = {name: SharedWatches(cluster) for name, cluster in clusters.items()}
         for one in shared.values():
             stack.push_async_callback(asyncio.to_thread, one.close)  # it joins threads
-        watches = WatchActivities(shared, clusters)
+        watches = WatchActivities(shared, clusters, reach)
         for name in clusters:
             workers += [
                 queues.kube(client, name, steps, inspection, preflight, pre_pull),

@@ -74,6 +74,7 @@ def kube(
     methods: list[Callable[..., Any]] = [
         steps.inspect_target,
         steps.check_nodes,
+        steps.apply_service,
         steps.apply_release,
         steps.await_rollout,
         steps.observe,

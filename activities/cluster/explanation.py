@@ -2,30 +2,34 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from domain import names
 from domain.errors import ProverError
 from domain.kubernetes import Manifest, Snapshot
-from domain.ports import Cluster
+from domain.ports import Cluster, Reach
 from domain.spec import ClusterSpec, Shortage
 from planning.capacity import node
-from planning.diagnosis import coordinator, findings
+from planning.diagnosis import client_log, coordinator, coordinator_way, findings
 from planning.kubernetes import objects
+from planning.manifests import client_config
 
 MAX_LOGS = 2  # pods whose log is read: equal pods say equal things
-LOG_LINES = 20
-MAX_LOG = 2000  # characters of one log
+LOG_LINES = 80  # more than ten minutes of an idle client, which polls every ten seconds
+MAX_LOG = 12_000  # characters of one log
+EVERY = 60.0  # seconds between two readings for clients that run as wanted
 MAX_STRANGERS = 5  # nodes without the label that are looked up one by one
 _ENDED = {"CRASH_LOOP", "OOM", "CANNOT_RUN", "EXIT_128"}
 _OF_NODES = {"NODE_NOT_READY", "OOM", "EVICTED", "SPOT", "TERMINATING_STUCK"}
 T = TypeVar("T")
 
 
-def enrich(cluster: Cluster, spec: ClusterSpec, snapshot: Snapshot) -> Snapshot:
+def enrich(cluster: Cluster, spec: ClusterSpec, snapshot: Snapshot, reach: Reach | None = None) -> Snapshot:
     """The snapshot with the parts that tell why; what may not be read, or cannot be now, stays None.
 
+    `reach` is how this machine tries the coordinator, where that tells anything.
     Decide on the enriched snapshot: that nodes are free, or a quota has room again, takes findings back.
     """
     if snapshot.deployment is None:
@@ -47,8 +51,39 @@ def enrich(cluster: Cluster, spec: ClusterSpec, snapshot: Snapshot) -> Snapshot:
     if codes & _ENDED:
         update["logs"] = dict(reader.last_words())
     elif not codes - coordinator.CODES:
-        update |= reader.registration()
+        update |= reader.registration(reach)
     return snapshot.model_copy(update=update) if update else snapshot
+
+
+class Registration:
+    """What is read of clients that run, kept between readings: seldom, however much changes."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        reach: Reach | None,
+        clock: Callable[[], float] = time.monotonic,
+        every: float = EVERY,
+    ) -> None:
+        """`clock` and `every`, between two readings, in seconds."""
+        self._cluster = cluster
+        self._reach = reach
+        self._clock = clock
+        self._every = every
+        self._known: dict[str, Any] = {}
+        self._due_at = float("-inf")
+
+    def add(self, spec: ClusterSpec, snapshot: Snapshot, *, fresh: bool = False) -> Snapshot:
+        """The snapshot with what was read lately, or with `fresh` now."""
+        if fresh or self.due:
+            self._known = _Reader(self._cluster, spec, snapshot).registration(self._reach)
+            self._due_at = self._clock() + self._every
+        return snapshot.model_copy(update=self._known)
+
+    @property
+    def due(self) -> bool:
+        """Whether the next look reads."""
+        return self._clock() >= self._due_at
 
 
 class _Reader:
@@ -99,18 +134,28 @@ class _Reader:
             if text:
                 yield objects.name(pod), text
 
-    def registration(self) -> dict[str, Any]:
-        """The way from clients that run to their coordinator, and what they say about it."""
-        running = [pod for pod in self._snapshot.pods if objects.ready(pod)]
+    def registration(self, reach: Reach | None) -> dict[str, Any]:
+        """The way from clients that run to their coordinator, and what they say about it; the youngest pods first."""
+        running = sorted(filter(objects.ready, self._snapshot.pods), key=objects.started, reverse=True)
         if not running:
             return {}
-        told = {objects.name(pod): self._log(pod, previous=False) for pod in running[:MAX_LOGS]}
-        found: dict[str, Any] = {"logs": {name: text for name, text in told.items() if text}}
-        if self._spec.coordinator_serv:
-            return found  # clients do not use the Service
-        found["service"] = _unless_refused(lambda: self._one("Service"))
-        slices = _unless_refused(lambda: [one for one in [self._one("EndpointSlice")] if one])
-        return found | {"slices": slices}
+        deployment = self._snapshot.deployment
+        logs = {objects.name(pod): self._log(pod, previous=False) for pod in running[:MAX_LOGS]}
+        found: dict[str, Any] = {"logs": logs if any(logs.values()) else {}, "circuit": self._circuit()}
+        if not coordinator_way.override(deployment):  # else clients do not use the Service
+            found["service"] = _unless_refused(lambda: self._one("Service"))
+            found["slices"] = _unless_refused(lambda: [one for one in [self._one("EndpointSlice")] if one])
+        target = coordinator_way.endpoint(deployment, found.get("slices"))
+        if reach and target and not coordinator.heard(logs):
+            found["coordinator"] = reach(*target)
+        return found
+
+    def _circuit(self) -> str:
+        """What clients ask for: by their environment, else by their configuration."""
+        if named := objects.client_variable(self._snapshot.deployment or {}, "CLIENT_CIRCUIT"):
+            return named
+        read = _unless_refused(lambda: self._cluster.get("ConfigMap", names.CONFIG_MAP, self._spec.namespace))
+        return client_config.circuit(str(((read or {}).get("data") or {}).get(names.CONFIG_KEY) or ""))
 
     def _one(self, kind: str) -> Manifest | None:
         found = self._cluster.get(kind, names.COORDINATOR_SERVICE, self._spec.namespace)
@@ -120,7 +165,7 @@ class _Reader:
         def read() -> str:
             return self._cluster.logs(objects.name(pod), self._spec.namespace, previous=previous, lines=LOG_LINES)
 
-        return (_unless_refused(read) or "")[-MAX_LOG:]
+        return client_log.own(_unless_refused(read) or "")[-MAX_LOG:]
 
     def _slim_node(self, found: Manifest) -> Manifest:
         return node.slim(found, self._spec.node_label.key)

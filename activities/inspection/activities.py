@@ -8,18 +8,29 @@ from activities.cluster.fence import known_cluster
 from activities.inspection import diagnose
 from activities.inspection.plan import Planner
 from domain.messages.inspection import DiagnoseReport, DiagnoseRequest, PlanReport, PlanRequest
-from domain.ports import Cluster, Evidence, Secrets
+from domain.ports import Cluster, Evidence, Reach, Secrets
 
 
 class InspectionActivities:
     """Needs the clusters by name, this worker's secrets, the prefix of our owner mark, and a place for evidence."""
 
-    def __init__(self, clusters: dict[str, Cluster], secrets: Secrets, owner_prefix: str, evidence: Evidence) -> None:
-        """`owner_prefix` is `<Temporal cluster id>/<Temporal namespace>`; the workflow id completes the mark."""
+    def __init__(
+        self,
+        clusters: dict[str, Cluster],
+        secrets: Secrets,
+        owner_prefix: str,
+        evidence: Evidence,
+        reach: Reach | None = None,
+    ) -> None:
+        """`owner_prefix` is `<Temporal cluster id>/<Temporal namespace>`; the workflow id completes the mark.
+
+        `reach` is how this machine tries a coordinator.
+        """
         self._clusters = clusters
         self._secrets = secrets
         self._owner_prefix = owner_prefix
         self._evidence = evidence
+        self._reach = reach
 
     @activity.defn
     def plan(self, request: PlanRequest) -> PlanReport:
@@ -40,7 +51,7 @@ class InspectionActivities:
 
     def _look(self, request: DiagnoseRequest) -> DiagnoseReport:
         cluster = self._cluster(request.spec.cluster)
-        seen = diagnose.look(cluster, request, activity.heartbeat)
+        seen = diagnose.look(cluster, request, activity.heartbeat, self._reach)
         if not request.bundle:
             return seen.report()
         content = diagnose.evidence(cluster, request, seen, activity.heartbeat)

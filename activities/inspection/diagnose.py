@@ -10,7 +10,7 @@ from domain import names
 from domain.diagnosis import Diagnosis
 from domain.kubernetes import Snapshot
 from domain.messages.inspection import DiagnoseReport, DiagnoseRequest
-from domain.ports import Beat, Cluster
+from domain.ports import Beat, Cluster, Reach
 from domain.spec import Shortage
 from domain.status import Observation
 from planning.diagnosis import bundle, findings, rollout_status
@@ -36,7 +36,7 @@ class Look(NamedTuple):
         return DiagnoseReport(observed=observed, findings=self.findings, warnings=self.warnings)
 
 
-def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat) -> Look:
+def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat, reach: Reach | None = None) -> Look:
     """One look at the deployment and what it stands on; Forbidden when not even the Deployment may be read."""
     spec, warnings = request.spec, list[str]()
     beat("looking at the clients")
@@ -49,7 +49,7 @@ def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat) -> Look:
         pods=reading.clients(cluster, spec.namespace, selected, "Pod", warnings),
         events=cluster.events(spec.namespace),
     )
-    snapshot = explanation.enrich(cluster, spec, snapshot)
+    snapshot = explanation.enrich(cluster, spec, snapshot, reach)
     app, stage, image = selected.get("app", spec.deploy_name), request.stage, request.image
     waits = spec.shortage is Shortage.AUTOSCALE
     observed = rollout_status.observe(snapshot, app=app, stage=stage, image=image, autoscale=waits)

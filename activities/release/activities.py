@@ -13,7 +13,7 @@ from activities.release.removal import Removal
 from activities.release.rollout import Rollout, look
 from domain.messages.nodes import NodesReport, NodesRequest
 from domain.messages.release import Applied, ApplyRequest, Removed, RolloutRequest, Target, TargetRequest
-from domain.ports import Cluster, Secrets
+from domain.ports import Cluster, Reach, Secrets
 from domain.status import Observation
 from planning.manifests import dry_run
 from planning.manifests.render import require_password
@@ -22,11 +22,17 @@ from planning.manifests.render import require_password
 class KubeActivities:
     """Needs the clusters by name, this worker's secrets, and the prefix of our owner mark."""
 
-    def __init__(self, clusters: dict[str, Cluster], secrets: Secrets, owner_prefix: str) -> None:
-        """`owner_prefix` is `<Temporal cluster id>/<Temporal namespace>`; the workflow id completes the mark."""
+    def __init__(
+        self, clusters: dict[str, Cluster], secrets: Secrets, owner_prefix: str, reach: Reach | None = None
+    ) -> None:
+        """`owner_prefix` is `<Temporal cluster id>/<Temporal namespace>`; the workflow id completes the mark.
+
+        `reach` is how this machine tries a coordinator.
+        """
         self._clusters = clusters
         self._secrets = secrets
         self._owner_prefix = owner_prefix
+        self._reach = reach
 
     @activity.defn
     def inspect_target(self, request: TargetRequest) -> Target:
@@ -61,9 +67,15 @@ class KubeActivities:
         return application.run(login)
 
     @activity.defn
+    def apply_service(self, request: ApplyRequest) -> Applied:
+        """Server-side apply of Service and EndpointSlice alone, for nodes should know them before a client starts."""
+        cluster = self._cluster(request.spec.cluster)
+        return Application(cluster, request, self._owner(request.deployment_id), activity.heartbeat).run_way()
+
+    @activity.defn
     def await_rollout(self, request: RolloutRequest) -> Observation:
         """Return when complete, or with a fatal or needs-human diagnosis; heartbeats progress."""
-        rollout = Rollout(self._cluster(request.spec.cluster), request, activity.heartbeat)
+        rollout = Rollout(self._cluster(request.spec.cluster), request, activity.heartbeat, reach=self._reach)
         return rollout.run(activity.is_worker_shutdown)
 
     @activity.defn

@@ -15,6 +15,8 @@ from planning.manifests import ownership, render
 from planning.plan.plan import family
 
 RECREATE_WAIT = 20.0  # seconds for a deleted object to be gone
+WAY = ("Service", "EndpointSlice")  # from clients to the coordinator
+SETTLE = 5.0  # seconds for kube-proxy on every node to learn of a new Service: a call made before may hang for minutes
 POLL = 0.1  # seconds; nothing watches these kinds
 
 
@@ -32,12 +34,7 @@ class Application:
 
     def run(self, login: Login | None) -> Applied:
         """Make the namespace equal to the rendering; OwnedByAnother, Forbidden, ApplyConflict, ObjectRejected."""
-        self._fence()
-        live = take(self._cluster, self._spec.namespace)
-        objects = live.judged(self._owner)
-        ownership.judge_target(live.namespace, objects, self._spec, self._owner, readable=live.readable)
-        if live.readable and live.namespace is None:
-            self._create_namespace()
+        live = self._begin()
         deployment: Manifest = {}
         wanted = list(self._manifests(login))
         for manifest in wanted:
@@ -50,6 +47,25 @@ class Application:
             changed=self._changed,
             warnings=[*render.image_warnings(self._request.image_user), *self._warnings],
         )
+
+    def run_way(self) -> Applied:
+        """Only the way to the coordinator; the same errors."""
+        live = self._begin()
+        for manifest in self._manifests(None):
+            if manifest["kind"] in WAY:
+                self._write(manifest, live)
+        made = live.find("Service", names.COORDINATOR_SERVICE) is None
+        return Applied(config_hash="", generation=0, changed=self._changed, settle=SETTLE if made else 0.0)
+
+    def _begin(self) -> Inventory:
+        """What is there, which is ours to write to, and the namespace."""
+        self._fence()
+        live = take(self._cluster, self._spec.namespace)
+        objects = live.judged(self._owner)
+        ownership.judge_target(live.namespace, objects, self._spec, self._owner, readable=live.readable)
+        if live.readable and live.namespace is None:
+            self._create_namespace()
+        return live
 
     def _manifests(self, login: Login | None) -> Iterator[Manifest]:
         """In dependency order, the Deployment last."""

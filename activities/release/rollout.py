@@ -4,19 +4,20 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from activities.cluster.explanation import enrich
+from activities.cluster.explanation import Registration, enrich
 from activities.cluster.fence import worker_stopping
 from activities.cluster.outage import Outage
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Snapshot
 from domain.messages.release import RolloutRequest
-from domain.ports import Beat, Cluster
+from domain.ports import Beat, Cluster, Reach
 from domain.spec import ClusterSpec, Shortage
 from domain.status import Observation
-from planning.diagnosis import rollout_status
+from planning.diagnosis import coordinator, rollout_status
 
 EXPLAIN_EVERY = 2.0  # seconds at least between two readings of what explains a trouble
+REGISTRATION_EVERY = 10.0  # seconds between two looks at what clients say that run already
 EXPLAIN_SHARE = 10.0  # and as many times as long as the last one took
 WATCHED = ("now", "deployment", "replica_sets", "pods", "events")  # parts of a snapshot
 HOPELESS = (Severity.FATAL, Severity.NEEDS_HUMAN, Severity.REFUSED, Severity.INVALID)
@@ -51,13 +52,21 @@ def look(cluster: Cluster, request: RolloutRequest, now: float) -> Observation:
 class Rollout:
     """The wait for one release."""
 
-    def __init__(self, cluster: Cluster, request: RolloutRequest, beat: Beat, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        request: RolloutRequest,
+        beat: Beat,
+        clock: Clock = time.monotonic,
+        reach: Reach | None = None,
+    ) -> None:
         self._cluster = cluster
         self._request = request
         self._beat = beat
         self._outage = Outage(cluster, request.spec.namespace, beat, clock)
         self._hopeless = (Severity.FATAL,) if request.patient else HOPELESS
         self._explanations = _Explanations(cluster, request.spec, clock)
+        self._registration = Registration(cluster, reach, clock, REGISTRATION_EVERY)
 
     def run(self, stopping: Callable[[], bool]) -> Observation:
         """The observation that ends the wait: complete, or with a diagnosis that waiting cannot mend."""
@@ -78,6 +87,9 @@ class Rollout:
         seen = _observe(self._request, snapshot)
         if seen.exists and not seen.complete and _troubled(seen):
             seen = self._explained(snapshot)
+        elif seen.ready:  # complete or not, those that run may fail at their work
+            heard = self._registration.add(self._request.spec, snapshot, fresh=seen.complete)
+            seen = _observe(self._request, heard)
         if not seen.exists:
             return seen.model_copy(update={"diagnosis": _deleted(self._request)})
         if seen.complete and seen.wanted != self._request.replicas:
@@ -92,7 +104,12 @@ class Rollout:
         return _observe(self._request, self._explanations.read(snapshot)) if self._ends(seen) else seen
 
     def _ends(self, seen: Observation) -> bool:
-        return seen.complete or (seen.diagnosis is not None and seen.diagnosis.severity in self._hopeless)
+        found = seen.diagnosis
+        if seen.complete or found is None:
+            return seen.complete
+        # A coordinator's trouble does not keep clients from running.
+        hopeless = (Severity.FATAL,) if found.code in coordinator.CODES else self._hopeless
+        return found.severity in hopeless
 
 
 class _Explanations:
@@ -128,6 +145,7 @@ def _observe(request: RolloutRequest, snapshot: Snapshot) -> Observation:
         stage=release.stage,
         image=release.image,
         autoscale=spec.shortage is Shortage.AUTOSCALE,
+        trial=request.trial,
     )
 
 

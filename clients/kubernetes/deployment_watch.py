@@ -10,8 +10,10 @@ from clients.kubernetes.informers import WatchCache
 from clients.kubernetes.node_watch import NodeWatch
 from domain.errors import ProverError
 from domain.kubernetes import Manifest, Snapshot
+from domain.ports import Explain
 from domain.status import Observation
 from planning.diagnosis import rollout_status
+from planning.kubernetes import objects
 
 REVIEW = 10.0  # seconds after which an unfinished state is judged again: a grace period may have passed
 SETTLE = 0.05  # seconds to let a burst of changes become one
@@ -27,8 +29,12 @@ class SharedWatches:
         self._cache = WatchCache(cluster.connection)
         self._nodes = NodeWatch(cluster.connection)
 
-    async def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncGenerator[Observation, None]:
+    async def observations(
+        self, namespace: str, deploy_name: str, stage: str, explain: Explain | None = None
+    ) -> AsyncGenerator[Observation, None]:
         """The current observation and then each one that differs; a slow consumer gets the latest only.
+
+        `explain` is asked before each while clients run.
 
         Lost connections recover by themselves; Forbidden or CredentialsRejected when the API server says no for good.
         """
@@ -45,6 +51,8 @@ class SharedWatches:
                     raise refusal
                 snapshot = self._snapshot(namespace, deploy_name)
                 if snapshot:
+                    if explain and _ready(snapshot):
+                        snapshot = await explain(snapshot)
                     seen = await _judge(snapshot, events, deploy_name, stage, news=news)
                     if seen != last:
                         last = seen
@@ -115,6 +123,10 @@ async def _judge(snapshot: Snapshot, events: _Events, deploy_name: str, stage: s
     return rollout_status.observe(explained, app=deploy_name, stage=stage, image="")
 
 
+def _ready(snapshot: Snapshot) -> bool:
+    return any(map(objects.ready, snapshot.pods))
+
+
 def _bell() -> tuple[asyncio.Event, Callable[[], None]]:
     """An event of this loop, and what sets it from any thread."""
     loop, rung = asyncio.get_running_loop(), asyncio.Event()
@@ -126,5 +138,5 @@ def _bell() -> tuple[asyncio.Event, Callable[[], None]]:
     return rung, ring
 
 
-def _named(objects: list[Manifest], deploy_name: str) -> list[Manifest]:
-    return [found for found in objects if (found["metadata"].get("labels") or {}).get("app") == deploy_name]
+def _named(listed: list[Manifest], deploy_name: str) -> list[Manifest]:
+    return [found for found in listed if (found["metadata"].get("labels") or {}).get("app") == deploy_name]

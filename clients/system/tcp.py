@@ -4,6 +4,7 @@ import errno
 import socket
 
 SECONDS = 3.0
+_LOOPBACK = ("127.0.0.1", "::1")
 _WORDS = {
     errno.ECONNREFUSED: "refused",
     errno.ETIMEDOUT: "timeout",
@@ -13,7 +14,25 @@ _WORDS = {
 
 
 def reach(host: str, port: int) -> str:
-    """How a connection ended: ok, refused, timeout, no-route, unknown-host, or what the system says."""
+    """How a connection ended: ok, refused, timeout, no-route, unknown-host, or what the system says.
+
+    `loopback` when an address of this host refuses it, and 127.0.0.1 or ::1 does not: others will be refused as well.
+    """
+    ended = _connect(host, port)
+    local = ended == "refused" and _is_ours(host)
+    return "loopback" if local and any(_connect(one, port) == "ok" for one in _LOOPBACK if one != host) else ended
+
+
+def _is_ours(host: str) -> bool:
+    """Whether it is an address of this host."""
+    try:
+        with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return True
+    except OSError:
+        return False
+
+
+def _connect(host: str, port: int) -> str:
     try:
         with socket.create_connection((host, port), timeout=SECONDS):
             return "ok"

@@ -40,6 +40,7 @@ class Applied(Message):
     config_hash: str
     generation: int  # of the Deployment, for the rollout wait
     changed: bool = True  # False: the cluster was equal already
+    settle: float = 0.0  # seconds that nodes should be given to learn of a Service that was just made
     warnings: list[str] = []
 
 
@@ -50,6 +51,7 @@ class RolloutRequest(Message):
     release: Release
     generation: int
     replicas: int
+    trial: bool = False  # the release has not served yet: clients that fail every task end the wait
     patient: bool = False  # only completion or a fatal finding ends the wait: a person has been asked already
 
 

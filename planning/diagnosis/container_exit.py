@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from domain.diagnosis import Diagnosis, Severity
-from planning.diagnosis import image_pull
+from planning.diagnosis import client_log, image_pull
 from planning.kubernetes import objects
 
 RESTARTS = 3  # a client that ended so often will end again
@@ -23,7 +23,7 @@ _COORDINATOR = re.compile(
 )
 _CONFIG = re.compile(
     r"missing field|unknown field|invalid type|configuration|CLIENT_\w+|\.ya?ml|r1cs|\.key\b|monomial|lagrange|"
-    r"verification key|no such file",
+    r"verification key|no such file|out of range for slice",
     re.IGNORECASE,
 )
 _PANIC = re.compile(r"panicked at|^panic:|goroutine \d+ \[|segmentation fault|SIGSEGV", re.IGNORECASE | re.MULTILINE)
@@ -36,7 +36,7 @@ def judge(container: dict[str, Any], now: float | None) -> Diagnosis | None:
     if not last or _recovered(state, now):
         return None
     restarts = int(container.get("restartCount") or 0)
-    log = str(last.get("message") or "").strip()
+    log = client_log.own(str(last.get("message") or "")).strip()
     if "exec format error" in log:
         return wrong_architecture(str(container.get("image") or ""), log)
     since, code = str(last.get("finishedAt") or ""), last.get("exitCode")
@@ -61,7 +61,7 @@ def wrong_architecture(image: str, message: str) -> Diagnosis:
 
 def meaning(exit_code: int | None, log: str) -> tuple[str, bool]:
     """What the client's end means, in words, and whether the coordinator is to blame."""
-    if _COORDINATOR.search(_last_line(log)):
+    if _COORDINATOR.search(client_log.first_panic(log) or _last_line(log)):
         return "the coordinator does not answer it; neither configuration nor image is at fault", True
     if exit_code == _CONFIG_EXIT and not _PANIC.search(log):
         return "it cannot use its configuration or keys", False
@@ -76,9 +76,11 @@ def meaning(exit_code: int | None, log: str) -> tuple[str, bool]:
 
 
 def last_words(log: str, limit: int = 400) -> str:
-    """The end of what it said, as a whole number of lines where possible."""
+    """The first panic, for others only follow from it; else the end of what it said, in whole lines where possible."""
+    if panic := client_log.first_panic(log):
+        return panic[:limit]
     kept: list[str] = []
-    for line in reversed([line for line in log.splitlines() if line.strip()]):
+    for line in reversed([line for line in client_log.own(log).splitlines() if line.strip()]):
         if kept and sum(map(len, kept)) + len(line) > limit:
             break
         kept.insert(0, line[-limit:])

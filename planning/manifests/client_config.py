@@ -40,6 +40,16 @@ def lagrange(text: str) -> bool:
     return not flat or "srs_lagrange_form" in found
 
 
+def circuit(text: str) -> str:
+    """The circuit that a configuration in either schema names; empty when it cannot be told."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return ""
+    named = found.get("circuit") if isinstance(found, dict) else None
+    return str((named.get("name") if isinstance(named, dict) else named) or "")
+
+
 def config_hash(spec: ClusterSpec, *, lagrange: bool = True) -> str:
     """Of everything that must restart pods when it changes, but is not part of the pod template.
 

@@ -20,6 +20,10 @@ SHOWN = 5  # nodes in one sentence
 _WEB_PORTS = {"http": 80, "https": 443}
 _ENDINGS = {  # of a connection: what is said of it, and what to do
     "refused": ("nothing listens there", "start the coordinator, or correct COORDINATOR_EP and COORDINATOR_PORT"),
+    "loopback": (
+        "its coordinator listens on loopback only",
+        "set the coordinator's listen address to [::] (every address, IPv4 included) and restart it",
+    ),
     "timeout": (
         "no answer came: a firewall drops the packets, or no such host exists",
         "open the port in the firewall, or correct COORDINATOR_EP",
@@ -208,7 +212,7 @@ def coordinator(host: str, port: int, ending: str) -> Check:
         return ok(name, f"the worker reaches {target}")
     because, remedy = _ENDINGS.get(ending, (ending, "see that the coordinator runs at that address"))
     detail = f"the worker cannot connect to {target}: {because}"
-    if ending == "refused":
+    if ending in ("refused", "loopback"):
         return failed(name, detail, remedy)
     return warning(name, f"{detail}; whether nodes can is told by --probe", remedy)
 

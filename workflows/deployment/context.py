@@ -88,5 +88,8 @@ class Site:
 
     def done(self, *, changed: bool, notes: list[str] | None = None) -> Result:
         """The verdict of a story that came to its end."""
-        message = "; ".join([self.ready(), *self.notes, *(notes or [])])
-        return Result(Verdict.DONE if changed else Verdict.UNCHANGED, message)
+        found = self.deployment.observed.diagnosis
+        wrong = found if found and found.severity is not Severity.PROGRESS else None
+        warned = [f"warning: {wrong.code}: {wrong.what}"] if wrong else []
+        message = "; ".join([self.ready(), *self.notes, *(notes or []), *warned])
+        return Result(Verdict.DONE if changed else Verdict.UNCHANGED, message, wrong)

@@ -1,16 +1,53 @@
-"""Has the nodes pull the image of a release before it replaces clients that serve; what only helps stops nothing."""
+"""Prepares nodes for a release before its clients start: they learn the way to the coordinator and pull the image."""
+
+import contextlib
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.images import PrePulled, PrePullRequest
+    from domain.messages.release import ApplyRequest
     from domain.spec import ClusterSpec
     from domain.status import Phase, Release
     from workflows.deployment.context import Site
     from workflows.execution import activities
-    from workflows.execution.attempts import Stopped
+    from workflows.execution.attempts import Interrupted, Stopped
 
 PATCH = "pre-pull"
+
+
+async def open_way(site: Site, spec: ClusterSpec, release: Release) -> None:
+    """Service and EndpointSlice before the pods, with a wait where they are new.
+
+    A client that starts within a second of its Service may hang in its first call until its connection is given up.
+    Where clients serve, their own way is made sure of: another endpoint comes with the release, which may yet fail.
+    """
+    if not workflow.patched("service-first"):
+        return
+    deployment = site.deployment
+    if deployment.serving is not None and deployment.serving_spec is not None:
+        spec, release = deployment.serving_spec, deployment.serving
+    else:
+        site.wrote = deployment.applied = True  # before the fact, as of any apply
+        deployment.spec = spec
+        deployment.record(release)
+        deployment.enter(Phase.APPLYING)
+    request = ApplyRequest(
+        spec=spec, release=release, deployment_id=site.workflow_id, cluster_uid=deployment.cluster_uid
+    )
+    applied = await site.attempts.run(activities.APPLY_SERVICE, request, spec)
+    if applied.settle:
+        await _settle(site, applied.settle)
+
+
+async def _settle(site: Site, seconds: float) -> None:
+    site.attempts.step = f"give the nodes {seconds:.0f} s to learn of the new Service"
+    with contextlib.suppress(TimeoutError):
+        await workflow.wait_condition(
+            lambda: site.attempts.interrupted, timeout=seconds, timeout_summary=site.attempts.step
+        )
+    if site.attempts.interrupted:
+        raise Interrupted
 
 
 async def pre_pull(site: Site, spec: ClusterSpec, release: Release) -> None:

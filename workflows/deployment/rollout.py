@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from planning.status import question
     from workflows.deployment.capacity import PATCH as CAPACITY_PATCH
     from workflows.deployment.context import Site, not_deployed
-    from workflows.deployment.pre_pull import pre_pull
+    from workflows.deployment.pre_pull import open_way, pre_pull
     from workflows.deployment.question import ask, may_ask
     from workflows.execution import activities
     from workflows.execution.attempts import Stopped
@@ -21,10 +21,14 @@ AFRESH = 60.0  # seconds; a trouble's own grace where it has one
 
 async def converge(site: Site, spec: ClusterSpec, release: Release) -> Applied:
     """Apply, await the rollout, and take the release as the one that serves."""
+    serving = site.deployment.serving
+    trial = serving is None or serving.revision != release.revision
+    if trial:
+        await open_way(site, spec, release)
     await pre_pull(site, spec, release)
     afresh = 0.0
     while True:
-        applied, seen = await _roll_out(site, spec, release, (Phase.APPLYING, Phase.ROLLING_OUT), afresh)
+        applied, seen = await _roll_out(site, spec, release, (Phase.APPLYING, Phase.ROLLING_OUT), afresh, trial=trial)
         if not seen.complete:
             afresh = float(seen.diagnosis.grace if seen.diagnosis else 0) or AFRESH
             found = await _decide(site, spec, release, applied, seen)
@@ -53,9 +57,15 @@ async def restore(site: Site) -> Observation:
 
 
 async def _roll_out(
-    site: Site, spec: ClusterSpec, release: Release, phases: tuple[Phase, Phase], afresh: float
+    site: Site,
+    spec: ClusterSpec,
+    release: Release,
+    phases: tuple[Phase, Phase],
+    afresh: float,
+    *,
+    trial: bool = False,
 ) -> tuple[Applied, Observation]:
-    """`phases` are those of the apply and of the wait.
+    """`phases` are those of the apply and of the wait; on `trial` is a release that has not served yet.
 
     For `afresh` seconds old trouble does not count: pods that were stuck before are so since long, and still listed.
     """
@@ -64,7 +74,7 @@ async def _roll_out(
     site.deployment.enter(phases[1])
     site.watch.start()
     step = f"wait until {release.replicas} clients of stage {release.stage} are ready"
-    request = _request(spec, release, applied)
+    request = _request(spec, release, applied).model_copy(update={"trial": trial})
     seen = await _await_patiently(site, request, step, afresh) if afresh else None
     if seen is None:
         seen = await site.attempts.run(activities.AWAIT_ROLLOUT, request, spec, summary=step)

@@ -127,6 +127,9 @@ PRE_PULL: Work[PrePullRequest, PrePulled] = Work(
 APPLY: Work[ApplyRequest, Applied] = Work(
     KubeActivities.apply_release, "apply the objects", _cluster_queue, "kube", 5 * MINUTE
 )
+APPLY_SERVICE: Work[ApplyRequest, Applied] = Work(
+    KubeActivities.apply_service, "apply Service and EndpointSlice", _cluster_queue, "kube", MINUTE
+)
 AWAIT_ROLLOUT: Work[RolloutRequest, Observation] = Work(
     KubeActivities.await_rollout, "wait for the rollout", _cluster_queue, "kube", HOURS
 )

@@ -186,7 +186,7 @@ class Case:
 
     def _judge(self, snapshot: Snapshot, *, autoscale: bool) -> Verdict:
         full = enrich(self.cluster, self.spec, snapshot)
-        wanted = {"app": self.spec.deploy_name, "stage": STAGE, "image": self.image}
+        wanted: dict[str, Any] = {"app": self.spec.deploy_name, "stage": STAGE, "image": self.image}
         seen = rollout_status.observe(full, **wanted, autoscale=autoscale)
         every = findings.findings(full, **wanted, autoscale=autoscale)
         found = seen.diagnosis

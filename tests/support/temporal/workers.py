@@ -52,6 +52,7 @@ def workers(client: Client, world: World, host: str) -> list[Worker]:
                 kube.inspect_target,
                 kube.check_nodes,
                 kube.pre_pull,
+                kube.apply_service,
                 kube.apply_release,
                 kube.await_rollout,
                 kube.remove_release,

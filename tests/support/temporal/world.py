@@ -32,6 +32,7 @@ class World:
         self.live: Observation | None = None  # what the watch sees; None: as known
         self.stuck = False  # the rollout that was applied last is one of those
         self.pre_pulled: PrePulled | None = None  # None: all well
+        self.settle = 0.0  # seconds that nodes need after an apply of the Service
         self.cleared: Observation | None = None  # how a patient wait for it ends; None: not yet
         self.held = asyncio.Event()  # set: a held activity goes on
         self.processes: list[str] = []

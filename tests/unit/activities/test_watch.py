@@ -11,9 +11,10 @@ from temporalio.testing import ActivityEnvironment
 from activities import watch
 from activities.watch import WatchActivities
 from domain.errors import SettingsInvalid, Unavailable
-from domain.kubernetes import Manifest
+from domain.kubernetes import Manifest, Snapshot
 from domain.messages.nodes import NodesReport, NodesRequest, NodeVerdict
 from domain.messages.release import WatchRequest
+from domain.ports import Explain
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Pod, Release
 from tests.support.kubernetes.fake_cluster import FakeCluster
@@ -33,13 +34,18 @@ class FakeWatches:
         self.seen = seen
         self.asked: tuple[str, str, str] | None = None
         self.closed = False
+        self.snapshot = Snapshot()
+        self.explained: list[Snapshot] = []
 
-    async def observations(self, namespace: str, deploy_name: str, stage: str) -> AsyncGenerator[Observation, None]:
-        """The script."""
+    async def observations(
+        self, namespace: str, deploy_name: str, stage: str, explain: Explain | None = None
+    ) -> AsyncGenerator[Observation, None]:
+        """The script; what explains is asked beside each."""
         self.asked = (namespace, deploy_name, stage)
         await asyncio.sleep(0)  # as a real one, it lets others run
         try:
             for observation in self.seen:
+                self.explained += [await explain(self.snapshot)] if explain else []
                 yield observation
         finally:
             self.closed = True
@@ -70,7 +76,12 @@ async def test_the_first_observation_that_matters_is_returned() -> None:
     beats: list[object] = []
     environment = ActivityEnvironment()
     environment.on_heartbeat = lambda *details: beats.append(details)
-    assert await environment.run(WatchActivities({"default": watches}, {}).watch_release, request()) == lost
+    assert (
+        await environment.run(
+            WatchActivities({"default": watches}, {"default": FakeCluster()}).watch_release, request()
+        )
+        == lost
+    )
     assert (watches.asked, watches.closed, len(beats) > 0) == (("ns", "client", "abc"), True, True)
 
 

@@ -1,11 +1,12 @@
 """What explains a snapshot is read when it is called for, no more of it is kept, and a missing right is no failure."""
 
 import base64
+import copy
 import json
 
 import pytest
 
-from activities.cluster.explanation import enrich
+from activities.cluster.explanation import Registration, enrich
 from domain.kubernetes import Manifest, Snapshot
 from tests.support.kubernetes import objects
 from tests.support.kubernetes.activities import NS, make_spec
@@ -87,12 +88,12 @@ def test_a_secret_without_a_docker_configuration_is_as_good_as_none(cluster: Cou
 
 
 def test_a_crash_asks_for_the_last_words_and_keeps_their_end(cluster: Counting) -> None:
-    """Of two pods at most, and two thousand characters of each."""
+    """Of two pods at most, and twelve thousand characters of each."""
     pods = [objects.crashed(f"p{n}", restarts=2) for n in range(4)]
-    cluster.said = {f"p{n}": "x" * 9000 + "the end" for n in range(4)}
+    cluster.said = {f"p{n}": "x" * 19_000 + "the end" for n in range(4)}
     found = enrich(cluster, make_spec(), snapshot(*pods))
     assert set(found.logs) == {"p0", "p1"}
-    assert (len(found.logs["p0"]), found.logs["p0"][-7:]) == (2000, "the end")
+    assert (len(found.logs["p0"]), found.logs["p0"][-7:]) == (12_000, "the end")
 
 
 def test_a_refused_pod_asks_for_the_quotas(cluster: Counting) -> None:
@@ -105,15 +106,72 @@ def test_a_refused_pod_asks_for_the_quotas(cluster: Counting) -> None:
 
 
 def test_clients_that_run_ask_for_their_way_to_the_coordinator(cluster: Counting) -> None:
-    """Service, slice and what clients say; with COORDINATOR_SERV only the last."""
+    """Service, slice and what clients say; with COORDINATOR_SERV, as the Deployment has it, only the last."""
     cluster.said = {"p1": "polling task"}
     found = enrich(cluster, make_spec(), snapshot(objects.pod("p1"), ready=1))
     assert ([one["metadata"]["name"] for one in found.slices or []], found.logs) == (
         ["cluster-coordinator"],
         {"p1": "polling task"},
     )
-    override = enrich(cluster, make_spec(coordinator_serv="http://x"), snapshot(objects.pod("p1"), ready=1))
+    override = enrich(cluster, make_spec(), overridden(snapshot(objects.pod("p1"), ready=1)))
     assert (override.slices, override.service, override.logs) == (None, None, {"p1": "polling task"})
+
+
+def overridden(seen: Snapshot) -> Snapshot:
+    """The same with clients that use http://x and ask for another circuit."""
+    container = {"name": "client", "env": [{"name": "CLIENT_UPSTREAM", "value": "http://x"}]}
+    deployment = copy.deepcopy(seen.deployment or {})
+    deployment["spec"]["template"]["spec"]["containers"] = [container]
+    return seen.model_copy(update={"deployment": deployment})
+
+
+@pytest.mark.parametrize(
+    ("log", "tried"), [("INFO polling task", False), ("ERROR poll task error: x", True), ("", True)]
+)
+def test_the_worker_tries_the_coordinator_where_clients_do_not_reach_it(
+    cluster: Counting, log: str, tried: bool
+) -> None:
+    """At the address that clients use; a client that polls has done it already."""
+    cluster.put(
+        "EndpointSlice",
+        "cluster-coordinator",
+        NS,
+        ports=[{"name": "http", "port": 7000}],
+        endpoints=[{"addresses": ["10.0.0.9"]}],
+    )
+    cluster.said = {"p1": log}
+    asked: list[tuple[str, int]] = []
+
+    def reach(host: str, port: int) -> str:
+        asked.append((host, port))
+        return "loopback"
+
+    seen = snapshot(objects.pod("p1"), ready=1)
+    found = enrich(cluster, make_spec(), seen, reach)
+    assert (asked, found.coordinator) == (([("10.0.0.9", 7000)], "loopback") if tried else ([], ""))
+    enrich(cluster, make_spec(), overridden(seen), reach)
+    assert asked[1 if tried else 0 :] == ([("x", 80)] if tried else [])
+
+
+def test_the_circuit_is_that_of_the_live_configuration(cluster: Counting) -> None:
+    """Whoever asks may have other settings; the struct schema has it in the file alone."""
+    seen = snapshot(objects.pod("p1"), ready=1)
+    assert enrich(cluster, make_spec(), seen).circuit == ""
+    cluster.put("ConfigMap", "cluster-conf", NS, data={"client": "circuit:\n  name: block_2\n"})
+    assert enrich(cluster, make_spec(), seen).circuit == "block_2"
+
+
+def test_what_clients_say_is_read_once_a_minute(cluster: Counting) -> None:
+    """However often somebody looks; in between it is what was read last."""
+    now = [0.0]
+    cluster.said = {"p1": "ERROR poll task error"}
+    registration = Registration(cluster, None, lambda: now[0])
+    seen = snapshot(objects.pod("p1"), ready=1)
+    for now[0] in (0.0, 1.0, 59.0, 60.0, 61.0):
+        assert registration.add(make_spec(), seen).logs == {"p1": "ERROR poll task error"}
+    assert cluster.reads.count("log") == 2
+    registration.add(make_spec(), seen, fresh=True)
+    assert cluster.reads.count("log") == 3
 
 
 def test_missing_rights_leave_parts_out(cluster: Counting) -> None:

@@ -34,3 +34,12 @@ def test_silence_and_missing_routes(monkeypatch: pytest.MonkeyPatch, error: OSEr
 
     monkeypatch.setattr(socket, "create_connection", connect)
     assert reach("10.255.255.1", 1) == word
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_what_listens_on_loopback_only_is_told_apart(family: socket.AddressFamily) -> None:
+    """From the same host: another of its addresses refuses, one of the two loopback addresses does not."""
+    with socket.create_server(("127.0.0.1" if family is socket.AF_INET else "::1", 0), family=family) as listening:
+        port = listening.getsockname()[1]
+        assert reach("127.0.0.2", port) == "loopback"
+    assert reach("127.0.0.2", port) == "refused"

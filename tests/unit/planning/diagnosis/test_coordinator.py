@@ -6,7 +6,7 @@ import pytest
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest, Snapshot
-from planning.diagnosis import coordinator, findings, rollout_status
+from planning.diagnosis import container_exit, coordinator, findings, rollout_status
 from tests.support.kubernetes import objects
 
 HUMAN, TRANSIENT, FATAL, PROGRESS = Severity.NEEDS_HUMAN, Severity.TRANSIENT, Severity.FATAL, Severity.PROGRESS
@@ -97,8 +97,7 @@ def one(*logs: str, **more: Any) -> Diagnosis:
         (REFUSED, "COORDINATOR_DOWN", "error trying to connect: tcp connect error: Connection refused (os error 111)"),
         (UNRESOLVED, "NOT_REGISTERED", "dns error: failed to lookup address information"),
         (
-            f"ERROR {WATCH}: poll task error transport error\n\nCaused by:\n    0: error trying to connect: tcp connect "
-            "error: Connection timed out (os error 110)",
+            REFUSED.replace("Connection refused (os error 111)", "Connection timed out (os error 110)"),
             "COORDINATOR_DOWN",
             "Connection timed out",
         ),
@@ -275,3 +274,35 @@ def test_every_code_of_running_clients_leaves_the_rollout_complete() -> None:
     assert set(coordinator.CODES) == {
         *("NOT_REGISTERED", "COORDINATOR_DOWN", "COORDINATOR_BROKEN", "TASKS_FAIL", "NO_TASKS", "CLIENT_HANGS"),
     }
+
+
+TWO_PANICS = """INFO prover client started
+thread 'tokio-runtime-worker' panicked at 'range end index 16384 out of range for slice of length 8192', srs.rs:7:9
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+thread 'main' panicked at 'watch receiver dropped: SendError { kind: Disconnected }', src/bin/client.rs:41:18"""
+NEWER_PANICS = """thread 'tokio-runtime-worker' (7) panicked at src/srs.rs:7:9:
+range end index 16384 out of range for slice of length 8192
+thread 'main' panicked at src/bin/client.rs:41:18:
+watch receiver dropped"""
+
+
+@pytest.mark.parametrize("log", [TWO_PANICS, NEWER_PANICS])
+def test_the_first_panic_is_why_a_client_ends(log: str) -> None:
+    """The others follow from it."""
+    words = container_exit.last_words(log)
+    assert "range end index 16384 out of range" in words
+    assert "watch receiver dropped" not in words
+    assert container_exit.meaning(101, log) == ("it panicked, over its configuration or keys", False)
+
+
+def test_kubelets_words_are_no_last_words() -> None:
+    """Of an empty log nothing is quoted."""
+    assert container_exit.last_words("unable to retrieve container logs for containerd://ba23") == ""
+    found = container_exit.judge(
+        objects.crashed("p1", restarts=3, log="failed to try resolving symlinks in path /var/log: no such file")[
+            "status"
+        ]["containerStatuses"][0],
+        objects.NOW,
+    )
+    assert found is not None
+    assert "symlinks" not in str(found)
