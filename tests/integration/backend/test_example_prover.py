@@ -237,7 +237,7 @@ def test_config_faults_exit_101(database: Backend, tmp_path: Path, broken: dict[
     (tmp_path / "client.yaml").write_text(CONFIG.format(circuit=circuit))
     variables = {name: value for name, value in broken.items() if name.startswith("CLIENT_")}
     environment = database.client(CLIENT_CONFIG=str(tmp_path / "client.yaml")) | variables
-    for rust_log, lines in (("info", 1), ("", 0)):
+    for rust_log, lines in (("info", 2), ("", 0)):  # the start, and the reason
         done = subprocess.run(
             [BINARIES / "client"],
             env=environment | {"RUST_LOG": rust_log},

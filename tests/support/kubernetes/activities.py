@@ -66,6 +66,12 @@ class Room:
         request = ApplyRequest(spec=spec, release=release, deployment_id=ID, cluster_uid=uid, image_user="1000")
         return self.run(self.activities.apply_release, request)
 
+    def apply_service(self) -> Any:
+        """apply_service."""
+        release = Release(stage="abc", image=IMAGE)
+        request = ApplyRequest(spec=make_spec(), release=release, deployment_id=ID, cluster_uid="uid-1@ca-1")
+        return self.run(self.activities.apply_service, request)
+
     def remove(self, spec: ClusterSpec | None = None) -> Any:
         """remove_release."""
         request = TargetRequest(spec=spec or make_spec(), deployment_id=ID, cluster_uid="uid-1@ca-1")

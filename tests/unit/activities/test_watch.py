@@ -17,6 +17,7 @@ from domain.messages.release import WatchRequest
 from domain.ports import Explain
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Observation, Pod, Release
+from tests.support.kubernetes import objects
 from tests.support.kubernetes.fake_cluster import FakeCluster
 
 KNOWN = Observation(
@@ -83,6 +84,26 @@ async def test_the_first_observation_that_matters_is_returned() -> None:
         == lost
     )
     assert (watches.asked, watches.closed, len(beats) > 0) == (("ns", "client", "abc"), True, True)
+
+
+async def test_what_clients_say_is_read_once_however_often_the_watch_starts() -> None:
+    """Each look sees it; a watch that begins anew within the minute does not read it again."""
+    reads: list[str] = []
+
+    class Heard(FakeCluster):
+        def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:
+            reads.append(pod)
+            return super().logs(pod, namespace, previous=previous, lines=lines)
+
+    cluster = Heard()
+    cluster.said = {"p1": "ERROR poll task error tcp connect error: Connection refused"}
+    watches = FakeWatches(KNOWN, KNOWN, KNOWN.model_copy(update={"ready": 0}))
+    watches.snapshot = Snapshot(deployment=objects.deployment(1), pods=[objects.pod("p1")])
+    activities = WatchActivities({"default": watches}, {"default": cluster}, lambda *_: "refused")
+    for _ in range(2):
+        await ActivityEnvironment().run(activities.watch_release, request())
+    assert (reads, len(watches.explained)) == (["p1"], 6)
+    assert {(one.logs["p1"], one.circuit) for one in watches.explained} == {(cluster.said["p1"], "")}
 
 
 async def test_an_unknown_cluster_is_named() -> None:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
-from domain.commands import Verdict
+from domain.commands import Scale, Verdict
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import CredentialsRejected, Forbidden, OwnedByAnother, Unavailable
 from domain.spec import BackendMode, OnFailure
 from domain.status import Observation, Phase
+from planning.status.markdown import status_markdown
+from tests.support.temporal.fake_activities import whole
 from workflows.deployment.workflow import ProverClusterWorkflow
 
 if TYPE_CHECKING:
@@ -34,12 +36,50 @@ async def test_a_deploy_checks_before_it_changes_and_ends_serving(stage: "Stage"
         "resolve_source",
         "ensure_image",
         "check_nodes",
+        "apply_service",
         "apply_release",
         "await_rollout",
     ]
     assert (await stage.outcome("d1")).message == "2 of 2 clients ready, stage aaaaaaa"
     assert status.release is not None
     assert (status.release.revision, status.release.outcome, status.release.image_user) == (1, "done", "65532")
+
+
+async def test_nodes_are_given_time_to_learn_of_a_new_service(stage: "Stage", world: "World") -> None:
+    """By a timer, before any client starts; what ends the wait leaves no client behind."""
+    world.settle = 300
+    await stage.deploy()
+    await stage.until(lambda status: status.step == "give the nodes 300 s to learn of the new Service")
+    assert "apply_release" not in world.names()
+    world.settle = 0.2
+    await stage.tear_down("t1")
+    assert await stage.verdict("d1") is Verdict.SUPERSEDED
+    await stage.outcome("t1")
+    await stage.deploy("d2")
+    assert await stage.verdict("d2") is Verdict.DONE
+    assert world.names()[-3:] == ["apply_service", "apply_release", "await_rollout"]
+
+
+async def test_a_deploy_whose_coordinator_is_away_says_so(stage: "Stage", world: "World") -> None:
+    """It is done, for the clients run; the trouble is in its outcome, in the status and in the Temporal UI."""
+    away = Diagnosis(code="COORDINATOR_DOWN", what="the coordinator refuses connections", severity=Severity.TRANSIENT)
+    world.rollouts = [whole(2).model_copy(update={"diagnosis": away})]
+    await stage.deploy()
+    outcome = await stage.outcome("d1")
+    assert (outcome.verdict, outcome.diagnosis) == (Verdict.DONE, away)
+    assert outcome.message.endswith("; warning: COORDINATOR_DOWN: the coordinator refuses connections")
+    status = await stage.phase(Phase.SERVING)
+    assert status.finding == away
+    assert "COORDINATOR_DOWN" in status_markdown(status)
+
+
+async def test_only_a_release_that_has_not_served_is_on_trial(stage: "Stage", world: "World") -> None:
+    """What its clients fail at ends it; another number of clients of the same release is no reason to."""
+    await stage.deploy("d1")
+    await stage.outcome("d1")
+    await stage.ask(ProverClusterWorkflow.scale, Scale(replicas=1), "s1")
+    await stage.outcome("s1")
+    assert [request.trial for name, request in world.calls if name == "await_rollout"] == [True, False]
 
 
 async def test_the_same_deploy_again_changes_nothing(stage: "Stage", world: "World") -> None:

@@ -37,7 +37,9 @@ async def test_the_image_is_pulled_before_it_is_applied(stage: "Stage", world: "
     assert world.names().count("apply_release") == 1
     world.held.set()
     assert await stage.verdict("d2") is Verdict.DONE
-    assert world.names()[-3:] == ["pre_pull", "apply_release", "await_rollout"]
+    assert world.names()[-4:] == ["apply_service", "pre_pull", "apply_release", "await_rollout"]
+    first, way = (request for name, request in world.calls if name == "apply_service")
+    assert [first.release.stage, way.release.stage] == ["aaaaaaa", "aaaaaaa"]  # a pull that fails changes nothing
     (asked,) = (request for name, request in world.calls if name == "pre_pull")
     assert (asked.release.stage, asked.deployment_id, asked.cluster_uid) == ("bbbbbbb", stage.id, "uid-1")
 

@@ -29,6 +29,7 @@ func main() {
 }
 
 func prepare(logger *proveclient.Logger) (*proveclient.Client, string, error) {
+	logger.Info("prover client started")
 	config, err := proveclient.LoadConfig(os.Getenv)
 	if err != nil {
 		return nil, "", err
@@ -41,6 +42,5 @@ func prepare(logger *proveclient.Logger) (*proveclient.Client, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	logger.Info("prover client started")
 	return &proveclient.Client{Config: config, Prover: prover, Log: logger}, hostname, nil
 }

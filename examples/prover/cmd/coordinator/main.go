@@ -30,20 +30,21 @@ const faultCode = 101
 const farewell = 5 * time.Second
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:50055", "address:port to serve on")
+	listen := flag.String("listen", "[::1]:50055", "address:port to serve on; [::]:50055 for clients on other hosts")
+	circuit := flag.String("circuit", "block", "name of the circuit that the key verifies")
 	key := flag.String("verifying-key", "build/circuit/"+keys.VerifyingFile, "verifying key of the circuit")
 	patience := flag.Duration("database-wait", 30*time.Second, "how long to wait for the database at start")
 	flag.Parse()
 	logger := logline.New(os.Stdout)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := run(ctx, logger, *listen, *key, *patience); err != nil {
+	if err := run(ctx, logger, *listen, *key, *circuit, *patience); err != nil {
 		logger.Printf("ERROR coordinator: %v", err)
 		os.Exit(faultCode)
 	}
 }
 
-func run(ctx context.Context, logger *log.Logger, listen, key string, patience time.Duration) error {
+func run(ctx context.Context, logger *log.Logger, listen, key, circuit string, patience time.Duration) error {
 	url := os.Getenv("DATABASE_URL")
 	if url == "" {
 		return fmt.Errorf("DATABASE_URL is not set: give postgres://user@host:port/database")
@@ -66,7 +67,7 @@ func run(ctx context.Context, logger *log.Logger, listen, key string, patience t
 		return fmt.Errorf("listening on %s: %w", listen, err)
 	}
 	logger.Printf("start listen=%s requeued=%d", listener.Addr(), requeued)
-	return serve(ctx, listener, &service.Cluster{Tasks: tasks, Verifier: verifier, Log: logger})
+	return serve(ctx, listener, &service.Cluster{Tasks: tasks, Verifier: verifier, Circuit: circuit, Log: logger})
 }
 
 func serve(ctx context.Context, listener net.Listener, answers *service.Cluster) error {

@@ -4,7 +4,11 @@ package proveclient
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"proverctl.example/prover/gen/cluster"
 	"proverctl.example/prover/internal/block"
@@ -50,7 +54,7 @@ func tick(interval time.Duration, polls chan<- struct{}) {
 // register asks once. A client that starts before its coordinator keeps the configured id.
 func (c *Client) register(hostname string) {
 	c.id = c.Config.ProverID
-	answer, err := call(c.Config.Upstream, func(ctx context.Context, to cluster.ClusterClient) (*cluster.RegisterResponse, error) {
+	answer, err := call(c.Config.Upstream, func() {}, func(ctx context.Context, to cluster.ClusterClient) (*cluster.RegisterResponse, error) {
 		return to.Register(ctx, &cluster.RegisterRequest{Hostname: hostname})
 	})
 	if err != nil {
@@ -63,20 +67,26 @@ func (c *Client) register(hostname string) {
 
 // pollAndProve returns true when it proved something.
 func (c *Client) pollAndProve() bool {
-	c.Log.Info("prover(%q) polling task", c.id)
-	task, err := call(c.Config.Upstream, func(ctx context.Context, to cluster.ClusterClient) (*cluster.Task, error) {
+	polling := func() { c.Log.Info("prover(%q) polling task", c.id) }
+	task, err := call(c.Config.Upstream, polling, func(ctx context.Context, to cluster.ClusterClient) (*cluster.Task, error) {
 		return to.PollTask(ctx, &cluster.PollTaskRequest{
 			ProverId: c.id, Circuit: c.Config.Circuit, Timestamp: time.Now().UnixMilli(),
 		})
 	})
+	if answered, ok := status.FromError(err); err != nil && ok {
+		if answered.Code() != codes.ResourceExhausted { // that no task is ready is not worth a word
+			c.Log.Error("watch: poll task error poll task error: %s", answered.Message())
+		}
+		return false
+	}
 	if err != nil {
-		c.Log.Error("poll task error: %v", err)
+		c.Log.Error("watch: poll task error %v", err)
 		return false
 	}
 	proof, err := c.prove(task)
 	if err != nil {
 		// The task stays `proving` at the coordinator: there is no call to give it back.
-		c.Log.Error("task(%q) failed: %v", task.GetId(), err)
+		c.Log.Error("watch: %v", err)
 		return false
 	}
 	go c.submit(task, proof)
@@ -89,15 +99,19 @@ func (c *Client) prove(task *cluster.Task) ([]byte, error) {
 	c.Log.Info("task(%q) process in tempdir", task.GetId())
 	input, err := block.ParseInput(task.GetInput())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("witness task(%s) error %w", task.GetId(), err)
 	}
-	return c.Prover.Prove(input)
+	proof, err := c.Prover.Prove(input)
+	if err != nil {
+		return nil, fmt.Errorf("prove task(%s) error %w", task.GetId(), err)
+	}
+	return proof, nil
 }
 
 // submit tries once; a failure is logged and the proof is lost.
 func (c *Client) submit(task *cluster.Task, proof []byte) {
-	c.Log.Info("prover(%q) submiting result for task(%q)", c.id, task.GetId())
-	answer, err := call(c.Config.Upstream, func(ctx context.Context, to cluster.ClusterClient) (*cluster.SubmitProofResponse, error) {
+	submitting := func() { c.Log.Info("prover(%q) submiting result for task(%q)", c.id, task.GetId()) }
+	answer, err := call(c.Config.Upstream, submitting, func(ctx context.Context, to cluster.ClusterClient) (*cluster.SubmitProofResponse, error) {
 		return to.SubmitProof(ctx, &cluster.SubmitProofRequest{
 			ProverId: c.id, TaskId: task.GetId(), Circuit: task.GetCircuit(), Proof: proof, Timestamp: time.Now().UnixMilli(),
 		})

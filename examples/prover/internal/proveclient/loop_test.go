@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -156,4 +157,67 @@ func TestBrokenTaskIsDropped(t *testing.T) {
 	fake := &coordinator{tasks: []*cluster.Task{task("broken", `{"old_root":"x"}`)}}
 	start(t, fake, 1, nil)
 	fake.expect(t, "register", "poll given", "poll given", "poll given")
+}
+
+// A first call without an answer holds the client up for ever: it has no deadline, and polls
+// only after it.
+func TestAFirstCallThatHangsHoldsTheClientUp(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	log := &lockedLog{}
+	client := &Client{
+		Config: Config{ProverID: "own", Upstream: "http://" + listener.Addr().String(), PollInterval: 1, Circuit: "block"},
+		Log:    NewLogger(log, "info"),
+	}
+	go client.Run("host")
+	time.Sleep(300 * time.Millisecond) // nothing may come: only time can show it
+	if said := log.String(); said != "" {
+		t.Errorf("expected no word, got %s", said)
+	}
+}
+
+// Each failure is logged in the original's words.
+func TestFailuresAreWordedAsTheOriginals(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + listener.Addr().String()
+	_ = listener.Close()
+	for upstream, expected := range map[string]string{
+		nobody:                "0: error trying to connect: tcp connect error: Connection refused (os error 111)",
+		"http://name.invalid": "2: failed to lookup address information: Name or service not known",
+	} {
+		log := &lockedLog{}
+		client := &Client{Config: Config{Upstream: upstream}, Log: NewLogger(log, "info")}
+		if client.pollAndProve() || !strings.Contains(log.String(), expected) || strings.Contains(log.String(), "polling") {
+			t.Errorf("expected %q, got %s", expected, log)
+		}
+	}
+	log := &lockedLog{}
+	client := &Client{Log: NewLogger(log, "info")}
+	if _, err := client.prove(task("task_1", "{")); err == nil || !strings.HasPrefix(err.Error(), "witness task(task_1) error ") {
+		t.Errorf("unexpected %v", err)
+	}
+}
+
+// lockedLog is a log that may be read while it is written.
+type lockedLog struct {
+	mutex sync.Mutex
+	text  strings.Builder
+}
+
+func (l *lockedLog) Write(line []byte) (int, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *lockedLog) String() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.String()
 }

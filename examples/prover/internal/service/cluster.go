@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -35,8 +36,20 @@ type Cluster struct {
 	cluster.UnimplementedClusterServer
 	Tasks    Tasks
 	Verifier Verifier
+	Circuit  string // the one that Verifier is of
 	Log      *log.Logger
+	// ended says that the scheduler has: as in the original, a proof that it cannot verify ends it
+	// for good while the process goes on to answer.
+	ended atomic.Bool
 }
+
+// errScheduler is what ends the scheduler.
+var errScheduler = errors.New("the scheduler ends")
+
+var (
+	errEnded = status.Error(codes.Unknown, "Server temporary unavaliable") // the original's spelling
+	errLost  = status.Error(codes.Unknown, "Dispatch ret unreach")         // to the call that ended it
+)
 
 // Register names a client after its host; the time tells restarts on one host apart.
 func (c *Cluster) Register(_ context.Context, request *cluster.RegisterRequest) (*cluster.RegisterResponse, error) {
@@ -47,6 +60,9 @@ func (c *Cluster) Register(_ context.Context, request *cluster.RegisterRequest) 
 
 // PollTask hands out one task.
 func (c *Cluster) PollTask(ctx context.Context, request *cluster.PollTaskRequest) (*cluster.Task, error) {
+	if c.ended.Load() {
+		return nil, errEnded
+	}
 	task, err := c.Tasks.HandOut(ctx, request.GetCircuit(), request.GetProverId())
 	line := fmt.Sprintf("poll prover_id=%s circuit=%s", word(request.GetProverId()), word(request.GetCircuit()))
 	switch {
@@ -55,7 +71,7 @@ func (c *Cluster) PollTask(ctx context.Context, request *cluster.PollTaskRequest
 		return nil, status.Error(codes.ResourceExhausted, err.Error())
 	case err != nil:
 		c.Log.Printf("%s result=error reason=%q", line, err)
-		return nil, status.Error(codes.Internal, err.Error())
+		return nil, status.Error(codes.Internal, "db query idle task")
 	}
 	c.Log.Printf("%s result=task task_id=%s", line, word(task.ID))
 	return &cluster.Task{Id: task.ID, Circuit: task.Circuit, Input: task.Input, Output: task.Output}, nil
@@ -63,12 +79,20 @@ func (c *Cluster) PollTask(ctx context.Context, request *cluster.PollTaskRequest
 
 // SubmitProof verifies a proof and stores it.
 func (c *Cluster) SubmitProof(ctx context.Context, request *cluster.SubmitProofRequest) (*cluster.SubmitProofResponse, error) {
+	if c.ended.Load() {
+		return nil, errEnded
+	}
 	verdict, reason, err := c.settle(ctx, request)
 	line := fmt.Sprintf("submit prover_id=%s circuit=%s task_id=%s",
 		word(request.GetProverId()), word(request.GetCircuit()), word(request.GetTaskId()))
+	if errors.Is(err, errScheduler) {
+		c.ended.Store(true)
+		c.Log.Printf("%s result=panic reason=%q", line, err)
+		return nil, errLost
+	}
 	if err != nil {
 		c.Log.Printf("%s result=error reason=%q", line, err)
-		return nil, status.Error(codes.Internal, err.Error())
+		return nil, status.Error(codes.Internal, "db store proof")
 	}
 	if reason != nil {
 		c.Log.Printf("%s result=%s reason=%q", line, verdict, reason)
@@ -89,12 +113,12 @@ const (
 )
 
 func (c *Cluster) settle(ctx context.Context, request *cluster.SubmitProofRequest) (result verdict, reason, err error) {
-	public, err := c.Verifier.Verify(request.GetProof())
-	if errors.Is(err, keys.ErrRefused) {
-		return invalid, err, nil
+	if request.GetCircuit() != c.Circuit {
+		return "", nil, fmt.Errorf("%w: circuit %q is not known", errScheduler, request.GetCircuit())
 	}
+	public, err := c.Verifier.Verify(request.GetProof())
 	if err != nil {
-		return "", nil, err
+		return "", nil, fmt.Errorf("%w: %w", errScheduler, err)
 	}
 	text, err := c.Tasks.Input(ctx, request.GetTaskId())
 	if errors.Is(err, table.ErrNone) {

@@ -128,6 +128,20 @@ def test_an_object_that_would_be_refused_is_told_before_anything_is_built(room: 
     assert room.cluster.writes == []
 
 
+def test_the_way_is_made_before_the_clients(room: Room) -> None:
+    """Service and slice alone; a new Service takes time to reach the nodes, one that is there does not."""
+    first, second = room.apply_service(), room.apply_service()
+    assert (first.settle, second.settle, second.changed) == (5.0, 0.0, False)
+    assert room.cluster.writes == ["apply Service/cluster-coordinator", "apply EndpointSlice/cluster-coordinator"]
+
+
+def test_the_way_makes_the_namespace_too(room: Room) -> None:
+    """It is the first that is written on a first deploy."""
+    room.cluster.drop("Namespace", NS, "")
+    room.apply_service()
+    assert "Service/cluster-coordinator" in room.cluster.names(NS)
+
+
 def test_apply_creates_the_namespace(room: Room) -> None:
     """R7, when allowed."""
     del room.cluster.objects["Namespace", "", NS]

@@ -11,7 +11,7 @@ from domain.diagnosis import Severity
 from domain.errors import Unavailable
 from domain.kubernetes import Manifest
 from domain.messages.release import RolloutRequest
-from domain.status import Release
+from domain.status import Observation, Release
 from tests.support.kubernetes.activities import IMAGE, NS, Room, make_spec, with_login
 from tests.support.kubernetes.fake_cluster import FakeCluster
 
@@ -206,3 +206,57 @@ def test_what_explains_a_trouble_is_read_seldom() -> None:
     assert seen.exists is False
     assert len([beat for beat in room.beats if "SCHED_" in beat]) == 10
     assert cluster.reads == 3  # at 0, 2 and 4 seconds
+
+
+def _running(room: Room, log: str) -> None:
+    """One client of the release that runs and said this."""
+    deployment = _controlled(room)
+    room.apply(make_spec(replicas=1))
+    deployment = room.cluster.objects["Deployment", NS, names.DEPLOYMENT]
+    deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "1"
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
+    deployment["status"] = {"observedGeneration": deployment["metadata"]["generation"], **counts}
+    template = deployment["spec"]["template"]
+    found = room.cluster.objects["ReplicaSet", NS, "prover-cli-t-5"]
+    found["spec"]["template"] = template
+    found["metadata"]["ownerReferences"][0]["uid"] = deployment["metadata"]["uid"]
+    room.cluster.put(
+        "Pod",
+        "p1",
+        NS,
+        labels=template["metadata"]["labels"],
+        ownerReferences=[{"controller": True, "uid": found["metadata"]["uid"]}],
+        spec=template["spec"],
+        status={"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    )
+    room.cluster.said = {"p1": log}
+
+
+def _rolled_out(room: Room, *, trial: bool) -> Observation:
+    request = RolloutRequest(
+        spec=make_spec(replicas=1), release=Release(stage="abc", image=IMAGE), generation=1, replicas=1, trial=trial
+    )
+    seen: Observation = room.run(room.activities.await_rollout, request)
+    return seen
+
+
+FAILING = "\n".join(f"ERROR watch: witness task(task_{number}) error open witness.wtns" for number in range(3))
+AWAY = "ERROR poll task error tcp connect error: Connection refused (os error 111)"
+
+
+@pytest.mark.parametrize(
+    ("log", "trial", "complete", "code"),
+    [
+        (FAILING, True, False, "TASKS_FAIL"),
+        (FAILING, False, True, "TASKS_FAIL"),
+        (AWAY, True, True, "COORDINATOR_DOWN"),
+        ("INFO polling task", True, True, None),
+    ],
+)
+def test_clients_that_run_are_heard_before_the_wait_ends(
+    room: Room, log: str, trial: bool, complete: bool, code: str | None
+) -> None:
+    """What they say stands beside a complete rollout; a new release that fails every task is none."""
+    _running(room, log)
+    seen = _rolled_out(room, trial=trial)
+    assert (seen.complete, seen.diagnosis.code if seen.diagnosis else None) == (complete, code)
