@@ -111,6 +111,13 @@ def _unknown_name(case: Case) -> None:
     case.deploy(args=("poll", "nowhere.invalid:80"), coordinator_serv="http://nowhere.invalid")
 
 
+def _says(every: int, *lines: str) -> Callable[[Case], None]:
+    """A client that runs and logs these lines again and again, one in so many seconds."""
+    return lambda case: case.deploy(args=("log", str(every), *lines))
+
+
+_FAILING = tuple(f"ERROR client::watch: witness task(task_{number}) error open witness.wtns" for number in range(3))
+_BROKEN = "ERROR client::watch: poll task error poll task error: Server temporary unavaliable"
 SERVICE = names.COORDINATOR_SERVICE
 KUBELET = {
     "image_not_found": Row(
@@ -183,6 +190,16 @@ KUBELET = {
     "not_registered_slice": Row("NOT_REGISTERED", HUMAN, _lost_slice, ("its EndpointSlice is gone",)),
     "not_registered_name": Row("NOT_REGISTERED", HUMAN, _unknown_name, ("no such host",)),
     "coordinator_down": Row("COORDINATOR_DOWN", TRANSIENT, _coordinator_away, ("refused", "proverctl backend status")),
+    "tasks_fail": Row(
+        "TASKS_FAIL", HUMAN, _says(1, "INFO polling task", *_FAILING), ("3 failed", "open witness.wtns", "coordinator")
+    ),
+    "coordinator_broken": Row(
+        "COORDINATOR_BROKEN",
+        HUMAN,
+        _says(1, "INFO polling task", _BROKEN),
+        ("its scheduler has ended", "Server temporary unavaliable", "verifying key", "a circuit that it does not know"),
+        seconds=200,
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 // Actor plays a client that goes wrong, as its arguments tell it.
 //
 //	say LINE            prints LINE every half second and stays
+//	log SECONDS LINE... logs one line after the other, with the time, so often, and begins again
 //	end CODE LINE...    prints the lines and exits with CODE
 //	eat                 takes memory until it is killed
 //	fill FILE MIB       writes a file of so many MiB and stays
@@ -28,6 +29,8 @@ func main() {
 	switch rest := os.Args[2:]; os.Args[1] {
 	case "say":
 		forever(func() { fmt.Println(rest[0]) })
+	case "log":
+		logged(time.Duration(number(rest[0]))*time.Second, rest[1:])
 	case "end":
 		for _, line := range rest[1:] {
 			fmt.Println(line)
@@ -50,6 +53,15 @@ func forever(do func()) {
 	for {
 		do()
 		time.Sleep(pause)
+	}
+}
+
+func logged(every time.Duration, lines []string) {
+	for {
+		for _, line := range lines {
+			fmt.Printf("%s %s\n", time.Now().UTC().Format(time.RFC3339), line)
+			time.Sleep(every)
+		}
 	}
 }
 
