@@ -126,7 +126,7 @@ def _broken(complaint: Complaint) -> Diagnosis:
         f"check that its verifying key is of the image's keys and that it knows the circuit{circuit and ' ' + circuit},"
         " then restart the coordinator; clients do not recover before",
         Severity.NEEDS_HUMAN if lasted >= GRACE else Severity.TRANSIENT,
-    ).model_copy(update={"grace": int(GRACE)})
+    ).model_copy(update={"grace": int(GRACE), "since": "" if first is None else objects.timestamp(first)})
 
 
 def _unwell(complaint: Complaint) -> Diagnosis:

@@ -1,7 +1,7 @@
 """Reads single facts out of live objects (JSON as the API server sends it), where any part may be missing."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from domain import names
@@ -119,6 +119,11 @@ def seconds(timestamp: str | None) -> float | None:
     if not timestamp:
         return None
     return datetime.fromisoformat(timestamp).timestamp()
+
+
+def timestamp(moment: float) -> str:
+    """The API's timestamp of a Unix time."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def started(pod: Manifest) -> str:

@@ -124,6 +124,7 @@ def test_a_coordinator_whose_scheduler_ended_is_not_down() -> None:
     """It answers; both causes are named, what to check, and that only a restart helps; after a minute of it."""
     found = one(stamped(*[POLL, BROKEN] * 4), circuit="block_2")
     assert (found.code, found.severity, found.grace) == ("COORDINATOR_BROKEN", HUMAN, 60)
+    assert found.since == objects.ago(60)
     assert "does not fit its verifying key" in found.because
     assert "a circuit that it does not know" in found.because
     assert "knows the circuit block_2, then restart the coordinator" in found.do
