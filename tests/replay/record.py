@@ -146,6 +146,17 @@ async def record_pre_pull(environment: WorkflowEnvironment) -> None:
             await during(stage, kind, lambda stage=stage, kind=kind: stage.deploy(kind))  # type: ignore[misc]
 
 
+async def record_service_first(environment: WorkflowEnvironment) -> None:
+    """A first deploy that makes the Service, and waits before it makes clients."""
+    world = World()
+    world.settle = 0.1
+    async with Stage(environment.client, world, "service-first") as stage:
+        await stage.deploy("deploy")
+        run_id = (await stage.handle.describe()).run_id
+        await settled(stage, "deploy")
+        await keep(stage, "service-first", run_id)
+
+
 async def during(stage: Stage, kind: str, command: Callable[[], Awaitable[object]]) -> None:
     """The run that is current now is the one that does the command."""
     run_id = (await stage.handle.describe()).run_id
@@ -194,6 +205,7 @@ async def main() -> None:
         await record_questions(environment)
         await record_shortage(environment)
         await record_pre_pull(environment)
+        await record_service_first(environment)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,17 @@ HISTORIES = Path(__file__).parent / "histories"
 KINDS = [
     *("answer-abort", "answer-cleared", "answer-default", "answer-fewer", "answer-retry", "answer-rollback"),
     *("as-many-as-fit", "backend", "backend-kept", "deploy", "expect-autoscaler", "log", "pre-pull"),
-    *("pre-pull-hopeless", "profile", "reset", "scale", "teardown", "teardown-child", "teardown-purge", "upgrade"),
+    *(
+        "pre-pull-hopeless",
+        "profile",
+        "reset",
+        "scale",
+        "service-first",
+        "teardown",
+        "teardown-child",
+        "teardown-purge",
+        "upgrade",
+    ),
     "wait-for-nodes",
 ]
 SINGLE = {"log", "profile", "teardown", "teardown-purge"}  # of one kind of activity, or hardly two

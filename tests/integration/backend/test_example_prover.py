@@ -15,7 +15,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from clients.system.tcp import reach
+from domain.kubernetes import Snapshot
+from planning.diagnosis import findings
 from sandbox.settings import REPOSITORY
+from tests.support.kubernetes import objects
 
 EXAMPLE = REPOSITORY / "examples" / "prover"
 BINARIES = EXAMPLE / "build" / "bin"
@@ -171,6 +175,59 @@ def test_client_proves_what_the_ticker_enqueues(backend: Backend) -> None:
     assert backend.count(r"submit prover_id=\S+ circuit=block task_id=task_\w+ result=valid\n") == 2
     for line in ("polling task", "process in tempdir", "submiting result for task", "submission result valid: true"):
         assert line in log.read_text()
+
+
+def told(log: Path) -> list[tuple[str, str]]:
+    """What the diagnosis makes of a client's log: code and evidence."""
+    pod = objects.pod("p1", age=700)
+    snapshot = Snapshot(
+        now=time.time(),
+        deployment=objects.deployment(1),
+        replica_sets=[objects.replica_set()],
+        pods=[pod],
+        logs={"p1": log.read_text() if log.exists() else ""},
+    )
+    found = findings.findings(snapshot, app="client", stage="", image="")
+    return [(one.code, one.evidence) for one in found]
+
+
+def test_what_the_programs_log_is_diagnosed(backend: Backend, tmp_path: Path) -> None:
+    """Proofs of other keys end the scheduler, which is not the same as a coordinator that is away; tasks that fail."""
+    subprocess.run([BINARIES / "setup", "--out", tmp_path / "circuit"], check=True, capture_output=True)
+    (tmp_path / "client.yaml").write_text(CONFIG.format(circuit=tmp_path / "circuit"))
+    add_tasks(backend, 1)
+    log = tmp_path / "client.log"
+    with running(log, BINARIES / "client", env=backend.client(CLIENT_CONFIG=str(tmp_path / "client.yaml"))):
+        eventually(lambda: [code for code, _ in told(log)] == ["COORDINATOR_BROKEN"], "the scheduler has ended", 60)
+    assert backend.count("result=panic") == 1
+    assert listens(backend.coordinator_port)
+    away = tmp_path / "away.log"
+    nobody = backend.client(CLIENT_UPSTREAM=f"http://127.0.0.1:{free_port()}")
+    with running(away, BINARIES / "client", env=nobody):
+        eventually(lambda: [code for code, _ in told(away)] == ["COORDINATOR_DOWN"], "nobody listens")
+        assert "tcp connect error: Connection refused (os error 111)" in told(away)[0][1]
+    broken = tmp_path / "tasks.log"
+    again = replace(backend, coordinator_port=free_port())
+    backend.connect().execute("UPDATE task SET status = 'inited', input = '{\"old_root\": \"x\"}'").connection.close()
+    backend.connect().execute(
+        "INSERT INTO task (task_id, circuit, block_id, input) "
+        "SELECT 'task_' || n, 'block', 100 + n, '{\"old_root\": \"x\"}' FROM generate_series(1, 3) n"
+    ).connection.close()
+    with running(again.log, *again.coordinator(), env=again.database):
+        eventually(lambda: listens(again.coordinator_port), "the coordinator listens again")
+        with running(broken, BINARIES / "client", env=again.client()):
+            eventually(lambda: [code for code, _ in told(broken)] == ["TASKS_FAIL"], "every task fails")
+
+
+def test_a_coordinator_listens_on_loopback_unless_told_otherwise(backend: Backend, tmp_path: Path) -> None:
+    """As the original does: the worker on its host sees that others are refused."""
+    port = free_port()
+    command = [*replace(backend, coordinator_port=port).coordinator()]
+    command[command.index(f"127.0.0.1:{port}")] = f"[::1]:{port}"
+    with running(tmp_path / "log", *command, env=backend.database):
+        eventually(lambda: reach("127.0.0.2", port) == "loopback", "it listens on [::1]")
+    usage = subprocess.run([BINARIES / "coordinator", "--help"], capture_output=True, text=True, check=False)
+    assert '(default "[::1]:50055")' in usage.stderr
 
 
 def test_wire_on_a_real_database(backend: Backend) -> None:
