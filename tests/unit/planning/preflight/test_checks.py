@@ -125,6 +125,7 @@ def test_a_pod_that_is_admitted() -> None:
     [
         ("ok", OK, "reaches 10.0.0.9:50055"),
         ("refused", FAILED, "nothing listens there"),
+        ("loopback", FAILED, "its coordinator listens on loopback only"),
         ("timeout", WARNING, "firewall"),
         ("no-route", WARNING, "no route"),
         ("unknown-host", WARNING, "cannot be resolved"),
