@@ -9,6 +9,8 @@ from domain.diagnosis import Diagnosis
 from domain.spec import BackendMode, ClusterSpec
 from domain.state import MAX_ANSWERS, MAX_RELEASES, ClusterInput, State
 from domain.status import Observation, Phase, Question, Release, Retry, Status
+from planning.plan import intent
+from planning.status import soundness
 from workflows.deployment.inbox import Inbox
 
 SETTLED = {Phase.SERVING, Phase.DEGRADED}
@@ -35,6 +37,7 @@ class Deployment:
         self.release = state.release
         self.serving = state.serving
         self.serving_spec = state.serving_spec
+        self.sound, self.sound_spec = state.sound, state.sound_spec
         self.releases = list(state.releases)
         self.observed = state.observed
         self.diagnosis = state.diagnosis
@@ -93,6 +96,7 @@ class Deployment:
     def forget(self) -> None:
         """Nothing of it exists any more; what was said about it stays."""
         self.release = self.serving = self.serving_spec = self.diagnosis = None
+        self.sound = self.sound_spec = None
         self.shortfall = ""
         self.observed = Observation()
         self.applied = False
@@ -105,6 +109,24 @@ class Deployment:
         self.diagnosis = None
         self.observe(seen)
         self.settle()
+
+    def keep_sound(self) -> None:
+        """Before another release is applied: what serves without a finding is what a failed deploy goes back to."""
+        if self.serving and not self.unconfirmed and soundness.blame(self.observed) is None:
+            self.sound, self.sound_spec = self.serving, self.serving_spec
+
+    def way_back(self, *, deploy: bool) -> tuple[ClusterSpec, Release] | None:
+        """Where a failed command goes back to: what served, and after a deploy the last that did without a finding.
+
+        The number of clients and the endpoint stay those of now.
+        """
+        serving, serving_spec = self.serving, self.serving_spec
+        if serving is None or serving_spec is None:
+            return None
+        if not deploy or self.sound is None or self.sound_spec is None or self.sound.revision == serving.revision:
+            return serving_spec, serving
+        present = {"replicas": serving_spec.replicas, "coordinator": serving_spec.coordinator}
+        return self.sound_spec.model_copy(update=present), intent.carried(self.sound, serving)
 
     def replace_clients(self) -> None:
         """What troubled the clients so far says nothing of those that an apply is about to make."""
@@ -159,6 +181,8 @@ class Deployment:
             release=self.release,
             serving=self.serving,
             serving_spec=self.serving_spec,
+            sound=self.sound,
+            sound_spec=self.sound_spec,
             releases=self.releases,
             pending=self.inbox.pending,
             outcomes=self.inbox.outcomes,
