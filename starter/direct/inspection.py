@@ -93,7 +93,9 @@ class Direct:
             known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
             trials = PodTrials(self._cluster.connection)
             site = Site(self._cluster, trials, self._secrets, reach, self._owner())
-            return PreflightReport(checks=[*host.checks, *cluster_checks(site, known, self._beat)])
+            return PreflightReport(
+                checks=[_own(check) for check in (*host.checks, *cluster_checks(site, known, self._beat))]
+            )
 
     def diagnose(self, file: Path | None) -> DiagnoseReport:
         """Everything that is wrong with the clients; with a file also the evidence, written here."""
@@ -164,4 +166,12 @@ class Direct:
         try:
             yield
         except (TransientError, CredentialsRejected, Forbidden) as error:
-            raise exits.Exit(exits.FAILED, str(error).replace("the worker's", "your")) from error
+            raise exits.Exit(exits.FAILED, _yours(str(error))) from error
+
+
+def _own(check: Check) -> Check:
+    return check.model_copy(update={"detail": _yours(check.detail), "do": _yours(check.do)})
+
+
+def _yours(text: str) -> str:
+    return text.replace("the worker's", "your")

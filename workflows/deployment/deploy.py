@@ -27,6 +27,7 @@ async def deploy(site: Site, command: Command) -> Result:
     """Converge to the spec; what is there already is not done again."""
     if command.upgrade is None:
         return Result(Verdict.REFUSED, "a deploy without a spec")
+    site.deployment.told = []
     spec, marks = _intended(site, command.upgrade)
     spec, source, profile_name, circuit_dir = await _prepare(site, spec)
     notes: list[str] = []
@@ -47,6 +48,8 @@ async def deploy(site: Site, command: Command) -> Result:
     if known is None and _ends_clients(site, spec, release):
         notes.append(proofs.ENDED)
     applied = await rollout.converge(site, spec, known or release)
+    if known is None:
+        deployment.outdate_warnings()
     return site.done(changed=known is None or applied.changed or bool(notes), notes=notes)
 
 
@@ -125,10 +128,7 @@ def _with_schema(spec: ClusterSpec, source: Source) -> ClusterSpec:
 
 async def _read_source(site: Site, spec: ClusterSpec) -> Source:
     request = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
-    source = await site.attempts.run(activities.RESOLVE_SOURCE, request, spec)
-    if source.dirty:
-        site.deployment.warn([f"stage {source.stage} was made from a tree with uncommitted changes"])
-    return source
+    return await site.attempts.run(activities.RESOLVE_SOURCE, request, spec)
 
 
 async def _bring_up_backend(site: Site, spec: ClusterSpec, profile_name: str, request_id: str) -> BackendReport:

@@ -15,6 +15,7 @@ from workflows.deployment.inbox import Inbox
 
 SETTLED = {Phase.SERVING, Phase.DEGRADED}
 MAX_WARNINGS = 20
+DIRTY = "was made from a tree with uncommitted changes"
 
 
 def stamp(moment: datetime) -> str:
@@ -41,7 +42,8 @@ class Deployment:
         self.releases = list(state.releases)
         self.observed = state.observed
         self.diagnosis = state.diagnosis
-        self.warnings = list(state.warnings)
+        self.warnings = [one for one in state.warnings if not one.endswith(DIRTY)]  # older runs kept it
+        self.told: list[str] = []  # warnings since the deploy at hand began
         self.cluster_uid = state.cluster_uid
         self.applied = state.applied
         self.backend = state.backend
@@ -75,8 +77,14 @@ class Deployment:
 
     def warn(self, warnings: list[str]) -> None:
         """Keep each distinct warning once, the latest ones."""
+        self.told += warnings
         fresh = [one for one in dict.fromkeys(warnings) if one not in self.warnings]
         self.warnings = [*self.warnings, *fresh][-MAX_WARNINGS:]
+
+    def outdate_warnings(self) -> None:
+        """Another release took the place of the one that the older warnings were about."""
+        self.warnings = []
+        self.warn(self.told)
 
     def record(self, release: Release) -> None:
         """`release` is the one being deployed; a release of the same revision is replaced in the history."""
@@ -216,11 +224,15 @@ class Deployment:
             retry=retry,
             diagnosis=self.diagnosis,
             question=self.question,
-            warnings=[*self.warnings, *([self.shortfall] if self.shortfall else [])],
+            warnings=[*self._dirty(), *self.warnings, *([self.shortfall] if self.shortfall else [])],
             pending=[one.title for one in self.inbox.pending],
             outcomes=self.inbox.outcomes,
             releases=self.releases,
         )
+
+    def _dirty(self) -> list[str]:
+        """Of the release at hand, for as long as it is."""
+        return [f"stage {self.release.stage} {DIRTY}"] if self.release and self.release.dirty else []
 
     def note_backend(self, workflow_id: str, mode: BackendMode) -> None:
         """Which backend feeds this deployment, and whether its data is simulated."""
