@@ -48,6 +48,10 @@ from starter.direct.bundle_file import write
 from worker.settings import WorkerSettings
 
 UNKNOWN_OWNER = "<Temporal>"
+KEPT = (
+    "Compared with the settings: a deploy keeps the number of clients and the endpoint that scale, reset-endpoint or a"
+    " flag set, which only the deployment's workflow knows."
+)
 
 
 class Direct:
@@ -80,7 +84,7 @@ class Direct:
         request = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
         with self._own_words():
             planner = Planner(self._cluster, request, self._owner(), self._beat, looking=True)
-            return planner.run(self._secrets)
+            return planner.run(self._secrets).model_copy(update={"notes": [KEPT]})
 
     def preflight(self, probe_image: str) -> PreflightReport:
         """Every check that can be made from here, with the caller's rights."""

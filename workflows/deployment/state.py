@@ -10,6 +10,7 @@ from domain.spec import BackendMode, ClusterSpec
 from domain.state import MAX_ANSWERS, MAX_RELEASES, ClusterInput, State
 from domain.status import Observation, Phase, Question, Release, Retry, Status
 from planning.plan import intent
+from planning.settings import endpoint
 from planning.status import soundness
 from workflows.deployment.inbox import Inbox
 
@@ -217,7 +218,7 @@ class Deployment:
             release=self.release,
             serving=self.serving,
             endpoint=self.release.endpoint if self.release and self.release.endpoint else str(self.spec.coordinator),
-            upstream_override=self.spec.coordinator_serv,
+            upstream_override=self.spec.coordinator_serv if endpoint.overridden(self.spec) else "",
             backend=self.backend,
             simulated=self.simulated,
             observed=self.observed,

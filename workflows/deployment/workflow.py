@@ -228,7 +228,7 @@ class ProverClusterWorkflow:
             command_id=command.id,
             phase=deployment.phase,
             message=known.message if known else command.title,
-            warning=proofs.at_risk(command, deployment.release if deployment.applied else None),
+            warning=proofs.at_risk(command, deployment.spec, deployment.release if deployment.applied else None),
         )
 
     def _accept_signal(self, kind: Kind, request: Scale | ResetEndpoint | Diagnosis) -> None:
