@@ -98,7 +98,7 @@ class Direct:
             trials = PodTrials(self._cluster.connection)
             site = Site(self._cluster, trials, self._secrets, reach, self._owner())
             return PreflightReport(
-                checks=[_own(check) for check in (*host.checks, *cluster_checks(site, known, self._beat))]
+                checks=[in_your_words(check) for check in (*host.checks, *cluster_checks(site, known, self._beat))]
             )
 
     def diagnose(self, file: Path | None) -> DiagnoseReport:
@@ -173,7 +173,8 @@ class Direct:
             raise exits.Exit(exits.FAILED, _yours(str(error))) from error
 
 
-def _own(check: Check) -> Check:
+def in_your_words(check: Check) -> Check:
+    """The check, whose words are those of a worker, for whoever looks without one."""
     return check.model_copy(update={"detail": _yours(check.detail), "do": _yours(check.do)})
 
 
