@@ -28,10 +28,19 @@ class ResetEndpoint(Message):
     by: str = ""
 
 
+class Given(Message):
+    """Where a setting of a deploy comes from: `flag` when by a flag; value and origin are those below the flags."""
+
+    value: str = ""  # empty: not set
+    origin: str = ""  # such as `.env` or `the environment`; empty: the default
+    flag: bool = False
+
+
 class Upgrade(Message):
     """Converge to this spec: the same release means no change, another one a rollout."""
 
     spec: ClusterSpec
+    given: dict[str, Given] = {}  # CLIENT_REPLICAS, COORDINATOR_EP, COORDINATOR_PORT; empty: the spec counts as it is
     by: str = ""
 
 
@@ -89,6 +98,7 @@ class Receipt(Message):
     command_id: str
     phase: str
     message: str = ""
+    warning: str = ""  # what to know before it is done
 
 
 class Verdict(StrEnum):

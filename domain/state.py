@@ -17,8 +17,10 @@ class State(Message):
     phase: Phase = Phase.PREPARING
     since: str = ""
     release: Release | None = None  # the one being deployed or served
-    serving: Release | None = None  # the last good one
-    serving_spec: ClusterSpec | None = None  # the spec of the last good release
+    serving: Release | None = None  # the last one that was seen complete
+    serving_spec: ClusterSpec | None = None
+    sound: Release | None = None  # the last one that served without a finding: where a failed deploy goes back to
+    sound_spec: ClusterSpec | None = None
     releases: list[Release] = []
     pending: list[Command] = []
     outcomes: list[Outcome] = []

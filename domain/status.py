@@ -67,6 +67,9 @@ class Release(Message):
     config_hash: str = ""
     endpoint: str = ""
     replicas: int = 0
+    replicas_by: str = ""  # the command and time that set their number; empty: the settings did
+    endpoint_by: str = ""
+    settings: dict[str, str] = {}  # CLIENT_REPLICAS and COORDINATOR_… below the flags, as its last deploy found them
     outcome: str = ""  # deploying, done, failed, superseded
     at: str = ""
 

@@ -6,6 +6,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+
 from planning.text.sanitize import scrub
 
 
@@ -28,6 +30,16 @@ class JsonLines(logging.Formatter):
 def _matters(record: logging.LogRecord) -> bool:
     """A watch is cancelled at each return to serving: the SDK logs that as a failure, with a traceback."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+def forward_core() -> None:
+    """Have the SDK's native core log through Python: by itself it writes coloured lines to stdout.
+
+    To be called before the first connection, which makes the core's runtime.
+    """
+    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    telemetry = TelemetryConfig(logging=LoggingConfig(filter=TelemetryFilter("WARN", "ERROR"), forwarding=forwarding))
+    Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
 
 
 def to_stderr(level: int = logging.INFO) -> None:

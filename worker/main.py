@@ -60,6 +60,7 @@ async def running(client: Client, environ: Mapping[str, str], roles: Sequence[st
 async def run(environ: Mapping[str, str], roles: Sequence[str] = ROLES) -> None:
     """Work until SIGTERM or SIGINT; TemporalUnreachable, SettingsInvalid."""
     logs.to_stderr()
+    logs.forward_core()
     WorkerSettings.read(environ, tuple(roles))  # wrong settings are told before anything is contacted
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,6 @@
 """Reads what is in a namespace under our names, and which rights are missing, before anything is written to it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from activities.cluster.fence import owner_of
@@ -11,6 +12,7 @@ from domain.ports import Cluster
 from domain.spec import ClusterSpec
 from planning.kubernetes import rbac
 from planning.manifests import ownership
+from planning.settings import endpoint
 
 # in the order of removal: the clients first, then what they stand on
 OURS = (
@@ -43,18 +45,20 @@ class Inventory(NamedTuple):
         return [found for found in self.objects if not (ours and found["kind"] == "Endpoints")]
 
 
-def take(cluster: Cluster, namespace: str) -> Inventory:
+def take(cluster: Cluster, spec: ClusterSpec) -> Inventory:
     """The Namespace and every live object of our names in it, an old v1 Endpoints included."""
-    found, readable = read_namespace(cluster, namespace)
+    found, readable = read_namespace(cluster, spec.namespace)
     if readable and found is None:
         return Inventory(None, [], readable)
-    objects = [_get(cluster, kind, name, namespace) for kind, name in (*OURS, ("Endpoints", names.COORDINATOR_SERVICE))]
+    spared = (*MAY_BE_UNREADABLE, *(["EndpointSlice"] if endpoint.overridden(spec) else []))
+    places = (*OURS, ("Endpoints", names.COORDINATOR_SERVICE))
+    objects = [_get(cluster, kind, name, spec.namespace, spared) for kind, name in places]
     return Inventory(found, [entry for entry in objects if entry], readable)
 
 
 def judge_ownership(cluster: Cluster, spec: ClusterSpec, owner: str, *, cluster_uid: str = "") -> Target:
     """What is there already; OwnedByAnother, or Unavailable while the namespace is being deleted."""
-    live = take(cluster, spec.namespace)
+    live = take(cluster, spec)
     return ownership.judge_target(
         live.namespace, live.judged(owner), spec, owner, cluster_uid=cluster_uid, readable=live.readable
     )
@@ -75,9 +79,15 @@ class Lacking(NamedTuple):
     on_nodes: list[Right]
 
 
+def required_rights(spec: ClusterSpec) -> list[Right]:
+    """Every right in the namespace without which a deploy of this spec does not end well."""
+    secret = spec.image.pull_auth is not None
+    return rbac.required_rights(pull_secret=secret, slices=not endpoint.overridden(spec))
+
+
 def review_rights(cluster: Cluster, spec: ClusterSpec) -> Lacking:
     """Every required verb on every kind, by SelfSubjectAccessReview; Forbidden where not even that is allowed."""
-    required = rbac.required_rights(pull_secret=spec.image.pull_auth is not None)
+    required = required_rights(spec)
     return Lacking(cluster.missing(spec.namespace, required), cluster.missing("", rbac.node_rights()))
 
 
@@ -101,11 +111,13 @@ def check_rights(cluster: Cluster, spec: ClusterSpec) -> list[str]:
         return [f"The worker's rights could not be reviewed beforehand: {error}"]
     missing = [*lacking.required, *lacking.on_nodes]
     if missing:
+        slices = any(right.resource == rbac.SLICES for right in missing)
         raise Forbidden(
             "the worker lacks rights: " + ", ".join(str(right) for right in missing),
             on=f"namespace {spec.namespace}",
             because="nothing was changed; each of them is needed",
-            do=f"let an administrator apply the output of: proverctl rbac -n {spec.namespace}",
+            do=f"let an administrator apply the output of: proverctl rbac -n {spec.namespace}"
+            + ("; or set COORDINATOR_SERV to a URL that clients reach, which needs no EndpointSlice" if slices else ""),
         )
     if not readable:
         check_namespace(cluster, spec)  # only now, for it takes rights to find out
@@ -152,10 +164,10 @@ def _check_exists(cluster: Cluster, spec: ClusterSpec) -> None:
         raise
 
 
-def _get(cluster: Cluster, kind: str, name: str, namespace: str) -> Manifest | None:
+def _get(cluster: Cluster, kind: str, name: str, namespace: str, spared: Sequence[str]) -> Manifest | None:
     try:
         return cluster.get(kind, name, namespace)
     except Forbidden:
-        if kind in MAY_BE_UNREADABLE:
+        if kind in spared:
             return None
         raise

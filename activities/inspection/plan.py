@@ -56,6 +56,7 @@ class Planner:
                 self._spec, release, owner=self._owner, image_user=release.image_user, pull_secret=pull_secret
             )
         ]
+        trials = [self._spared(trial) for trial in trials]
         changes += [plan.change(trial, self._spec, self._owner) for trial in trials]
         changes += self._removals(keep_secret=pull_secret)
         found, judged = self._nodes()
@@ -100,6 +101,13 @@ class Planner:
             return Trial(manifest, found.manifest)
         return self._tried(manifest, found)
 
+    def _spared(self, trial: Trial) -> Trial:
+        """What clients do without is left out where it is refused."""
+        if not trial.refusal or not render.dispensable(trial.manifest, self._spec):
+            return trial
+        note = f"it would be left out, since clients use COORDINATOR_SERV: {trial.refusal.what}"
+        return Trial(trial.manifest, note=note, unread=True)
+
     def _tried(self, manifest: Manifest, found: Found) -> Trial:
         kind = manifest["kind"]
         self._beat(f"trying {kind} {objects.name(manifest)}")
@@ -128,8 +136,6 @@ class Planner:
     def _removals(self, *, keep_secret: bool) -> list[ObjectChange]:
         """As the deploy does: what this release has not, and the v1 Endpoints that would route beside our slice."""
         gone = []
-        if self._spec.coordinator_serv:
-            gone.append(("EndpointSlice", names.COORDINATOR_SERVICE, "COORDINATOR_SERV takes its place"))
         if not keep_secret:
             gone.append(("Secret", names.PULL_SECRET, "the image is pulled without credentials"))
         found = [(self._read(kind, name).manifest, why) for kind, name, why in gone]

@@ -116,7 +116,7 @@ class _Looks:
         return checks.ok("Kubernetes", f"cluster {self._spec.cluster} answers, it is {self._cluster.uid()}")
 
     def rights(self) -> Check:
-        asked = [*rbac.required_rights(pull_secret=self._spec.image.pull_auth is not None), *rbac.node_rights()]
+        asked = [*inventory.required_rights(self._spec), *rbac.node_rights()]
         lacking = inventory.review_rights(self._cluster, self._spec)
         return checks.required_rights(lacking.required, lacking.on_nodes, len(asked), self._spec.namespace)
 

@@ -60,7 +60,7 @@ class Application:
     def _begin(self) -> Inventory:
         """What is there, which is ours to write to, and the namespace."""
         self._fence()
-        live = take(self._cluster, self._spec.namespace)
+        live = take(self._cluster, self._spec)
         objects = live.judged(self._owner)
         ownership.judge_target(live.namespace, objects, self._spec, self._owner, readable=live.readable)
         if live.readable and live.namespace is None:
@@ -99,10 +99,13 @@ class Application:
             before = None
         try:
             after = self._cluster.apply(manifest)
-        except ObjectRejected as error:
+        except (ObjectRejected, Forbidden) as error:
             if error.diagnosis.code == "NOT_FOUND":
                 raise namespace_missing(self._spec.namespace) from None
-            raise
+            if not render.dispensable(manifest, self._spec):
+                raise
+            self._warnings.append(f"{kind} {name} was left out, since clients use COORDINATOR_SERV: {error}")
+            return {}
         if before is None or before["metadata"]["resourceVersion"] != after["metadata"]["resourceVersion"]:
             self._changed = True
         return after
@@ -110,11 +113,9 @@ class Application:
     def _prune(self, wanted: list[Manifest], live: Inventory) -> None:
         """Remove what an earlier release had and this one has not, and the v1 Endpoints that our slice replaces."""
         kept = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
-        for kind in ("EndpointSlice", "Secret"):
-            name = names.COORDINATOR_SERVICE if kind == "EndpointSlice" else names.PULL_SECRET
-            old = live.find(kind, name)
-            if old and (kind, name) not in kept and owner_of(old) == self._owner:
-                self._remove(old)
+        old = live.find("Secret", names.PULL_SECRET)
+        if old and ("Secret", names.PULL_SECRET) not in kept and owner_of(old) == self._owner:
+            self._remove(old)
         old = live.find("Endpoints", names.COORDINATOR_SERVICE)
         if old:
             # beside our slice it would go on routing to the old coordinator, by its mirrored slice

@@ -32,7 +32,7 @@ class Removal:
     def run(self, stopping: Callable[[], bool]) -> Removed:
         """Remove, wait, then take the marks off the Namespace, which itself stays."""
         self._fence()
-        live = take(self._cluster, self._spec.namespace)
+        live = take(self._cluster, self._spec)
         removed = self._remove(live)
         self._await_pods(stopping)
         self._unmark_namespace(live)

@@ -43,7 +43,7 @@ def circuit_entries(repo: str, circuit_dir: str, schema: ConfigSchema = ConfigSc
         raise _missing(
             told + more, circuit_dir, "run the set-up step that writes it (for git-LFS: git lfs pull in that directory)"
         )
-    _check_schema(found.entries, circuit_dir, schema)
+    _check_schema(found.entries, root, circuit_dir, schema)
     return found.entries
 
 
@@ -116,9 +116,15 @@ class _Found:
         return circuit_files.fault(real, promised)
 
 
-def _check_schema(entries: Sequence[Entry], circuit_dir: str, schema: ConfigSchema) -> None:
+def _check_schema(entries: Sequence[Entry], root: Path, circuit_dir: str, schema: ConfigSchema) -> None:
     """The files and the configuration are of one time: before the client moved to another schema, or after."""
     witness = any(entry.name == f"{_TARGET}/{_WITNESS}" and entry.mode & _EXECUTABLE for entry in entries)
+    if schema is ConfigSchema.STRUCT and not witness and (root / _WITNESS).is_file():
+        raise _missing(
+            f"CLIENT_CONFIG_SCHEMA={schema} makes the client run {_WITNESS}, and that file is not executable",
+            circuit_dir,
+            f"chmod +x {circuit_dir}/{_WITNESS}",
+        )
     if schema is ConfigSchema.STRUCT and not witness:
         raise _missing(
             f"CLIENT_CONFIG_SCHEMA={schema} makes the client run {_WITNESS}, and the circuit has no such executable",

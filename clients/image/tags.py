@@ -1,6 +1,6 @@
 """What a tag may come to name, and whether those who pull will find it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clients.image.manifest import INPUTS_LABEL, Description
 from clients.registry import repository
@@ -29,16 +29,26 @@ def judge(registry: Registry, request: ImageRequest, image: Description, tagged:
     if there is None or there.labels.get(INPUTS_LABEL) == image.inputs:
         return tagged
     ours = {layer.digest: layer.title for layer in image.layers}
-    titles = {**there.layers, **ours}
-    differs = list(dict.fromkeys(titles[digest] or "a layer" for digest in ours.keys() ^ there.layers.keys()))
-    what = _listed(sorted(differs)) or "the configuration of the base image"
     tag = names.image_tag(request.source.stage)
     raise TagTaken(
         f"tag {tag} names another image than commit {request.source.commit[:12]} makes now",
         on=f"{registry.host}/{registry.repository}",
-        because=f"{what} differs from what was pushed as {tagged}",
+        because=difference(ours, there.layers, f"what was pushed as {tagged}"),
         do="commit what changed, set STAGE to deploy it under a name of its own, or pass --force-tag to move the tag",
     )
+
+
+def difference(ours: Mapping[str, str], theirs: Mapping[str, str], other: str) -> str:
+    """How two images differ, by digest and title of each layer; `other` names the second one."""
+    come = {ours[digest] or "a layer" for digest in ours.keys() - theirs.keys()}
+    gone = {theirs[digest] or "a layer" for digest in theirs.keys() - ours.keys()}
+    changed = sorted(come & gone) or ([] if come or gone else ["the configuration of the base image"])
+    parts = [f"{_listed(changed)} differs from {other}"] if len(changed) == 1 else []
+    parts += [f"the contents of {_listed(changed)} differ from {other}"] if len(changed) > 1 else []
+    if come != gone:
+        new, old = (_listed(sorted(titles)) or "nothing" for titles in (come - gone, gone - come))
+        parts.append(f"it has {new} where {other} has {old}")
+    return ", and ".join(parts)
 
 
 def pull_warnings(

@@ -90,6 +90,7 @@ class PlanReport(Message):
     pulls: int = 0  # nodes that would pull an image they do not have
     cost: str = ""  # the two in one sentence
     nodes: NodesReport | None = None
+    notes: list[str] = []  # why it is of another number of clients or endpoint than the settings say
     warnings: list[str] = []
 
 

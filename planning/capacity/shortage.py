@@ -7,6 +7,7 @@ from domain.spec import ClusterSpec
 from planning.capacity.node import Judged
 from planning.capacity.quota import Limit
 from planning.kubernetes import quantity
+from planning.text import sizes
 
 SHOWN = 5  # nodes or values in one sentence
 _ASKS = {  # what a quota may demand → how a client comes to name it
@@ -46,11 +47,11 @@ def of_quota(tightest: Limit, spec: ClusterSpec, possible: int, replicas: int) -
         counted += f", each that runs now {before}, and a rollout keeps most of those until new ones are ready"
     return Diagnosis(
         code="QUOTA",
-        what=f"ResourceQuota {limit.quota} leaves room for {possible} clients, {replicas} are wanted",
+        what=f"ResourceQuota {limit.quota} leaves room for {sizes.counted(possible, 'client')}, {replicas} are wanted",
         on=f"namespace {spec.namespace}",
         because=f"{resource} may be {hard}, {taken} of it are taken by others, {counted}",
         do=f"kubectl edit resourcequota {limit.quota} -n {spec.namespace} to raise it; "
-        + ("scale to fewer clients first" if stalls else f"or ask for at most {possible} clients"),
+        + ("scale to fewer clients first" if stalls else f"or ask for at most {sizes.counted(possible, 'client')}"),
         severity=Severity.REFUSED,
     )
 
@@ -147,4 +148,4 @@ def _remedy(cause: str, judged: list[Judged], spec: ClusterSpec, usable: int, la
     }
     if cause == "SCHED_NO_LABEL" and not any(node.labelled for node in judged):
         ways[cause] += ", or set NODE_LABEL to a label that nodes carry"
-    return f"{ways[cause]}; or ask for at most {usable} clients"
+    return f"{ways[cause]}; or ask for at most {sizes.counted(usable, 'client')}"

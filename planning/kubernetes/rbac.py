@@ -9,6 +9,7 @@ from domain.kubernetes import Manifest, Right
 
 NAME = "proverctl-worker"
 OPTIONAL_NAME = "proverctl-worker-optional"
+SLICES = "endpointslices"
 _GROUP = "rbac.authorization.k8s.io"
 _READ = ["get", "list", "watch"]
 _WRITE = ["create", "patch", "delete"]  # no update: everything is applied on the server
@@ -44,7 +45,7 @@ _REQUIRED = [
     Grant("Event", "events", ["list", "watch"]),
     Grant("ConfigMap", "configmaps", ["get", *_WRITE], "", (names.CONFIG_MAP, names.HISTORY_CONFIG_MAP)),
     Grant("Service", "services", ["get", *_WRITE], "", (names.COORDINATOR_SERVICE,)),
-    Grant("EndpointSlice", "endpointslices", ["get", *_WRITE], "discovery.k8s.io", (names.COORDINATOR_SERVICE,)),
+    Grant("EndpointSlice", SLICES, ["get", *_WRITE], "discovery.k8s.io", (names.COORDINATOR_SERVICE,)),
     Grant("Endpoints", "endpoints", ["get", "delete"], "", (names.COORDINATOR_SERVICE,)),
     Grant("PodDisruptionBudget", "poddisruptionbudgets", ["get", *_WRITE], "policy", (names.DISRUPTION_BUDGET,)),
     Grant("Secret", "secrets", ["get", *_WRITE], "", (names.PULL_SECRET,)),
@@ -123,9 +124,13 @@ def documents(
     return [*required, optional_role(namespace), helpful, optional_cluster_role(), bound]
 
 
-def required_rights(*, pull_secret: bool) -> list[Right]:
-    """Every right in the namespace without which no deploy ends well; those on Secrets only with a pull secret."""
-    return [right for grant in _REQUIRED for right in grant.rights() if pull_secret or right.resource != "secrets"]
+def required_rights(*, pull_secret: bool, slices: bool = True) -> list[Right]:
+    """Every right in the namespace without which no deploy ends well.
+
+    Those on Secrets only with a pull secret, those on EndpointSlices only where clients go by them.
+    """
+    spared = {*(() if pull_secret else ("secrets",)), *(() if slices else (SLICES,))}
+    return [right for grant in _REQUIRED for right in grant.rights() if right.resource not in spared]
 
 
 def node_rights() -> list[Right]:

@@ -12,18 +12,19 @@ POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked an
 
 
 def manifests(spec: ClusterSpec, owner: str, *, stage: str = "", image_user: str | None = None) -> list[Manifest]:
-    """Every object but the Secret, whose password is not sent on trial; the Deployment is the last one."""
+    """Every object that is needed, but the Secret, whose password is not sent on trial; the Deployment is the last."""
     if spec.config_schema is ConfigSchema.AUTO:  # not settled yet, and the API server takes either alike
         spec = spec.model_copy(update={"config_schema": ConfigSchema.FLAT})
     named = stage or spec.stage or UNKNOWN_STAGE
     release = Release(stage=named, image=render.image_reference(spec, named), replicas=spec.replicas)
-    return render.render(
+    rendered = render.render(
         spec,
         release,
         owner=owner,
         image_user=ANY_USER if image_user is None else image_user,
         pull_secret=spec.image.pull_auth is not None,
     )
+    return [manifest for manifest in rendered if not render.dispensable(manifest, spec)]
 
 
 def pod(deployment: Manifest) -> Manifest:

@@ -19,6 +19,7 @@ from planning.settings import endpoint
 
 __all__ = [
     "config_hash",
+    "dispensable",
     "image_reference",
     "image_warnings",
     "namespace_marks",
@@ -41,16 +42,21 @@ def render(
 ) -> list[Manifest]:
     """ConfigMap, Service, EndpointSlice, PodDisruptionBudget, Deployment: the order in which to apply them.
 
-    With COORDINATOR_SERV there is no EndpointSlice: clients do not use the Service, and where the right to write
-    slices is lacking this is the way out. `pull_secret` says whether `img-cred` exists.
+    The EndpointSlice leads to the coordinator whatever COORDINATOR_SERV says; where that leads clients elsewhere, they
+    do without the slice. `pull_secret` says whether `img-cred` exists.
     """
     return [
         _config_map(spec, release, owner),
         _service(spec, release, owner),
-        *([] if spec.coordinator_serv else [_endpoint_slice(spec, release, owner)]),
+        _endpoint_slice(spec, release, owner),
         _disruption_budget(spec, release, owner),
         _deployment(spec, release, owner, pod.template(spec, release, image_user=image_user, pull_secret=pull_secret)),
     ]
+
+
+def dispensable(manifest: Manifest, spec: ClusterSpec) -> bool:
+    """Whether clients do without this object, so that a refusal of it is no reason to stop."""
+    return manifest["kind"] == "EndpointSlice" and endpoint.overridden(spec)
 
 
 def image_reference(spec: ClusterSpec, stage: str, digest: str = "") -> str:
@@ -131,7 +137,7 @@ def _service(spec: ClusterSpec, release: Release, owner: str) -> Manifest:
         "protocol": "TCP",
     }
     service: dict[str, Any] = {"type": "ClusterIP", "ports": [port]}
-    if not spec.coordinator_serv:
+    if not endpoint.overridden(spec):
         # kube-proxy ignores slices of the other family: without this an IPv6 coordinator would be dead silently.
         service |= {"ipFamilyPolicy": "SingleStack", "ipFamilies": [_family(spec)]}
     return {

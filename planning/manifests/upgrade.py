@@ -17,6 +17,12 @@ def same(old: ClusterSpec, new: ClusterSpec, serving: Release, wanted: Release) 
     return _objects(old, serving) == _objects(new, wanted)
 
 
+def replaces(old: ClusterSpec, new: ClusterSpec, serving: Release, wanted: Release) -> bool:
+    """Whether the pods become others, so that each running one is replaced."""
+    before, after = (_objects(*one)[-1]["spec"]["template"] for one in ((old, serving), (new, wanted)))
+    return bool(before != after)
+
+
 def immutable_changes(old: ClusterSpec, new: ClusterSpec) -> list[str]:
     """Sentences for each setting that cannot change after the first deploy; empty when all is well."""
     return [

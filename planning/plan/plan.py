@@ -18,6 +18,7 @@ from planning.capacity import node
 from planning.kubernetes import objects
 from planning.manifests import client_config, ownership
 from planning.plan import diff
+from planning.text.sizes import counted
 
 MAX_NODES = 50  # verdicts in a plan; `proverctl nodes` lists all
 NEW_ADDRESS = "its address family cannot be changed: it is deleted and made anew"
@@ -168,24 +169,20 @@ def _cost(running: int, wanted: int, replaced: int, starting: int, pulls: int | 
     """What it costs in one sentence."""
     added, removed = max(0, wanted - running), max(0, running - wanted)
     parts = [
-        *([f"{_count(replaced, 'pod')} would be replaced"] if replaced else []),
-        *([f"{_count(added, 'pod')} would be added"] if added else []),
-        *([f"{_count(removed, 'pod')} would be removed"] if removed else []),
+        *([f"{counted(replaced, 'pod')} would be replaced"] if replaced else []),
+        *([f"{counted(added, 'pod')} would be added"] if added else []),
+        *([f"{counted(removed, 'pod')} would be removed"] if removed else []),
     ]
     if not parts:
         return "No pod would be touched and no image pulled."
     if pulls is None and starting:
         parts.append("how many nodes would pull is unknown: nodes may not be read")
     elif pulls:
-        parts.append(f"up to {_count(pulls, 'node')} would pull the image")
+        parts.append(f"up to {counted(pulls, 'node')} would pull the image")
     else:
         parts.append("no node would pull the image")
     said = ", ".join(parts)
     return f"{said[0].upper()}{said[1:]}."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _unknown_digest(deployment: Trial) -> list[str]:

@@ -1,12 +1,16 @@
 """Judges coordinator endpoints: the API server refuses only some of the addresses that no pod could ever reach."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
 
+from domain import names
 from domain.commands import ResetEndpoint
 from domain.errors import NoEffect
 from domain.spec import ClusterSpec, Endpoint
 
 MAX_PORT = 65535
+SERVICE_PORT = 80  # of our Service
+CLUSTER_DOMAIN = "cluster.local"
 METADATA_ADDRESSES = {"169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192"}  # AWS, Alibaba, Oracle
 
 
@@ -20,9 +24,30 @@ def resolve(current: Endpoint, command: ResetEndpoint) -> Endpoint:
     return Endpoint(ip=command.ip or current.ip, port=current.port if command.port is None else command.port)
 
 
+def is_own_service(spec: ClusterSpec) -> bool:
+    """Whether COORDINATOR_SERV names our own Service, in any form of its name that a pod resolves."""
+    serv = spec.coordinator_serv
+    if not serv:
+        return False
+    try:
+        url = urlsplit(serv if "://" in serv else f"http://{serv}")
+        host, port = (url.hostname or "").rstrip("."), url.port
+    except ValueError:
+        return False
+    name, _, domain = host.partition(".")
+    within = (spec.namespace, f"{spec.namespace}.svc", f"{spec.namespace}.svc.{CLUSTER_DOMAIN}")
+    plain = url.scheme == "http" and port in (None, SERVICE_PORT)
+    return plain and name == names.COORDINATOR_SERVICE and domain in ("", *within)
+
+
+def overridden(spec: ClusterSpec) -> bool:
+    """Whether COORDINATOR_SERV leads clients elsewhere than to the endpoint."""
+    return bool(spec.coordinator_serv) and not is_own_service(spec)
+
+
 def require_effect(spec: ClusterSpec) -> None:
     """Raise NoEffect when clients do not use the endpoint because COORDINATOR_SERV overrides it (R14)."""
-    if spec.coordinator_serv:
+    if overridden(spec):
         raise NoEffect(
             "reset-endpoint has no effect on the clients",
             on=f"namespace {spec.namespace}",

@@ -224,7 +224,7 @@ def warnings(spec: ClusterSpec) -> list[str]:
         found.append("CLIENT_CPU is not set: clients request no cores, so other pods may share their nodes.")
     if not spec.client_memory:
         found.append("CLIENT_MEMORY is not set: clients request no memory, so they are the first to be evicted.")
-    if spec.coordinator_serv:
+    if endpoint.overridden(spec):
         found.append(
             f"COORDINATOR_SERV is set: clients use {spec.coordinator_serv}, and reset-endpoint has no effect on them."
         )

@@ -4,6 +4,7 @@ import shlex
 
 from domain.diagnosis import Choice, Diagnosis
 from domain.status import Question
+from planning.text.sizes import counted
 
 DEFAULT_CLUSTER = "default"
 _CAPACITY = {"NODES", "NODE_NOT_READY", "QUOTA"}  # and all of SCHED_*
@@ -47,7 +48,7 @@ def meaning(question: Question, choice: Choice) -> str:
 
 def clients(number: int) -> str:
     """`1 client`, `2 clients`."""
-    return f"{number} client{'' if number == 1 else 's'}"
+    return counted(number, "client")
 
 
 def offered(question: Question) -> str:

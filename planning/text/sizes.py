@@ -1,11 +1,16 @@
-"""Bytes as people are told of them.
+"""Numbers and bytes as people are told of them.
 
-Decimal as in Docker's and the registries' own words: 1 GB is 10^9 bytes.
+Bytes are decimal as in Docker's and the registries' own words: 1 GB is 10^9 bytes.
 """
 
 _UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 _SLOW = 10  # of a unit a second; below it one decimal is shown
 _MANY = 100  # of a unit; below it one decimal is shown
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as `1 client` and `2 clients`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def size(count: int) -> str:

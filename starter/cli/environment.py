@@ -1,6 +1,6 @@
 """Merges the sources of settings by precedence: flag, --env-file, environment, .env; an empty value means unset."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from planning.settings.checks import git_repository, is_url
@@ -9,19 +9,34 @@ from starter.cli import exits
 DOT_ENV = ".env"
 PROFILE_SUFFIXES = (".yaml", ".yml")
 
+Origins = dict[str, tuple[str, str]]
+
 
 def merged(
     flags: Mapping[str, str | None], env_file: str | None, environ: Mapping[str, str], directory: Path
 ) -> dict[str, str]:
     """Settings and connection variables alike; the default of each setting is not among them."""
+    sources = [*_below_flags(env_file, environ, directory), ("flag", flags)]
+    return {name: value for _, layer in sources for name, value in layer.items() if value}
+
+
+def origins(names: Iterable[str], env_file: str | None, environ: Mapping[str, str], directory: Path) -> Origins:
+    """The value of each setting below the flags and where it is from; both empty when nothing sets it."""
+    found = dict.fromkeys(names, ("", ""))
+    for origin, layer in _below_flags(env_file, environ, directory):
+        found |= {name: (value, origin) for name, value in layer.items() if value and name in found}
+    return found
+
+
+def _below_flags(
+    env_file: str | None, environ: Mapping[str, str], directory: Path
+) -> list[tuple[str, Mapping[str, str | None]]]:
     dot_env = directory / DOT_ENV
-    layers = [
-        _read(dot_env, f"{DOT_ENV} of the working directory") if dot_env.is_file() else {},
-        environ,
-        _read(directory / env_file, "--env-file") if env_file else {},
-        flags,
+    return [
+        (DOT_ENV, _read(dot_env, f"{DOT_ENV} of the working directory") if dot_env.is_file() else {}),
+        ("the environment", environ),
+        (str(env_file), _read(directory / env_file, "--env-file") if env_file else {}),
     ]
-    return {name: value for layer in layers for name, value in layer.items() if value}
 
 
 def with_paths(values: Mapping[str, str], directory: Path) -> dict[str, str]:

@@ -14,6 +14,8 @@ from starter.cli.options import parameter
 
 T = TypeVar("T")
 
+KEPT = ("CLIENT_REPLICAS", "COORDINATOR_EP", "COORDINATOR_PORT")  # a deploy keeps what commands set of these
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -29,6 +31,7 @@ class Invocation:
     named_namespace: bool = False  # by the flag -n itself
     flags: Mapping[str, str] = field(default_factory=dict)  # settings that were given as flags
     problems: list[str] = field(default_factory=list)
+    below_flags: environment.Origins = field(default_factory=dict)  # what the flags of these settings win over
 
     @property
     def namespace(self) -> str:
@@ -95,4 +98,5 @@ def invocation(params: Mapping[str, Any], extra: Mapping[str, str | None] | None
         flags={name: value for name, value in flags.items() if value},
         named_namespace=bool(params.get(parameter(CLUSTER_NS.name))),
         problems=[f"--timeout {timeout!r} {wrong}."] if wrong else [],
+        below_flags=environment.origins(KEPT, params.get("env_file"), os.environ, Path.cwd()),
     )

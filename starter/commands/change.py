@@ -160,6 +160,15 @@ async def _story(asked: "Invocation", request: "Scale | ResetEndpoint", name: st
         present(asked, ended, ui)
 
 
+def _tell_risk(name: str) -> None:
+    """A signal has no receipt that could say whether clients end."""
+    from planning.plan import proofs
+    from starter.cli import terminal
+
+    fewer = f"with fewer clients than now, busy ones that end lose their proof, and {proofs.STRANDED}"
+    terminal.note(proofs.MOVED if name == "reset_endpoint" else fewer)
+
+
 async def _signal(asked: "Invocation", workflow_id: str, name: str, request: "Scale | ResetEndpoint") -> None:
     from temporalio.service import RPCError, RPCStatusCode
 
@@ -167,6 +176,7 @@ async def _signal(asked: "Invocation", workflow_id: str, name: str, request: "Sc
     from starter.temporal import session
     from starter.temporal.updates import nothing_deployed
 
+    _tell_risk(name)
     async with session.session(asked) as client:
         try:
             await client.get_workflow_handle(workflow_id).signal(name, request)

@@ -90,6 +90,7 @@ def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
 async def _story(asked: "Invocation", spec: "ClusterSpec") -> None:
     from domain.commands import Upgrade
     from domain.spec import BackendMode
+    from planning.plan import intent
     from starter.temporal import session
     from starter.temporal.outcome import outcome
     from starter.temporal.updates import start_or_ask
@@ -98,7 +99,8 @@ async def _story(asked: "Invocation", spec: "ClusterSpec") -> None:
 
     needed = session.queues(spec.cluster, spec.backend.host)
     async with session.session(asked, needed) as client:
-        request = Upgrade(spec=spec, by=session.identity())
+        given = intent.given(asked.flags, asked.below_flags)
+        request = Upgrade(spec=spec, given=given, by=session.identity())
         receipt = await start_or_ask(client, spec, ProverClusterWorkflow.upgrade, request)
         ended, ui = await outcome(client, asked, spec.deployment_id, receipt)
     if ended:

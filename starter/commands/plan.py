@@ -52,14 +52,26 @@ def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanRepo
         from starter.direct import inspection
 
         return inspection.Direct(asked, spec).plan()
-    from domain.messages.inspection import InspectInput, PlanReport
     from starter.temporal import session
-    from starter.temporal.inspection import inspect
 
     told = bool(spec.stage) and spec.config_schema != "auto"  # by hand: then nobody reads a commit
     host = "" if told else spec.backend.host
-    request = InspectInput(spec=spec, replicas=spec.replicas, what="plan")
-    return session.run(asked, inspect(asked, request, host=host), what="the look at it").plan or PlanReport()
+    return session.run(asked, _planned(asked, spec, host), what="the look at it")
+
+
+async def _planned(asked: "Invocation", spec: "ClusterSpec", host: str) -> "PlanReport":
+    """With the number of clients and the endpoint that a deploy would keep."""
+    from domain.messages.inspection import InspectInput, PlanReport
+    from planning.plan import intent
+    from starter.temporal.deployments import running_release
+    from starter.temporal.inspection import answer, connected
+
+    async with connected(asked, spec, host=host) as client:
+        running = await running_release(client, spec.deployment_id)
+        kept = intent.settled(spec, intent.given(asked.flags, asked.below_flags), running, "this deploy")
+        request = InspectInput(spec=kept.spec, replicas=kept.spec.replicas, what="plan")
+        report = (await answer(client, request)).plan or PlanReport()
+    return report.model_copy(update={"notes": kept.notes})
 
 
 def _show(report: "PlanReport") -> None:
@@ -70,6 +82,8 @@ def _show(report: "PlanReport") -> None:
         for line in change.lines:
             _say(f"    {line}", COLOURS.get(line[:1], ""))
     _say("")
+    for note in report.notes:
+        _say(note)
     _say(report.cost)
     if report.nodes:
         _say(f"{report.nodes.possible} clients can run, {report.nodes.wanted} wanted")

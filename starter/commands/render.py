@@ -67,9 +67,14 @@ def rbac_command(service_account: str, service_account_namespace: str | None, op
 
 def _manifests(asked: "Invocation", spec: "ClusterSpec", show_secrets: bool) -> "list[Manifest]":
     from domain.status import Release
-    from planning.manifests import client_schema, render
+    from planning.manifests import render
 
-    spec = spec.model_copy(update={"config_schema": client_schema.settled(spec.config_schema, None)})
+    if spec.config_schema == "auto":
+        why = (
+            "CLIENT_CONFIG_SCHEMA=auto cannot be told: render contacts nothing and never looks at the client's source;"
+            " pass --config-schema flat or --config-schema struct, or use `proverctl plan`."
+        )
+        raise exits.invalid([why])
     stage = spec.stage or UNKNOWN_STAGE
     release = Release(
         stage=stage,

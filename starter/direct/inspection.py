@@ -48,6 +48,10 @@ from starter.direct.bundle_file import write
 from worker.settings import WorkerSettings
 
 UNKNOWN_OWNER = "<Temporal>"
+KEPT = (
+    "Compared with the settings: a deploy keeps the number of clients and the endpoint that scale, reset-endpoint or a"
+    " flag set, which only the deployment's workflow knows."
+)
 
 
 class Direct:
@@ -80,7 +84,7 @@ class Direct:
         request = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
         with self._own_words():
             planner = Planner(self._cluster, request, self._owner(), self._beat, looking=True)
-            return planner.run(self._secrets)
+            return planner.run(self._secrets).model_copy(update={"notes": [KEPT]})
 
     def preflight(self, probe_image: str) -> PreflightReport:
         """Every check that can be made from here, with the caller's rights."""
@@ -93,7 +97,9 @@ class Direct:
             known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
             trials = PodTrials(self._cluster.connection)
             site = Site(self._cluster, trials, self._secrets, reach, self._owner())
-            return PreflightReport(checks=[*host.checks, *cluster_checks(site, known, self._beat)])
+            return PreflightReport(
+                checks=[in_your_words(check) for check in (*host.checks, *cluster_checks(site, known, self._beat))]
+            )
 
     def diagnose(self, file: Path | None) -> DiagnoseReport:
         """Everything that is wrong with the clients; with a file also the evidence, written here."""
@@ -164,4 +170,13 @@ class Direct:
         try:
             yield
         except (TransientError, CredentialsRejected, Forbidden) as error:
-            raise exits.Exit(exits.FAILED, str(error).replace("the worker's", "your")) from error
+            raise exits.Exit(exits.FAILED, _yours(str(error))) from error
+
+
+def in_your_words(check: Check) -> Check:
+    """The check, whose words are those of a worker, for whoever looks without one."""
+    return check.model_copy(update={"detail": _yours(check.detail), "do": _yours(check.do)})
+
+
+def _yours(text: str) -> str:
+    return text.replace("the worker's", "your")

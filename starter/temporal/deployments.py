@@ -14,7 +14,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
-from domain.status import Status
+from domain.status import Release, Status
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
 from starter.temporal.heartbeats import Heartbeats, Said
@@ -79,6 +79,16 @@ async def backend_of(asked: Invocation) -> str:
     async with session(asked, queues(asked.cluster)) as client:
         status = await queried(client, names.deployment_id(asked.cluster, asked.namespace))
     return status.backend if status else ""
+
+
+async def running_release(client: Client, workflow_id: str) -> Release | None:
+    """The release of a deployment that runs, as a deploy would find it; None when there is none, or nobody answers."""
+    try:
+        run = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC)
+    except RPCError:
+        return None
+    status = await queried(client, workflow_id) if run.status is WorkflowExecutionStatus.RUNNING else None
+    return status.release if status else None
 
 
 async def queried(client: Client, workflow_id: str, patience: timedelta = QUERY) -> Status | None:

@@ -16,6 +16,8 @@ from workflows.deployment.workflow import ProverClusterWorkflow
 async def outcome(client: Client, asked: Invocation, workflow_id: str, receipt: Receipt) -> tuple[Ended | None, str]:
     """The end and the page in Temporal's UI; with --no-wait None, and the receipt is the data."""
     ui = session.ui_page(client, asked, workflow_id)
+    if receipt.warning:
+        terminal.warn([receipt.warning])
     if not asked.wait:
         value = {"receipt": receipt.model_dump(mode="json"), "ui": ui}
         terminal.data(value, asked.output, f"command  {receipt.command_id}\nUI       {ui}")

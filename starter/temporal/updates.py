@@ -37,9 +37,9 @@ UNHEARD = 10.0  # seconds without an answer after which the user is told
 
 async def start_or_ask(client: Client, spec: ClusterSpec, update: Update[Request], request: Request) -> Receipt:
     """Update-with-start: exactly one deployment a namespace, however many ask at once."""
-    command_id = new_id(type(request).__name__)
-    known = await search.registered(client)
     is_deploy = isinstance(request, Upgrade)
+    command_id = new_id("deploy" if is_deploy else type(request).__name__)
+    known = await search.registered(client)
 
     def send() -> Awaitable[Receipt]:
         # An operation serves one call only, hence a new one for each try; the ids stay.

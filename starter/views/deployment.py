@@ -11,8 +11,10 @@ from planning.status import question
 from planning.text.sanitize import one_line
 from starter.cli import terminal
 
-UI_PORT = 8233  # of Temporal's development server
+TEMPORAL_PORT, UI_OFFSET = 7233, 1000
 EVIDENCE = 200  # characters of it beside progress
+# What was seen last is of the clients before, and the step itself counts the new ones, or nobody does.
+UNCOUNTED = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.RELEASING}
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -30,7 +32,7 @@ def progress(status: Status) -> str:
     parts = [f"{status.phase:<12}"]
     if release and release.stage:
         parts.append(f"stage {release.stage}")
-    if seen.exists and status.phase is not Phase.RELEASING:  # nobody counts those that are being removed
+    if seen.exists and status.phase not in UNCOUNTED:
         parts.append(f"{seen.ready}/{seen.wanted} ready")
     if status.step:
         parts.append(status.step + (f" (attempt {status.retry.attempt + 1})" if status.retry else ""))
@@ -54,7 +56,8 @@ def page(status: Status, ui: str, said: str = "") -> str:
     """Everything about one deployment; `said` is what its step says of its progress."""
     rows = [("deployment", status.deployment), ("phase", _phase(status))]
     rows += [("progress", " ".join(said.split()))] if said else []
-    rows += _release_rows(status) + _place_rows(status)
+    counted = [] if said and status.phase in UNCOUNTED else _count(status)
+    rows += _release_rows(status) + _place_rows(status) + counted
     rows += [("warning", warning) for warning in status.warnings]
     rows += [("waiting", title) for title in status.pending]
     if status.retry:
@@ -110,10 +113,12 @@ def _place_rows(status: Status) -> list[tuple[str, str]]:
     rows = [("endpoint", status.endpoint + override)]
     if status.backend:
         rows.append(("backend", status.backend + (", simulated data" if status.simulated else "")))
-    seen = status.observed
-    if seen.exists:
-        rows.append(("clients", f"{seen.ready} of {seen.wanted} ready"))
     return rows
+
+
+def _count(status: Status) -> list[tuple[str, str]]:
+    seen = status.observed
+    return [("clients", f"{seen.ready} of {seen.wanted} ready")] if seen.exists else []
 
 
 def clients(pods: list[Pod]) -> list[str]:
@@ -142,11 +147,15 @@ def age(then: str, now: datetime) -> str:
 
 
 def ui_link(environ: Mapping[str, str], address: str, namespace: str, workflow_id: str = "") -> str:
-    """The page of one workflow in Temporal's UI, or of all; at TEMPORAL_UI_ADDRESS, else beside the server."""
+    """The page of one workflow in Temporal's UI, or of all; at TEMPORAL_UI_ADDRESS, else beside the server.
+
+    Temporal's development server and our docker-compose.yml serve it at the host and the port + 1000.
+    """
     base = environ.get("TEMPORAL_UI_ADDRESS", "").rstrip("/")
     if not base:
-        host = urlsplit(f"//{address.rpartition('://')[2]}").hostname or "127.0.0.1"
-        base = f"http://[{host}]:{UI_PORT}" if ":" in host else f"http://{host}:{UI_PORT}"
+        server = urlsplit(f"//{address.rpartition('://')[2]}")
+        host, port = server.hostname or "127.0.0.1", (server.port or TEMPORAL_PORT) + UI_OFFSET
+        base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     elif "://" not in base:
         base = f"http://{base}"
     page_of = f"/{quote(workflow_id, safe='')}" if workflow_id else ""

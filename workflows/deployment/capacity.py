@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.diagnosis import Diagnosis, Severity
     from domain.spec import ClusterSpec, Shortage
     from domain.status import Phase
+    from planning.text.sizes import counted
     from workflows.deployment.context import Site
     from workflows.deployment.question import ask, may_ask
     from workflows.deployment.state import stamp
@@ -63,7 +64,7 @@ async def _wait(site: Site, spec: ClusterSpec, lacking: Diagnosis) -> None:
     """Until a node fits, for days if need be; one that comes and goes again in the time is waited for again."""
     site.nodes_by = site.nodes_by or workflow.now() + timedelta(seconds=spec.wait_for_nodes)
     with site.deployment.waiting(lacking.model_copy(update={"severity": Severity.PROGRESS})):
-        site.attempts.step = f"wait for nodes for {spec.replicas} clients, until {stamp(site.nodes_by)}"
+        site.attempts.step = f"wait for nodes for {counted(spec.replicas, 'client')}, until {stamp(site.nodes_by)}"
         found = await site.attempts.outlast(
             activities.AWAIT_NODES,
             site.places(spec),

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.release import Removed, TeardownInput
     from domain.spec import ClusterSpec
     from domain.status import Phase, Release
+    from planning.plan import proofs
     from planning.settings import endpoint
     from workflows.deployment import capacity, rollout
     from workflows.deployment.context import Site, not_deployed
@@ -29,7 +30,9 @@ async def scale(site: Site, command: Command) -> Result:
     site.keep = not site.deployment.unconfirmed
     if asked.replicas > release.replicas:
         wanted = await capacity.require_nodes(site, wanted)
-    return await _change(site, wanted, release.model_copy(update={"replicas": wanted.replicas}))
+    marks = {"replicas": wanted.replicas, "replicas_by": site.by()}
+    notes = [proofs.ENDED] if wanted.replicas < release.replicas else []
+    return await _change(site, wanted, release.model_copy(update=marks), notes)
 
 
 async def reset_endpoint(site: Site, command: Command) -> Result:
@@ -41,11 +44,12 @@ async def reset_endpoint(site: Site, command: Command) -> Result:
         raise Stopped(error.diagnosis) from None
     coordinator = endpoint.resolve(spec.coordinator, command.reset_endpoint) if command.reset_endpoint else None
     wanted = spec.model_copy(update={"coordinator": coordinator or spec.coordinator})
+    moved = [proofs.MOVED] if release.replicas and wanted.coordinator != spec.coordinator else []
     return await _change(
         site,
         wanted,
-        release.model_copy(update={"endpoint": str(wanted.coordinator)}),
-        notes=[f"coordinator {wanted.coordinator}"],
+        release.model_copy(update={"endpoint": str(wanted.coordinator), "endpoint_by": site.by()}),
+        notes=[f"coordinator {wanted.coordinator}", *moved],
     )
 
 

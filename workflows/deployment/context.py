@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.nodes import NodesReport, NodesRequest
     from domain.messages.release import TargetRequest
     from domain.spec import ClusterSpec
+    from planning.text.sizes import counted
     from workflows.deployment.inbox import Result
     from workflows.deployment.state import Deployment
     from workflows.deployment.watch import Watch
@@ -66,7 +67,7 @@ class Site:
             activities.CHECK_NODES,
             self.places(spec),
             spec,
-            summary=f"check the nodes for {spec.replicas} clients",
+            summary=f"check the nodes for {counted(spec.replicas, 'client')}",
             lacking=(lambda answer: answer.diagnosis) if insist else None,
         )
         self.deployment.warn(report.warnings)
@@ -80,6 +81,10 @@ class Site:
         """Go on with fewer clients, and say so for as long as it is true."""
         self.shortfall = f"{fits} of {wanted} clients were made, as many as fit: {lacking.what}"
         self.notes.append(f"{fits} of {wanted} clients, as many as fit")
+
+    def by(self) -> str:
+        """This command and its time, as what it sets is marked with."""
+        return f"{self.command_id} on {self.deployment.now}"
 
     def ready(self) -> str:
         """The good end of a story."""

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain import names
-    from domain.commands import Command, Verdict
+    from domain.commands import Command, Upgrade, Verdict
     from domain.diagnosis import Diagnosis, Severity
     from domain.errors import SettingsInvalid
     from domain.messages.backend import BackendInput, BackendReport, ProfileRequest
@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Phase, Release
     from planning.backend.variables import built_in
     from planning.manifests import client_schema, upgrade
+    from planning.plan import intent, proofs
     from workflows.deployment import capacity, rollout
     from workflows.deployment.context import Site
     from workflows.deployment.inbox import Result
@@ -26,7 +27,8 @@ async def deploy(site: Site, command: Command) -> Result:
     """Converge to the spec; what is there already is not done again."""
     if command.upgrade is None:
         return Result(Verdict.REFUSED, "a deploy without a spec")
-    spec = command.upgrade.spec
+    site.deployment.told = []
+    spec, marks = _intended(site, command.upgrade)
     spec, source, profile_name, circuit_dir = await _prepare(site, spec)
     notes: list[str] = []
     if spec.backend_mode is not BackendMode.NONE:
@@ -39,10 +41,27 @@ async def deploy(site: Site, command: Command) -> Result:
     deployment = site.deployment
     deployment.enter(Phase.WAITING)
     spec = await capacity.await_nodes(site, spec)
-    release = release.model_copy(update={"replicas": spec.replicas})
+    release = release.model_copy(update=marks | {"replicas": spec.replicas})
     known = _same_as_serving(site, spec, release)
+    if known is None:
+        deployment.keep_sound()
+    if known is None and _ends_clients(site, spec, release):
+        notes.append(proofs.ENDED)
     applied = await rollout.converge(site, spec, known or release)
+    if known is None:
+        deployment.outdate_warnings()
     return site.done(changed=known is None or applied.changed or bool(notes), notes=notes)
+
+
+def _intended(site: Site, asked: Upgrade) -> tuple[ClusterSpec, dict[str, object]]:
+    """The spec with the number and endpoint that commands set on what runs, and who set them."""
+    deployment = site.deployment
+    if not asked.given or not workflow.patched("intent"):
+        return asked.spec, {}
+    running = deployment.release if deployment.applied else None
+    kept = intent.settled(asked.spec, asked.given, running, site.by())
+    site.notes += kept.notes
+    return kept.spec, kept.marks
 
 
 async def _prepare(site: Site, spec: ClusterSpec) -> tuple[ClusterSpec, Source, str, str]:
@@ -109,10 +128,7 @@ def _with_schema(spec: ClusterSpec, source: Source) -> ClusterSpec:
 
 async def _read_source(site: Site, spec: ClusterSpec) -> Source:
     request = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
-    source = await site.attempts.run(activities.RESOLVE_SOURCE, request, spec)
-    if source.dirty:
-        site.deployment.warn([f"stage {source.stage} was made from a tree with uncommitted changes"])
-    return source
+    return await site.attempts.run(activities.RESOLVE_SOURCE, request, spec)
 
 
 async def _bring_up_backend(site: Site, spec: ClusterSpec, profile_name: str, request_id: str) -> BackendReport:
@@ -189,6 +205,14 @@ async def _make_release(site: Site, spec: ClusterSpec, source: Source, circuit_d
     )
 
 
+def _ends_clients(site: Site, spec: ClusterSpec, release: Release) -> bool:
+    """Whether clients that serve are replaced or removed."""
+    serving, serving_spec = site.deployment.serving, site.deployment.serving_spec
+    if serving is None or serving_spec is None or not serving.replicas:
+        return False
+    return release.replicas < serving.replicas or upgrade.replaces(serving_spec, spec, serving, release)
+
+
 def _same_as_serving(site: Site, spec: ClusterSpec, release: Release) -> Release | None:
     """The serving release, when clients could not tell this one from it: then there is no new revision."""
     serving, serving_spec = site.deployment.serving, site.deployment.serving_spec
@@ -196,4 +220,5 @@ def _same_as_serving(site: Site, spec: ClusterSpec, release: Release) -> Release
         return None
     if not upgrade.same(serving_spec, spec, serving, release):
         return None
-    return serving.model_copy(update={"endpoint": release.endpoint})  # unused under COORDINATOR_SERV, but shown
+    # The endpoint is unused under COORDINATOR_SERV, but shown; who set what is in no object.
+    return intent.carried(serving, release)

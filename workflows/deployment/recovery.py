@@ -41,23 +41,25 @@ async def _bring_back(site: Site, command: Command, diagnosis: Diagnosis, *, ref
         deployment.park(diagnosis)
         return "what was applied stays"
     if deployment.unconfirmed:
-        return await _roll_back(site, diagnosis)
+        return await _roll_back(site, command, diagnosis)
     deployment.settle()
     return "" if refused else "nothing was changed in the cluster"
 
 
-async def _roll_back(site: Site, diagnosis: Diagnosis) -> str:
+async def _roll_back(site: Site, command: Command, diagnosis: Diagnosis) -> str:
     deployment = site.deployment
+    last, back = deployment.serving, deployment.way_back(deploy=command.kind is Kind.UPGRADE)
     await _keep_evidence(site)
     deployment.end_release("failed")
     deployment.diagnosis = diagnosis
     try:
-        await rollout.restore(site)
+        await rollout.restore(site, back)
     except Stopped as stop:
         deployment.park(diagnosis)
         return f"rolling back did not help either: {stop.diagnosis}"
     stage = deployment.serving.stage if deployment.serving else ""
-    return f"rolled back to stage {stage}"
+    passed = last and deployment.serving and last.revision != deployment.serving.revision
+    return f"rolled back to stage {stage}" + (", the last one that served without a finding" if passed else "")
 
 
 async def _first(site: Site, command: Command, diagnosis: Diagnosis, *, refused: bool) -> str:

@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import ClusterSpec, Shortage
     from domain.status import Observation, Phase, Release
     from planning.status import question
+    from planning.text.sizes import counted
     from workflows.deployment.capacity import PATCH as CAPACITY_PATCH
     from workflows.deployment.context import Site, not_deployed
     from workflows.deployment.pre_pull import open_way, pre_pull
@@ -43,11 +44,11 @@ async def converge(site: Site, spec: ClusterSpec, release: Release) -> Applied:
         return applied
 
 
-async def restore(site: Site) -> Observation:
-    """Apply the last good release again; Stopped when even that does not come up."""
-    spec, release = site.deployment.serving_spec, site.deployment.serving
-    if spec is None or release is None:
+async def restore(site: Site, back: tuple[ClusterSpec, Release] | None) -> Observation:
+    """Apply an earlier release again; Stopped when even that does not come up."""
+    if back is None:
         raise Stopped(not_deployed(site.deployment.spec))
+    spec, release = back
     afresh = AFRESH if workflow.patched("afresh") else 0.0
     _, seen = await _roll_out(site, spec, release, (Phase.ROLLING_BACK, Phase.ROLLING_BACK), afresh)
     if not seen.complete:
@@ -73,7 +74,8 @@ async def _roll_out(
     applied = await _apply(site, spec, release, phases[0])
     site.deployment.enter(phases[1])
     site.watch.start()
-    step = f"wait until {release.replicas} clients of stage {release.stage} are ready"
+    verb = "is" if release.replicas == 1 else "are"
+    step = f"wait until {counted(release.replicas, 'client')} of stage {release.stage} {verb} ready"
     request = _request(spec, release, applied).model_copy(update={"trial": trial})
     seen = await _await_patiently(site, request, step, afresh) if afresh else None
     if seen is None:
@@ -104,7 +106,7 @@ async def _apply(site: Site, spec: ClusterSpec, release: Release, phase: Phase) 
             image_user=release.image_user,
         ),
         spec,
-        summary=f"apply stage {release.stage} with {release.replicas} clients",
+        summary=f"apply stage {release.stage} with {counted(release.replicas, 'client')}",
     )
     deployment.warn(applied.warnings)
     return applied

@@ -9,10 +9,14 @@ from domain.diagnosis import Diagnosis
 from domain.spec import BackendMode, ClusterSpec
 from domain.state import MAX_ANSWERS, MAX_RELEASES, ClusterInput, State
 from domain.status import Observation, Phase, Question, Release, Retry, Status
+from planning.plan import intent
+from planning.settings import endpoint
+from planning.status import soundness
 from workflows.deployment.inbox import Inbox
 
 SETTLED = {Phase.SERVING, Phase.DEGRADED}
 MAX_WARNINGS = 20
+DIRTY = "was made from a tree with uncommitted changes"
 
 
 def stamp(moment: datetime) -> str:
@@ -35,10 +39,12 @@ class Deployment:
         self.release = state.release
         self.serving = state.serving
         self.serving_spec = state.serving_spec
+        self.sound, self.sound_spec = state.sound, state.sound_spec
         self.releases = list(state.releases)
         self.observed = state.observed
         self.diagnosis = state.diagnosis
-        self.warnings = list(state.warnings)
+        self.warnings = [one for one in state.warnings if not one.endswith(DIRTY)]  # older runs kept it
+        self.told: list[str] = []  # warnings since the deploy at hand began
         self.cluster_uid = state.cluster_uid
         self.applied = state.applied
         self.backend = state.backend
@@ -72,8 +78,14 @@ class Deployment:
 
     def warn(self, warnings: list[str]) -> None:
         """Keep each distinct warning once, the latest ones."""
+        self.told += warnings
         fresh = [one for one in dict.fromkeys(warnings) if one not in self.warnings]
         self.warnings = [*self.warnings, *fresh][-MAX_WARNINGS:]
+
+    def outdate_warnings(self) -> None:
+        """Another release took the place of the one that the older warnings were about."""
+        self.warnings = []
+        self.warn(self.told)
 
     def record(self, release: Release) -> None:
         """`release` is the one being deployed; a release of the same revision is replaced in the history."""
@@ -93,6 +105,7 @@ class Deployment:
     def forget(self) -> None:
         """Nothing of it exists any more; what was said about it stays."""
         self.release = self.serving = self.serving_spec = self.diagnosis = None
+        self.sound = self.sound_spec = None
         self.shortfall = ""
         self.observed = Observation()
         self.applied = False
@@ -105,6 +118,24 @@ class Deployment:
         self.diagnosis = None
         self.observe(seen)
         self.settle()
+
+    def keep_sound(self) -> None:
+        """Before another release is applied: what serves without a finding is what a failed deploy goes back to."""
+        if self.serving and not self.unconfirmed and soundness.blame(self.observed) is None:
+            self.sound, self.sound_spec = self.serving, self.serving_spec
+
+    def way_back(self, *, deploy: bool) -> tuple[ClusterSpec, Release] | None:
+        """Where a failed command goes back to: what served, and after a deploy the last that did without a finding.
+
+        The number of clients and the endpoint stay those of now.
+        """
+        serving, serving_spec = self.serving, self.serving_spec
+        if serving is None or serving_spec is None:
+            return None
+        if not deploy or self.sound is None or self.sound_spec is None or self.sound.revision == serving.revision:
+            return serving_spec, serving
+        present = {"replicas": serving_spec.replicas, "coordinator": serving_spec.coordinator}
+        return self.sound_spec.model_copy(update=present), intent.carried(self.sound, serving)
 
     def replace_clients(self) -> None:
         """What troubled the clients so far says nothing of those that an apply is about to make."""
@@ -159,6 +190,8 @@ class Deployment:
             release=self.release,
             serving=self.serving,
             serving_spec=self.serving_spec,
+            sound=self.sound,
+            sound_spec=self.sound_spec,
             releases=self.releases,
             pending=self.inbox.pending,
             outcomes=self.inbox.outcomes,
@@ -185,18 +218,22 @@ class Deployment:
             release=self.release,
             serving=self.serving,
             endpoint=self.release.endpoint if self.release and self.release.endpoint else str(self.spec.coordinator),
-            upstream_override=self.spec.coordinator_serv,
+            upstream_override=self.spec.coordinator_serv if endpoint.overridden(self.spec) else "",
             backend=self.backend,
             simulated=self.simulated,
             observed=self.observed,
             retry=retry,
             diagnosis=self.diagnosis,
             question=self.question,
-            warnings=[*self.warnings, *([self.shortfall] if self.shortfall else [])],
+            warnings=[*self._dirty(), *self.warnings, *([self.shortfall] if self.shortfall else [])],
             pending=[one.title for one in self.inbox.pending],
             outcomes=self.inbox.outcomes,
             releases=self.releases,
         )
+
+    def _dirty(self) -> list[str]:
+        """Of the release at hand, for as long as it is."""
+        return [f"stage {self.release.stage} {DIRTY}"] if self.release and self.release.dirty else []
 
     def note_backend(self, workflow_id: str, mode: BackendMode) -> None:
         """Which backend feeds this deployment, and whether its data is simulated."""

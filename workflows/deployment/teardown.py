@@ -50,7 +50,7 @@ class TeardownWorkflow:
         if not report.ok and report.diagnosis:
             raise Stopped(report.diagnosis)
         stopped = [f"process/{step.name}" for step in report.steps]
-        data = [f"data/{path}" for path in report.purged]
+        data = [f"data {path}" for path in report.purged]
         return removed.model_copy(update={"objects": [*removed.objects, *stopped, *data]})
 
     async def _stop_backend(self, request: TeardownInput, spec: ClusterSpec) -> BackendReport:

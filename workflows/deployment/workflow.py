@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import OnFailure
     from domain.state import ClusterInput
     from domain.status import Phase, Retry, Status
+    from planning.plan import proofs
     from workflows.deployment import changes, validation
     from workflows.deployment.context import Site
     from workflows.deployment.deploy import deploy
@@ -223,7 +224,12 @@ class ProverClusterWorkflow:
             ):
                 self._attempts.interrupt()
             self._changed()
-        return Receipt(command_id=command.id, phase=deployment.phase, message=known.message if known else command.title)
+        return Receipt(
+            command_id=command.id,
+            phase=deployment.phase,
+            message=known.message if known else command.title,
+            warning=proofs.at_risk(command, deployment.spec, deployment.release if deployment.applied else None),
+        )
 
     def _accept_signal(self, kind: Kind, request: Scale | ResetEndpoint | Diagnosis) -> None:
         command_id = f"signal-{workflow.uuid4()}"

@@ -262,7 +262,7 @@ async def test_tear_down_may_stop_and_purge_the_backend(cli: Cli, deployed: Depl
     done = await cli(*words)
     assert done.code == 0, done.err
     assert "  build (step setup)" in done.err
-    assert "data/data" in done.err
+    assert "data data" in done.err
     assert deployed.world.processes == []
 
 

@@ -175,6 +175,31 @@ async def test_the_life_of_a_deployment(cli: Cli, deployed: Deployed) -> None:
     assert (await cli("scale", "1", *there)).code == 1
 
 
+async def test_a_deploy_keeps_what_scale_set_and_says_so(cli: Cli, deployed: Deployed) -> None:
+    """Plan and outcome name the command, the unchanged setting and the flag; a changed CLIENT_REPLICAS wins."""
+    there = _there(deployed)
+    done = await cli("deploy", *deployed.here)
+    assert "accepted as deploy-" in done.err
+    assert "not drained" not in done.err
+    done = await cli("scale", "1", *there)
+    assert "warning: 1 client will end without being drained" in done.err
+    assert "busy clients that ended lost theirs" in done.err
+    kept = "the default CLIENT_REPLICAS=2 is unchanged since the last deploy; pass --replicas to change it"
+    planned = await cli("plan", *deployed.here)
+    assert planned.out.startswith("\n1 client: set by scale-"), planned.err
+    assert kept in planned.out
+    assert kept in json.loads((await cli("plan", *deployed.here, "-o", "json")).out)["notes"][0]
+    done = await cli("deploy", *deployed.here)
+    assert kept in done.err
+    assert json.loads((await cli("status", *there, "-o", "json")).out)["release"]["replicas"] == 1
+    done = await cli("deploy", *deployed.here, CLIENT_REPLICAS="0")
+    assert "0 clients: CLIENT_REPLICAS=0 of the environment, where the last deploy found 2" in done.err
+    done = await cli("deploy", *deployed.here, "--replicas", "2", CLIENT_REPLICAS="0")
+    assert "2 clients: --replicas of this deploy" in done.err
+    sent = await cli("scale", "1", *there, "--no-wait")
+    assert "busy ones that end lose their proof" in sent.err
+
+
 async def test_refusals_are_3_with_the_numbers(cli: Cli, deployed: Deployed) -> None:
     """A first deploy and a scale beyond the nodes, and an endpoint that clients would not use."""
     there = _there(deployed)

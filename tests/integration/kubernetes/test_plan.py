@@ -108,12 +108,12 @@ def test_another_address_family_is_a_replacement(room: Inspected) -> None:
 
 
 def test_what_this_release_has_not_is_removed(room: Inspected) -> None:
-    """The slice under COORDINATOR_SERV, the Secret of a registry without credentials."""
+    """The Secret of a registry without credentials; the slice stays, whatever COORDINATOR_SERV says."""
     room.apply()
     spec = room.spec()
     image = spec.image.model_copy(update={"pull_auth": None})
     report = said(room.plan(room.spec(coordinator_serv="http://elsewhere", image=image)))
-    assert (report["EndpointSlice"], report["Secret"]) == ("remove", "remove")
+    assert (report["EndpointSlice"], report["Secret"]) == ("same", "remove")
 
 
 def test_a_rotated_password_changes_the_secret_and_shows_nothing(room: Inspected) -> None:

@@ -181,7 +181,7 @@ class HostFakes:
         """The world's commit."""
         await self.world.called(request)
         stage = request.stage or self.world.commit[:7]
-        return Source(commit=self.world.commit, stage=stage, config_schema=self.world.schema)
+        return Source(commit=self.world.commit, stage=stage, dirty=self.world.dirty, config_schema=self.world.schema)
 
     @activity.defn
     async def ensure_image(self, request: ImageRequest) -> Image:

@@ -16,7 +16,7 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy
 
 from domain import names
-from domain.commands import Outcome, Receipt, TearDown, Upgrade, Verdict
+from domain.commands import Given, Outcome, Receipt, TearDown, Upgrade, Verdict
 from domain.messages.backend import BackendInput, BackendReport
 from domain.profile import StepState, StepStatus
 from domain.spec import Backend, BackendMode, ClusterSpec, Endpoint, ImageTarget
@@ -70,11 +70,12 @@ class Stage:
         return self.client.get_workflow_handle_for(ProverClusterWorkflow.run, self.id)
 
     async def deploy(self, command_id: str = "d1", **changes: Any) -> Receipt:
-        """Update with start, as the CLI does."""
+        """Update with start, as the CLI does; `given` among the changes says where its settings come from."""
+        given: dict[str, Given] = changes.pop("given", {})
         spec = self.spec(**changes)
         return await self.client.execute_update_with_start_workflow(
             ProverClusterWorkflow.upgrade,
-            Upgrade(spec=spec, by="me@here"),
+            Upgrade(spec=spec, given=given, by="me@here"),
             id=command_id,
             start_workflow_operation=self._start(spec),
         )

@@ -24,6 +24,7 @@ class World:
         self.nodes = 2
         self.commit = "a" * 40
         self.schema: ConfigSchema | None = None  # of the client at its pin
+        self.dirty = False  # the tree that a stage is made from
         self.image: dict[str, Any] = {}  # what else is said of an image that was made
         self.applied: ApplyRequest | None = None
         self.calls: list[tuple[str, Any]] = []

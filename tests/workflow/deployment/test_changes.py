@@ -288,7 +288,7 @@ async def test_tear_down_can_purge_the_backend(stage: "Stage", world: "World") -
     await stage.tear_down("t1", stop_backend=True, purge=True)
     outcome = await stage.handle.result()
     assert outcome is not None
-    assert outcome.message.endswith("process/coordinator, data/data")
+    assert outcome.message.endswith("process/coordinator, data data")
     assert world.names() == ["remove_release", "stop_backend", "load_profile", "purge_backend"]
 
 

@@ -333,3 +333,18 @@ async def test_outcomes_survive_a_new_run(stage: "Stage") -> None:
     status = await stage.until(lambda status: len(status.outcomes) == 2)
     assert [one.command_id for one in status.outcomes] == ["d1", "s1"]
     assert (await stage.handle.describe()).run_id != first
+
+
+async def test_warnings_of_a_stage_end_with_it(stage: "Stage", world: "World") -> None:
+    """A dirty tree, an image of an old client: said as long as that stage serves, and not of the next one."""
+    world.dirty, world.image = True, {"warnings": ["the image has no lag.key"]}
+    await stage.deploy("d1")
+    await stage.outcome("d1")
+    assert (await stage.status()).warnings == [
+        "stage aaaaaaa was made from a tree with uncommitted changes",
+        "the image has no lag.key",
+    ]
+    world.dirty, world.image, world.commit = False, {}, "b" * 40
+    await stage.deploy("d2")
+    await stage.outcome("d2")
+    assert (await stage.status()).warnings == []

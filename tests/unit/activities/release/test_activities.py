@@ -186,11 +186,32 @@ def test_a_coordinator_of_the_other_family_recreates_slice_and_service(room: Roo
     ]
 
 
-def test_an_upstream_of_ones_own_takes_the_slice_away(room: Room) -> None:
-    """With COORDINATOR_SERV nothing routes through the Service."""
-    room.apply()
-    room.apply(make_spec(coordinator_serv="http://elsewhere"))
+OVERRIDDEN = {"coordinator_serv": "http://elsewhere"}
+
+
+def test_an_upstream_of_ones_own_keeps_the_slice(room: Room) -> None:
+    """The slice is of COORDINATOR_EP, whatever COORDINATOR_SERV says."""
+    room.apply(make_spec(**OVERRIDDEN))
+    assert ("EndpointSlice", NS, names.COORDINATOR_SERVICE) in room.cluster.objects
+
+
+@pytest.mark.parametrize("verbs", [["patch"], ["get", "patch"]])
+def test_forbidden_slices_are_skipped_where_clients_do_without(room: Room, verbs: list[str]) -> None:
+    """With COORDINATOR_SERV that is a warning; with one that names our own Service, or none, it is refused."""
+    room.cluster.forbidden = {(verb, "EndpointSlice") for verb in verbs}
+    applied = room.apply(make_spec(**OVERRIDDEN))
+    assert "EndpointSlice cluster-coordinator was left out" in "".join(applied.warnings)
     assert ("EndpointSlice", NS, names.COORDINATOR_SERVICE) not in room.cluster.objects
+    for serv in ("", f"http://cluster-coordinator.{NS}"):
+        with pytest.raises(Forbidden):
+            room.apply(make_spec(coordinator_serv=serv))
+
+
+def test_lacking_rights_on_slices_name_both_ways_out(room: Room) -> None:
+    """The rights, or COORDINATOR_SERV, under which they are not needed."""
+    room.cluster.lacking = [Right(verb="patch", resource="endpointslices", group="discovery.k8s.io")]
+    with pytest.raises(Forbidden, match=r"proverctl rbac .*or set COORDINATOR_SERV to a URL"):
+        room.inspect()
 
 
 def test_old_endpoints_beside_our_slice_are_removed(room: Room) -> None:

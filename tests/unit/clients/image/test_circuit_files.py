@@ -141,9 +141,17 @@ def test_the_struct_schema_needs_the_witness_generator(tmp_path: Path, mode: int
     folder = circuit(tmp_path)
     if mode:
         witness(folder, mode)
+    lacks = "that file is not executable" if mode else "the circuit has no such executable"
     assert faults(tmp_path, ConfigSchema.STRUCT) == [
-        "CLIENT_CONFIG_SCHEMA=struct makes the client run circuit_cpp/circuit, and the circuit has no such executable"
+        f"CLIENT_CONFIG_SCHEMA=struct makes the client run circuit_cpp/circuit, and {lacks}"
     ]
+
+
+def test_a_witness_generator_that_is_not_executable_has_its_own_remedy(tmp_path: Path) -> None:
+    """It is there: nothing has to be compiled."""
+    witness(circuit(tmp_path), 0o644)
+    with pytest.raises(ImageInputMissing, match=r"Do: chmod \+x circuit/circuit_cpp/circuit\."):
+        circuit_entries(str(tmp_path), "circuit", ConfigSchema.STRUCT)
 
 
 def test_the_flat_schema_does_not_fit_what_was_made_for_the_other(tmp_path: Path) -> None:

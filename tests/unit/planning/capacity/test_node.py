@@ -101,7 +101,7 @@ def test_the_label_command_is_ready_to_be_pasted() -> None:
     """As many unlabelled nodes are named as are lacking."""
     report = judge([node("n1"), node("n2", {}), node("n3", {})], 2)
     assert report.diagnosis is not None
-    assert report.diagnosis.do == "kubectl label node n2 fluidexnode=computation; or ask for at most 1 clients"
+    assert report.diagnosis.do == "kubectl label node n2 fluidexnode=computation; or ask for at most 1 client"
 
 
 def test_more_clients_than_nodes() -> None:

@@ -143,11 +143,11 @@ def test_environment_of_the_client() -> None:
 
 
 def test_upstream_override_reaches_the_clients() -> None:
-    """COORDINATOR_SERV is given as CLIENT_UPSTREAM, and no EndpointSlice is needed then."""
+    """COORDINATOR_SERV is given as CLIENT_UPSTREAM; the EndpointSlice leads to COORDINATOR_EP all the same."""
     wanted = spec(coordinator_serv="http://coordinator.example.com:50055")
     assert environment(wanted)["CLIENT_UPSTREAM"] == "http://coordinator.example.com:50055"
     assert render.upstream(wanted) == "http://coordinator.example.com:50055"
-    assert "EndpointSlice" not in objects(wanted)
+    assert objects(wanted)["EndpointSlice"] == objects(spec())["EndpointSlice"]
 
 
 def test_flat_configuration_is_the_originals() -> None:

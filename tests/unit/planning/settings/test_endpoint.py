@@ -86,6 +86,41 @@ def test_reset_without_effect_is_refused() -> None:
         endpoint.require_effect(ClusterSpec(image=image, coordinator=coordinator, coordinator_serv="http://c:1"))
 
 
+OWN = "cluster-coordinator"
+
+
+@pytest.mark.parametrize(
+    "serv",
+    [
+        *(f"http://{OWN}{rest}" for rest in ("", "/", ":80", ".", ".provers", ".provers.svc", ".provers.svc:80")),
+        *(f"{OWN}{rest}" for rest in ("", ".provers.svc.cluster.local", ".provers.svc.cluster.local.:80")),
+        "http://Cluster-Coordinator",
+    ],
+)
+def test_our_own_service_as_upstream_is_no_override(serv: str) -> None:
+    """In each form of its name: clients then go by the endpoint."""
+    spec = ClusterSpec(image=ImageTarget(repository="r"), coordinator=Endpoint(ip="10.0.0.1"), namespace="provers")
+    spec = spec.model_copy(update={"coordinator_serv": serv})
+    assert endpoint.is_own_service(spec)
+    endpoint.require_effect(spec)
+
+
+@pytest.mark.parametrize(
+    "serv",
+    [
+        *(f"http://{OWN}{rest}" for rest in (":8080", ".other", ".other.svc", ".provers.svc.example.org", ":x")),
+        f"https://{OWN}",
+        "http://10.0.0.1:50055",
+        "http://x.cluster-coordinator",
+    ],
+)
+def test_another_upstream_is_an_override(serv: str) -> None:
+    """Another name, namespace, port or scheme leads elsewhere."""
+    spec = ClusterSpec(image=ImageTarget(repository="r"), coordinator=Endpoint(ip="10.0.0.1"), namespace="provers")
+    with pytest.raises(NoEffect):
+        endpoint.require_effect(spec.model_copy(update={"coordinator_serv": serv}))
+
+
 @pytest.mark.parametrize(("given", "expected"), [("10.0.0.1", "10.0.0.1"), ("2001:DB8:0:0::1", "2001:db8::1")])
 def test_canonical_addresses(given: str, expected: str) -> None:
     """One address has one spelling, so that writing it again changes nothing."""

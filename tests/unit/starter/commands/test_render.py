@@ -127,3 +127,11 @@ def test_rbac_judges_names_too(capsys: pytest.CaptureFixture[str]) -> None:
     """They end up in manifests."""
     assert main.run(["rbac", "-n", "provers", "--service-account", "Bad Name"]) == exits.INVALID
     assert "--service-account='Bad Name'" in capsys.readouterr().err
+
+
+def test_render_says_that_it_does_not_look_for_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """Auto is read off the client's source, which render never opens: it says so and what to type."""
+    assert main.run([*LEAST, "--config-schema", "auto"]) == exits.INVALID
+    said = capsys.readouterr().err
+    assert "render contacts nothing and never looks at the client's source" in said
+    assert "--config-schema struct" in said

@@ -18,8 +18,8 @@ STUCK = Diagnosis(code="IMAGE_AUTH", what="pull denied", do="log in", severity=S
 
 def test_progress_is_one_line_with_phase_stage_counts_and_step() -> None:
     """What people watch while they wait."""
-    status = Status(phase=Phase.ROLLING_OUT, step="wait", release=Release(stage="abc"), observed=SEEN)
-    assert deployment.progress(status) == "rolling-out   stage abc  1/2 ready  wait"
+    status = Status(phase=Phase.WAITING, step="wait", release=Release(stage="abc"), observed=SEEN)
+    assert deployment.progress(status) == "waiting       stage abc  1/2 ready  wait"
 
 
 def test_a_retry_shows_in_the_line_as_a_number_and_beside_it_as_a_reason() -> None:
@@ -108,6 +108,8 @@ def test_the_page_shows_everything_that_matters() -> None:
         ({}, "127.0.0.1:7233", "http://127.0.0.1:8233"),
         ({}, "http://temporal.example:7233", "http://temporal.example:8233"),
         ({}, "[fd00::1]:7233", "http://[fd00::1]:8233"),
+        ({}, "127.0.0.1:7833", "http://127.0.0.1:8833"),  # not the UI of another server on this host
+        ({}, "temporal.example", "http://temporal.example:8233"),
         ({"TEMPORAL_UI_ADDRESS": "https://ui.example/"}, "x:1", "https://ui.example"),
         ({"TEMPORAL_UI_ADDRESS": "ui.example:80"}, "x:1", "http://ui.example:80"),
     ],
@@ -218,3 +220,12 @@ def test_a_slow_transfer_without_a_terminal_is_said_again_after_a_while(
         progress.show("push", "image", f"at {done}", _moving(done))
     progress.show("push", "image", "at 3", _moving(3).model_copy(update={"total": 0}))
     assert capsys.readouterr().err == "push: at 1\npush: at 2\npush: at 3\n"
+
+
+@pytest.mark.parametrize("phase", [Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK])
+def test_a_rollout_is_counted_once(phase: Phase) -> None:
+    """The step says how many of the new clients are ready; what was seen last is of those before."""
+    status = Status(phase=phase, step="wait", observed=Observation(exists=True, wanted=2, ready=2))
+    assert "2/2 ready" not in deployment.progress(status)
+    assert "2 of 2 ready" not in deployment.page(status, "http://ui", "0 of 2 clients ready, 1 updated")
+    assert "2 of 2 ready" in deployment.page(status, "http://ui")

@@ -1,0 +1,17 @@
+"""What `--direct` says of its checks."""
+
+from domain.messages.inspection import Check, CheckVerdict
+from starter.direct.inspection import in_your_words
+
+
+def test_checks_speak_of_the_caller_and_not_of_a_worker() -> None:
+    """Without a worker it is the caller's PATH that lacks a program."""
+    check = Check(
+        name="circuit",
+        verdict=CheckVerdict.FAILED,
+        detail="step keys needs the program plonkit, which is not on the worker's PATH",
+        do="set X in the worker's environment",
+    )
+    told = in_your_words(check)
+    assert told.detail == "step keys needs the program plonkit, which is not on your PATH"
+    assert told.do == "set X in your environment"
