@@ -11,6 +11,10 @@ DEFAULT_COORDINATOR_PORT = 50055
 DEFAULT_ANSWER_WITHIN = 1800  # seconds; PROVER_ANSWER_WITHIN
 DEFAULT_RETRY_FOR = 600  # seconds; PROVER_RETRY_FOR
 
+DEFAULT_DOCKERFILE = "Dockerfile"
+DEFAULT_CLIENT = "client"  # the program in the base image
+DEFAULT_WORKDIR = "/opt"  # CLIENT_CONFIG is relative to it
+
 
 class Endpoint(Message):
     """Where the coordinator listens: an IP that every node reaches, and a TCP port."""
@@ -58,6 +62,9 @@ class Backend(Message):
     circuit_dir: str = ""  # relative to repo; empty: the profile's
     base_image: str = "prover"
     base_context: str = ""  # relative to repo; its Dockerfile builds the base image; empty: base_image is there already
+    base_dockerfile: str = DEFAULT_DOCKERFILE  # relative to base_context
+    client_command: str = ""  # as a shell would split it; empty: the base image's, DEFAULT_CLIENT where it has none
+    client_workdir: str = DEFAULT_WORKDIR
 
     @property
     def apart(self) -> bool:

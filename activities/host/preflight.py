@@ -11,6 +11,7 @@ from domain.messages.source import Source
 from domain.ports import Beat, Groundwork, Secrets, Sources
 from domain.spec import ClusterSpec
 from planning.backend.variables import built_in, source_request
+from planning.image.command import remarks
 from planning.manifests.client_schema import settled
 from planning.manifests.pod import image_warnings
 from planning.preflight.checks import login, ok, source, warning
@@ -105,14 +106,16 @@ class _Looks:
         backend = self._spec.backend
         name = backend.base_image
         if backend.base_context:
-            told, name = self._host.groundwork.base_context(backend.repo, backend.base_context)
+            told, name = self._host.groundwork.base_context(backend.repo, backend.base_context, backend.base_dockerfile)
             if not name:
                 return ok("base image", f"a deploy builds it from {told}")
-        self.user = self._host.groundwork.base_image(name)
-        remarks = image_warnings(self.user)
-        if remarks:
-            return warning("base image", f"{name} is there. {' '.join(remarks)}")
-        return ok("base image", f"{name} is there, its user is {self.user}")
+        config = self._host.groundwork.base_image(name)
+        self.user = config.user
+        said = f"{name} is there; {remarks(config, backend)}"
+        warnings = image_warnings(self.user)
+        if warnings:
+            return warning("base image", f"{said}. {' '.join(warnings)}")
+        return ok("base image", f"{said}, as user {self.user}")
 
     def circuit(self) -> Check:
         backend = self._spec.backend

@@ -13,6 +13,7 @@ from domain.errors import (
     Unavailable,
 )
 from domain.messages.backend import LoadedProfile, ProfileFacts
+from domain.messages.image import BaseConfig
 from domain.messages.inspection import Check, CheckVerdict, PreflightReport, PreflightRequest
 from domain.messages.source import Checkout, Source
 from domain.ports import Beat, Secrets
@@ -36,6 +37,7 @@ class FakeGroundwork:
         self.asked: list[str] = []
         self.schema: ConfigSchema | None = None
         self.built = ""
+        self.command = ["/usr/bin/client"]
 
     def _answer(self, method: str, answer: str) -> str:
         self.asked.append(method)
@@ -47,12 +49,14 @@ class FakeGroundwork:
         """Docker."""
         return self._answer("engine", "version 20")
 
-    def base_image(self, name: str) -> str:
-        """Its user."""
-        return self._answer("base_image", "65532" if name == "prover" else "")
+    def base_image(self, name: str) -> BaseConfig:
+        """Its configuration."""
+        self._answer("base_image", "")
+        return BaseConfig(user="65532" if name == "prover" else "", command=self.command)
 
-    def base_context(self, repo: str, base_context: str) -> tuple[str, str]:
+    def base_context(self, repo: str, base_context: str, dockerfile: str) -> tuple[str, str]:
         """What it is built of."""
+        assert dockerfile == "Dockerfile"
         return self._answer("base_context", f"2 files in {repo}/{base_context}"), self.built
 
     def circuit(self, repo: str, circuit_dir: str, schema: ConfigSchema) -> str:
@@ -150,6 +154,14 @@ def test_an_image_that_runs_as_root_is_a_warning(room: HostRoom) -> None:
     room.spec = make_spec(backend=room.spec.backend.model_copy(update={"base_image": "other"}))
     report = room.look()
     assert (verdicts(report.checks), report.image_user) == ({"base image": WARNING}, "")
+
+
+def test_what_the_clients_run_is_told(room: HostRoom) -> None:
+    """A base image without a command of its own is judged by its configuration."""
+    room.groundwork.command = ["bash"]
+    base = next(check for check in room.look().checks if check.name == "base image")
+    said = "clients run `client` in /opt, in place of `bash` in /, as the base image has it"
+    assert (base.verdict, base.detail) == (OK, f"prover is there; {said}, as user 65532")
 
 
 def test_a_base_image_from_a_context(room: HostRoom) -> None:

@@ -120,6 +120,9 @@ def test_every_setting_reaches_the_spec() -> None:
             "CIRCUIT_DIR": "circuits/block",
             "PROVER_BASE_IMAGE": "fluidex/prover:v1",
             "PROVER_BASE_CONTEXT": "prover-cluster",
+            "PROVER_BASE_DOCKERFILE": "docker/prover.docker",
+            "CLIENT_COMMAND": "client --verbose",
+            "CLIENT_WORKDIR": "/srv",
         },
         mode=BackendMode.SIMULATED,
     )
@@ -130,6 +133,9 @@ def test_every_setting_reaches_the_spec() -> None:
     assert [name for name, value in untouched.items() if spec.model_dump()[name] == value] == []
     assert unwanted["progress_deadline"] == 3600
     assert spec.client_grace == 3600
+    backend = spec.backend
+    assert (backend.base_dockerfile, backend.client_command) == ("docker/prover.docker", "client --verbose")
+    assert (backend.client_workdir, _spec().backend.client_workdir) == ("/srv", "/opt")
     assert spec.deployment_id == "prover-cluster/east/provers"
 
 
