@@ -125,7 +125,7 @@ def _environment(spec: ClusterSpec) -> list[dict[str, Any]]:
         {"name": "CLIENT_CONFIG", "value": config},
     ]
     if spec.config_schema is ConfigSchema.FLAT:  # beside the struct schema this variable makes the client panic
-        environment.append({"name": "CLIENT_CIRCUIT", "value": spec.circuit})
+        environment.append({"name": "CLIENT_CIRCUIT", "value": spec.circuit_name})
     if spec.coordinator_serv:
         environment.append({"name": "CLIENT_UPSTREAM", "value": spec.coordinator_serv})
     return environment

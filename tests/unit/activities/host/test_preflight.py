@@ -104,16 +104,17 @@ class HostRoom:
     def __init__(self) -> None:
         self.groundwork = FakeGroundwork()
         self.sources = FakeSources()
+        self.facts_ = ProfileFacts(name="example")
         self.spec = make_spec(backend=Backend(repo="/srv/backend", circuit_dir="circuit"))
 
     def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
         """Its profile names the circuit."""
-        assert variables["CIRCUIT"] == "block"
+        assert variables["CIRCUIT"] == (self.facts_.circuit or "block")
         return LoadedProfile(profile=Profile(name="example", circuit_dir="of-profile", steps=[]), repo=backend.repo)
 
     def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:  # noqa: ARG002
         """What the source is judged by."""
-        return ProfileFacts(name="example")
+        return self.facts_
 
     def step_at(self, key: str, moment: int) -> str:
         """Nobody asks before a set-up."""
@@ -143,10 +144,36 @@ def test_a_healthy_host_is_ok_in_the_order_of_a_deploy(room: HostRoom) -> None:
         "Docker",
         "base image",
         "circuit",
+        "circuit name",
         "registry push",
         "registry pull",
     ]
     assert (report.stage, report.image_user) == ("aaaaaaa", "65532")
+
+
+CONFIG = {"config/coordinator.yaml": ["block_2"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "facts", "verdict", "words"),
+    [
+        ("", ProfileFacts(), OK, ["block, the default"]),
+        ("", ProfileFacts(circuit="block_2"), OK, ["block_2, as the backend profile has it"]),
+        ("block_7", ProfileFacts(), OK, ["block_7, as CIRCUIT has it"]),
+        ("", ProfileFacts(circuit="block_2", circuits=CONFIG), OK, ["block_2, as config/coordinator.yaml"]),
+        ("block", ProfileFacts(circuit="block_2"), WARNING, ["prove block,", "the backend profile has block_2"]),
+        ("block", ProfileFacts(circuits=CONFIG), WARNING, ["prove block,", "config/coordinator.yaml has block_2"]),
+    ],
+)
+def test_the_circuit_is_compared(
+    room: HostRoom, given: str, facts: ProfileFacts, verdict: CheckVerdict, words: list[str]
+) -> None:
+    """By its name in the profile and in the configuration of the backend's programs; both are named."""
+    room.facts_ = facts
+    room.spec = room.spec.model_copy(update={"circuit": given})
+    check = next(check for check in room.look().checks if check.name == "circuit name")
+    assert (check.verdict, [word for word in words if word not in check.detail]) == (verdict, [])
+    assert ("set CIRCUIT=block_2" in check.do) == (verdict is WARNING)
 
 
 def test_an_image_that_runs_as_root_is_a_warning(room: HostRoom) -> None:

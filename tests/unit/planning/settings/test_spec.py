@@ -31,7 +31,7 @@ def test_the_least_that_must_be_set_gives_the_defaults() -> None:
     assert Endpoint(ip="10.0.0.7", port=50055) == spec.coordinator
     assert (spec.image.push_host, spec.image.pull_host) == ("docker.io", "docker.io")
     assert spec.image.push_auth is None
-    assert (spec.replicas, spec.deploy_name, spec.circuit) == (2, "client", "block")
+    assert (spec.replicas, spec.deploy_name, spec.circuit) == (2, "client", "")
     assert (spec.client_grace, spec.max_unavailable, spec.min_ready, spec.retry_for) == (5, "1", 1.0, 600)
     assert KeyValue(key="fluidexnode", value="computation") == spec.node_label
     assert KeyValue(key="dedicated", value="computation") == spec.node_taint
@@ -53,7 +53,7 @@ def test_a_backend_needs_no_setting_at_all() -> None:
     assert (bare.coordinator.ip, bare.coordinator.port, bare.circuit, bare.backend.host) == (
         "",
         50055,
-        "block",
+        "",
         "local",
     )
     given_ = {
