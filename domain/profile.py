@@ -231,10 +231,12 @@ class Profile(Document):
     name: str = Field(pattern=NAME)
     circuit: str = ""
     circuit_dir: str = ""  # relative to the repository
+    circuit_in: list[str] = []  # YAML files of its programs, relative to the repository, whose circuit it has to be
     functions: Functions | None = None
     variables: dict[str, str | None] = {}
     secrets: dict[str, str] = {}
     purge: list[str] = []  # data that belongs to no one step
+    data: list[str] = []  # paths or globs, relative to the repository, that are no sources; purge leaves them
     steps: list[Step] = []
 
 

@@ -34,9 +34,18 @@ class ProfileRequest(Message):
 class LoadedProfile(Message):
     """The profile, and the repository it belongs to."""
 
-    profile: Profile  # with `circuit_dir` expanded
+    profile: Profile  # with `circuit` and `circuit_dir` expanded
     repo: str  # absolute
     left_out: dict[str, str] = {}  # step → why its `when` does not hold, judged once for a whole set-up
+
+
+class ProfileFacts(Message):
+    """What a deploy of the clients has to know of a profile; all empty where there is none."""
+
+    name: str = ""
+    data: list[str] = []  # patterns of paths in the repository that are no sources
+    circuit: str = ""  # its name, with variables filled in
+    circuits: dict[str, list[str]] = {}  # file of `circuit_in` that is there → the circuits that it names
 
 
 class BackendInput(Message):

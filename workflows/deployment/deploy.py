@@ -9,12 +9,12 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import SettingsInvalid
     from domain.messages.backend import BackendInput, BackendReport, ProfileRequest
     from domain.messages.image import Image, ImageRequest
-    from domain.messages.source import CheckoutRequest, Source, SourceRequest
+    from domain.messages.source import CheckoutRequest, Source
     from domain.profile import StepState
     from domain.spec import BackendMode, ClusterSpec
     from domain.status import Phase, Release
-    from planning.backend.variables import built_in
-    from planning.manifests import client_schema, upgrade
+    from planning.backend.variables import built_in, source_request
+    from planning.manifests import circuit_name, upgrade
     from planning.plan import intent, proofs
     from workflows.deployment import capacity, rollout
     from workflows.deployment.context import Site
@@ -35,10 +35,12 @@ async def deploy(site: Site, command: Command) -> Result:
         was_real = bool(site.deployment.backend) and not site.deployment.simulated
         report = await _bring_up_backend(site, spec, profile_name, command.id)
         notes = _news(report, began=was_real and site.deployment.simulated)
-        source = await _read_source(site, spec)  # again: the set-up may have pulled new commits
+        # Again: the set-up may have pulled new commits.
+        source = await _read_source(site, spec, after_setup=True)
         spec = _with_schema(spec, source)
-    release = await _make_release(site, spec, source, circuit_dir)
     deployment = site.deployment
+    deployment.warn(circuit_name.warnings(spec, source))
+    release = await _make_release(site, spec, source, circuit_dir)
     deployment.enter(Phase.WAITING)
     spec = await capacity.await_nodes(site, spec)
     release = release.model_copy(update=marks | {"replicas": spec.replicas})
@@ -118,16 +120,15 @@ async def _check_out(site: Site, spec: ClusterSpec) -> ClusterSpec:
 
 
 def _with_schema(spec: ClusterSpec, source: Source) -> ClusterSpec:
-    """With the configuration that this commit's client takes; never AUTO."""
+    """With the schema that this commit's client takes, never AUTO, and the circuit of its backend."""
     try:
-        schema = client_schema.settled(spec.config_schema, source.config_schema)
+        return circuit_name.settle(spec, source)
     except SettingsInvalid as error:
         raise Stopped(error.diagnosis) from None
-    return spec.model_copy(update={"config_schema": schema})
 
 
-async def _read_source(site: Site, spec: ClusterSpec) -> Source:
-    request = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+async def _read_source(site: Site, spec: ClusterSpec, *, after_setup: bool = False) -> Source:
+    request = source_request(spec, after_setup=after_setup)
     return await site.attempts.run(activities.RESOLVE_SOURCE, request, spec)
 
 
