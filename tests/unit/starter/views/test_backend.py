@@ -68,6 +68,7 @@ def test_a_purge_is_listed_by_step() -> None:
     db = Compose(project="db", file="db.yaml")
     steps = [
         Step(name="setup", command=["make"], purge=["build", "*.key"]),
+        Step(name="keys", command=["make", "keys"], outputs=["key"]),
         Step(name="db", compose=db),
         Step(name="more", function="run", leaves=[Left(compose=Compose(project="faucet", file="f.yaml"))]),
     ]
@@ -77,5 +78,5 @@ def test_a_purge_is_listed_by_step() -> None:
         "data (profile)",
         "the volumes of compose project db",
         "the volumes of compose project faucet",
-        "the records and logs that proverctl keeps of example",
+        "the records and logs that proverctl keeps of example, but those of keys, whose outputs stay",
     ]
