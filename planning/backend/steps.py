@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from domain.errors import SettingsInvalid
 from domain.model import Message
-from domain.profile import Profile, Step
+from domain.profile import Profile, Step, StepState, StepStatus
 
 
 class Ran(Message):
@@ -51,6 +51,17 @@ def needed(steps: Sequence[Step], step: Step) -> list[Step]:
             found.add(name)
             open_ends += by_name[name].needs
     return [one for one in steps if one.name in found]
+
+
+def optional_warnings(steps: Sequence[Step], rows: Sequence[StepStatus]) -> list[str]:
+    """A warning about each optional step that failed: its reason, and the command that tries it again."""
+    optional = {step.name for step in steps if step.optional}
+    return [
+        f"optional step {row.name} failed, all else goes on. {row.detail.rstrip('. ')}. "
+        f"Try it again: proverctl backend restart {row.name}"
+        for row in rows
+        if row.name in optional and row.state is StepState.FAILED
+    ]
 
 
 def circle(steps: Sequence[Step]) -> list[str]:

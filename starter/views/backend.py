@@ -62,6 +62,7 @@ def page(report: BackendReport, ui: str, since: str = "") -> str:
         ("desired", DESIRED[report.mode] + (f" (since {since})" if since else "")),
         *([("repository", report.repo)] if report.repo else []),
         *(deployment.finding(report.diagnosis) if report.diagnosis else []),
+        *(("warning", one_line(text)) for text in report.warnings),
         ("UI", ui),
     ]
     steps = [table(report.steps)] if report.steps else []
