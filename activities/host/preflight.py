@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.inspection.checks import Checks
+from domain.errors import SettingsInvalid
 from domain.messages.backend import LoadedProfile
 from domain.messages.inspection import Check, PreflightReport, PreflightRequest
 from domain.messages.source import Source
@@ -14,7 +15,7 @@ from domain.spec import Backend, ClusterSpec
 from planning.backend.variables import built_in
 from planning.manifests.client_schema import settled
 from planning.manifests.pod import image_warnings
-from planning.preflight.checks import login, ok, source, warning
+from planning.preflight.checks import failed, login, ok, source, warning
 
 UNKNOWN_STAGE = "preflight"
 
@@ -117,7 +118,11 @@ class _Looks:
 
     def circuit(self) -> Check:
         backend = self._spec.backend
-        folder = backend.circuit_dir or self._host.load(backend, built_in(self._spec, "")).profile.circuit_dir
+        try:
+            folder = backend.circuit_dir or self._host.load(backend, built_in(self._spec, "")).profile.circuit_dir
+        except SettingsInvalid as error:
+            remedy = "mend what is named, or set CIRCUIT_DIR: clients alone are deployed without a profile then"
+            return failed("backend profile", "; ".join(error.problems), remedy)
         files = self._host.groundwork.circuit(backend.repo, folder, self._spec.config_schema)
         return ok("circuit", f"{folder}: {files}")
 

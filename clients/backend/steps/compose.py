@@ -147,6 +147,15 @@ def down(compose: Compose, directory: Path, env: Mapping[str, str], *, volumes: 
     return True
 
 
+def installed(env: Mapping[str, str]) -> bool:
+    """Whether compose is, as Docker's plugin or as a program of its own."""
+    try:
+        _program(env)
+    except StepFailed:
+        return False
+    return True
+
+
 def _compose_of(step: Step) -> Compose:
     if step.compose is None:
         raise TypeError(f"step {step.name} is no compose project")

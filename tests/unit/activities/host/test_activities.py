@@ -18,6 +18,7 @@ from domain.messages.backend import (
     LogChunk,
     LogRequest,
     ProfileRequest,
+    ProgramSearch,
     PurgeRequest,
     StepRequest,
 )
@@ -75,7 +76,10 @@ class _Host:
         self.looks: list[list[StepStatus]] = []
         self._endless = endless
 
-    def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
+    def load(
+        self, backend: Backend, variables: Mapping[str, str], programs: ProgramSearch | None = None
+    ) -> LoadedProfile:
+        assert programs is None
         self.asked.append(("load", dict(variables)))
         return LoadedProfile(profile=Profile(name="demo"), repo=f"/abs/{backend.repo}")
 
