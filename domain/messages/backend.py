@@ -18,6 +18,16 @@ class BackendReport(Message):
     steps: list[StepStatus] = []
     diagnosis: Diagnosis | None = None
     purged: list[str] = []  # paths and volumes
+    busy: bool = False  # a change is under way: another one begins after it, but a stop ends it
+    warnings: list[str] = []  # optional steps that failed: name, reason and what to type
+
+
+class ProgramSearch(Message):
+    """For which steps the programs that they call are looked for: those that a set-up would run."""
+
+    simulated: bool = False
+    again: list[str] = []  # steps that are done again, whatever is recorded
+    every: bool = False  # also those that are done already
 
 
 class ProfileRequest(Message):
@@ -29,6 +39,13 @@ class ProfileRequest(Message):
     backend: Backend
     profile: str = ""  # name
     variables: dict[str, str] = {}
+    programs: ProgramSearch | None = None  # None: nothing is to be run
+
+
+class ProfileQuestion(ClusterSpec):
+    """The spec whose profile is asked for, and which programs are looked for; a spec alone is one."""
+
+    programs: ProgramSearch | None = None
 
 
 class LoadedProfile(Message):
@@ -58,6 +75,7 @@ class BackendInput(Message):
     request_id: str = ""  # of the asking command: a repeated `converge` under it joins the first one
     force: bool = False  # stop everything first, then bring it up
     restart: list[str] = []  # names of steps to stop and do again, whatever their inputs
+    redo: list[str] = []  # names of steps to do again, whatever their inputs; others by their own inputs only
     purge: bool = False  # with mode NONE: delete the data, too
     known: BackendReport | None = None  # carried into the next run of the workflow
     loaded: LoadedProfile | None = None  # as well: the profile as it was brought up, for cures

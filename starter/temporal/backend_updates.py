@@ -7,6 +7,7 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowQueryFailedError,
     WorkflowUpdateHandle,
     WorkflowUpdateStage,
 )
@@ -14,7 +15,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
-from domain.messages.backend import BackendInput, BackendReport, LoadedProfile
+from domain.messages.backend import BackendInput, BackendReport, LoadedProfile, ProfileQuestion, ProgramSearch
 from domain.spec import BackendMode, ClusterSpec
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
@@ -23,17 +24,22 @@ from starter.temporal import session
 from starter.temporal.backend_follow import RPC, follow
 from starter.temporal.heartbeats import Heartbeats
 from starter.temporal.updates import answered, new_id, persistently
-from starter.views import outcome
+from starter.views import backend, outcome
 from workflows.backend.workflow import BackendWorkflow
 from workflows.inspection.lookup import ProfileWorkflow
 
 
-async def profile(client: Client, spec: ClusterSpec, *, named: bool = False) -> LoadedProfile:
-    """The profile as the backend host reads it; Exit with every fault, `named` also says how to do without it."""
+async def profile(
+    client: Client, spec: ClusterSpec, *, named: bool = False, programs: ProgramSearch | None = None
+) -> LoadedProfile:
+    """The profile as the backend host reads it; Exit with every fault, `named` also says how to do without it.
+
+    With `programs` the programs of its steps are looked for on that host, too.
+    """
     try:
         return await client.execute_workflow(
             ProfileWorkflow.run,
-            spec,
+            ProfileQuestion.model_validate({**spec.model_dump(), "programs": programs}),
             id=new_id("prover-inspect/profile"),
             task_queue=names.DEPLOY_QUEUE,
             static_summary=f"profile of the backend on {spec.backend.host}, asked by {session.identity()}",
@@ -93,6 +99,8 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
     def send() -> Awaitable[WorkflowUpdateHandle[BackendReport]]:
         return _update(client, request, workflow_id)
 
+    if request.mode is not BackendMode.NONE:
+        await _tell_queued(client, asked, request)
     handle = await answered(send)
     ui = session.ui_page(client, asked, workflow_id)
     look = asked.again_backend("status")
@@ -118,6 +126,18 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
         )
 
     return await follow(result, status, progress, Heartbeats(client, workflow_id).latest)
+
+
+async def _tell_queued(client: Client, asked: Invocation, request: BackendInput) -> None:
+    """Say so when another change of the backend is under way, which this one has to await."""
+    try:
+        report = await handle_of(client, request.spec, request.profile_name).query(
+            BackendWorkflow.status, rpc_timeout=RPC
+        )
+    except (RPCError, WorkflowQueryFailedError):
+        return  # nothing is up, or nobody can tell
+    if report.busy:
+        terminal.note(backend.queued(report, asked.again_backend("stop")))
 
 
 def _update(client: Client, request: BackendInput, workflow_id: str) -> Awaitable[WorkflowUpdateHandle[BackendReport]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from domain.messages.backend import BackendReport
 from domain.profile import Profile, StepState, StepStatus
 from domain.spec import BackendMode
+from planning.backend.steps import keeps_outputs
 from planning.text.sanitize import one_line
 from starter.cli import terminal
 from starter.views import deployment
@@ -36,6 +37,13 @@ def progress(report: BackendReport) -> str:
     return one_line(f"{done} of {len(report.steps)} steps settled, working on {', '.join(names)}", NEWS)
 
 
+def queued(report: BackendReport, stop: str) -> str:
+    """What a change has to await that is asked for while another one is under way; `stop` is a command line."""
+    names = ", ".join(row.name for row in working(report))
+    now = f", which works on {names}" if names else ""
+    return f"queued: this begins once the change that is under way has ended{now}. To end that one now: {stop}"
+
+
 def news(known: Mapping[str, StepState], steps: Sequence[StepStatus]) -> list[tuple[str, str]]:
     """Head and text of a line for each step that has just been settled."""
     settled = [row for row in steps if row.state not in UNFINISHED and known.get(row.name) is not row.state]
@@ -61,6 +69,7 @@ def page(report: BackendReport, ui: str, since: str = "") -> str:
         ("desired", DESIRED[report.mode] + (f" (since {since})" if since else "")),
         *([("repository", report.repo)] if report.repo else []),
         *(deployment.finding(report.diagnosis) if report.diagnosis else []),
+        *(("warning", one_line(text)) for text in report.warnings),
         ("UI", ui),
     ]
     steps = [table(report.steps)] if report.steps else []
@@ -88,4 +97,6 @@ def doomed(profile: Profile) -> list[str]:
     ]
     projects = dict.fromkeys(compose.project for compose in composes if compose)
     found += [f"the volumes of compose project {project}" for project in projects]
-    return [*found, f"the records and logs that proverctl keeps of {profile.name}"]
+    kept = [step.name for step in profile.steps if keeps_outputs(step)]
+    but = f", but those of {', '.join(kept)}, whose outputs stay" if kept else ""
+    return [*found, f"the records and logs that proverctl keeps of {profile.name}{but}"]

@@ -43,6 +43,8 @@ two() { echo x >> calls; nohup ./serve 0 & nohup ./other/serve 0 & }
 dies() { nohup sh -c 'echo no database; exit 1' & }
 daemon() { echo x >> calls; (setsid setsid ./serve 0 > /dev/null 2>&1 &) ; }
 hidden() { echo x >> calls; env -i PATH="$PATH" setsid ./serve 0 > /dev/null 2>&1 & }
+traced() { echo made; [ -z "$BROKEN" ] || { echo "no such circuit" >&2; return 3; }; }
+strict() { echo made; [ -z "$BROKEN" ] || { echo "no such circuit" >&2; exit 3; }; }
 slow() { echo x >> calls; while [ ! -e go ]; do sleep 0.05; done; nohup ./serve 0 > /dev/null 2>&1 & }
 """
 _SERVE = f"""#!{sys.executable}
@@ -104,6 +106,21 @@ def test_a_function_in_its_shell(host: LocalBackendHost, tmp_path: Path, repo: P
     assert (
         run(host, repo, sh("later", "echo got").model_copy(update={"command": ["echo", "${ADDR}"]})).detail == "0xabc"
     )
+
+
+@pytest.mark.parametrize("name", ["traced", "strict"])
+def test_our_own_commands_are_not_traced(host: LocalBackendHost, tmp_path: Path, repo: Path, name: str) -> None:
+    """With `set -x` in the file the function's own trace is in the log, and its last word is the last line."""
+    (repo / "run.sh").write_text(f"set -x -e\n{_RUN_SH}")
+    log = tmp_path / "state" / "backend" / KEY / "logs" / f"{name}.log"
+    assert run(host, repo, function(name, values={"A": {"variable": "AS_RESOURCE"}})).state == StepState.DONE
+    assert "+ echo made" in log.read_text()
+    assert "__pc" not in log.read_text()
+    assert run(host, repo, function(name)).detail == "made"
+    with pytest.raises(StepFailed, match="exited with 3") as caught:
+        run(host, repo, function(name, env={"BROKEN": "1"}))
+    assert "__pc" not in caught.value.diagnosis.evidence
+    assert caught.value.diagnosis.evidence.splitlines()[-2] == "no such circuit"  # before the trace of `exit`
 
 
 def test_how_functions_end(host: LocalBackendHost, repo: Path) -> None:
@@ -214,13 +231,33 @@ def test_started_by_hand(host: LocalBackendHost, repo: Path, leaves: dict[str, o
     try:
         step = function("serve", **leaves)
         status = run(host, repo, step)
-        assert (status.detail, count(repo / "calls")) == (f"adopted pid {started.pid}", 0)
+        assert (status.detail, count(repo / "calls")) == (_adopted(started.pid), 0)
         assert run(host, repo, step).detail == "running already"
         assert stop(host) == ["serve"]
         assert started.wait(10) == -signal.SIGTERM
     finally:
         started.kill()
         started.wait()
+
+
+def test_an_adopted_process_on_another_port_is_told(
+    host: LocalBackendHost, repo: Path, leaves: dict[str, object]
+) -> None:
+    """While its port is awaited, and when the time is over."""
+    port, started, told = _free_port(), _by_hand(repo), list[str]()
+    try:
+        with pytest.raises(StepFailed, match="does not run") as caught:
+            run(host, repo, function("serve", ports=[str(port)], timeout=2, **leaves), told.append)
+    finally:
+        started.kill()
+        started.wait()
+    expected = f"{_adopted(started.pid)}, nobody listens on port {port}"
+    assert expected in caught.value.diagnosis.because
+    assert any(expected in line for line in told)
+
+
+def _adopted(pid: int) -> str:
+    return f"adopted process {pid} that was started by somebody else"
 
 
 @pytest.mark.parametrize("moment", ["called", "returned"])

@@ -25,6 +25,14 @@ def test_progress_names_what_works_and_how_far_it_is() -> None:
     assert backend.progress(_report(SETUP)) == ""
 
 
+def test_a_change_that_is_queued_says_what_it_awaits() -> None:
+    """And how to end that."""
+    assert backend.queued(_report(SETUP, NODE), "proverctl backend stop") == (
+        "queued: this begins once the change that is under way has ended, which works on node. "
+        "To end that one now: proverctl backend stop"
+    )
+
+
 def test_news_are_the_steps_that_were_settled_since() -> None:
     """How long it took, and why it was skipped; what was known, or still works, is no news."""
     found = backend.news({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
@@ -47,7 +55,16 @@ def test_the_page_holds_everything() -> None:
     """Desired mode and since, repository, diagnosis in rows, link, and a row for each step."""
     found = Diagnosis(code="BACKEND_STEP", what="it failed", on="setup", because="of this", do="mend it")
     page = backend.page(
-        _report(SETUP, CIRCUIT, mode=BackendMode.SIMULATED, repo="/repo", diagnosis=found), "http://ui", "2026-01-01"
+        _report(
+            SETUP,
+            CIRCUIT,
+            mode=BackendMode.SIMULATED,
+            repo="/repo",
+            diagnosis=found,
+            warnings=["optional step x failed"],
+        ),
+        "http://ui",
+        "2026-01-01",
     )
     assert page.splitlines() == [
         "backend     example",
@@ -56,6 +73,7 @@ def test_the_page_holds_everything() -> None:
         "diagnosis   BACKEND_STEP: it failed on setup",
         "  because   of this",
         "  do        mend it",
+        "warning     optional step x failed",
         "UI          http://ui",
         "STEP     KIND     STATE    TIME       DETAIL",
         "setup    command  done     3 min 5 s",
@@ -68,6 +86,7 @@ def test_a_purge_is_listed_by_step() -> None:
     db = Compose(project="db", file="db.yaml")
     steps = [
         Step(name="setup", command=["make"], purge=["build", "*.key"]),
+        Step(name="keys", command=["make", "keys"], outputs=["key"]),
         Step(name="db", compose=db),
         Step(name="more", function="run", leaves=[Left(compose=Compose(project="faucet", file="f.yaml"))]),
     ]
@@ -77,5 +96,5 @@ def test_a_purge_is_listed_by_step() -> None:
         "data (profile)",
         "the volumes of compose project db",
         "the volumes of compose project faucet",
-        "the records and logs that proverctl keeps of example",
+        "the records and logs that proverctl keeps of example, but those of keys, whose outputs stay",
     ]
