@@ -1,1 +1,0 @@
-contract Rollup: the source of the contracts
