@@ -1,0 +1,1 @@
+contract Rollup: the source of the contracts
