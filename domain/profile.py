@@ -190,6 +190,7 @@ class Step(Document):
     grace: int = Field(default=10, ge=0, le=3600)  # seconds between TERM and KILL
     purge: list[str] = []  # data: paths or globs, relative to the repository, or under ${BACKEND_DATA}
     simulated: bool = False  # run-all only
+    optional: bool = False  # its failure is a warning and stops nothing
 
     @model_validator(mode="after")
     def _one(self) -> "Step":

@@ -23,3 +23,11 @@ def content(path: Path, beat: Beat) -> str:
 def files(directory: Path, patterns: list[str]) -> list[Path]:
     """The files that the globs name."""
     return sorted({path for pattern in patterns for path in directory.glob(pattern) if path.is_file()})
+
+
+def tree(path: Path, beat: Beat) -> str:
+    """A hash of a file, or of all files below a directory with their names."""
+    if path.is_file():
+        return content(path, beat)
+    below = {str(file.relative_to(path)): content(file, beat) for file in files(path, ["**/*"])}
+    return hashlib.sha256(repr(sorted(below.items())).encode()).hexdigest()

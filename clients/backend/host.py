@@ -43,6 +43,7 @@ from domain.ports import Beat
 from domain.profile import StepState, StepStatus
 from domain.spec import Backend
 from planning.backend.expansion import expanded, settled
+from planning.backend.steps import keeps_outputs
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.stop)?")
 _PASSING = {"wait", "file"}  # kinds that start nothing
@@ -126,9 +127,12 @@ class LocalBackendHost:
                 if compose.down(project, directory, env, volumes=True, beat=beat):
                     deleted.append(f"containers and volumes of compose project {project.project}")
         deleted += delete(paths, beat)
-        if folder.exists():
-            delete_folder(folder, self._processes(request.profile.name).socket_folder)
-            deleted.append(str(folder))
+        steps = [*request.profile.steps, *(started.step for started in records)]
+        keep = {step.name for step in steps if keeps_outputs(step) and Place(folder, step.name).ran.exists()}
+        keep = set() if owner_is_gone(folder) else keep
+        if folder.exists() and delete_folder(folder, self._processes(request.profile.name).socket_folder, keep):
+            but = f" (but the records of {', '.join(sorted(keep))}, whose outputs stay)" if keep else ""
+            deleted.append(f"{folder}{but}")
         return deleted
 
     def observe(self, key: str) -> list[StepStatus]:

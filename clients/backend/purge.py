@@ -1,12 +1,12 @@
 """Deletes a stopped backend's data: what its profile declares, strictly inside its own directories."""
 
-import contextlib
 import glob
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from clients.backend.job import Place
 from clients.backend.polling import Pace
 from domain.errors import PermanentError, Refused
 from domain.ports import Beat
@@ -84,9 +84,17 @@ def _delete_tree(path: Path, pace: Pace) -> None:
     shutil.rmtree(path)
 
 
-def delete_folder(folder: Path, short: Path) -> None:
-    """The backend's records and logs, and the folder of its socket where that is apart."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+def delete_folder(folder: Path, short: Path, keep: Collection[str]) -> bool:
+    """Delete records and logs, but those of the steps to `keep`, and the socket's folder; whether any was there."""
+    kept = [path for name in keep for path in (Place(folder, name).ran, Place(folder, name).log)]
+    kept = [path for path in kept if path.is_file()]
+    found = (folder, *folder.glob("*"), *folder.glob("*/*"))
+    doomed = [path for path in found if not any(one.is_relative_to(path) for one in kept)]
+    for path in doomed:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     if short != folder:
         shutil.rmtree(short, ignore_errors=True)
+    return bool(doomed)

@@ -18,6 +18,7 @@ class BackendReport(Message):
     steps: list[StepStatus] = []
     diagnosis: Diagnosis | None = None
     purged: list[str] = []  # paths and volumes
+    warnings: list[str] = []  # optional steps that failed: name, reason and what to type
 
 
 class ProfileRequest(Message):

@@ -59,6 +59,8 @@ def _marks(step: Step) -> list[str]:
     marks = [step.kind]
     if step.simulated:
         marks.append("simulated")
+    if step.optional:
+        marks.append("optional")
     if step.values:
         marks.append(f"hands on {', '.join(step.values)}")
     return marks

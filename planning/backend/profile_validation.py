@@ -153,6 +153,8 @@ def _other_step_faults(profile: Profile, step: Step, name: str, path: tuple[str,
         yield Fault(path, f"step {step.name} {verb} {name}, which does not exist")
     elif other.simulated and not step.simulated:
         yield Fault(path, f"step {step.name} {verb} {name}, which is simulated and so not part of setup-all")
+    elif other.optional and not step.optional:
+        yield Fault(path, f"step {step.name} {verb} {name}, which is optional, so it may never be done")
 
 
 def _reference_faults(profile: Profile, step: Step) -> Iterator[Fault]:

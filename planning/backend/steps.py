@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from domain.errors import SettingsInvalid
 from domain.model import Message
-from domain.profile import Profile, Step
+from domain.profile import Profile, Step, StepState, StepStatus
 
 
 class Ran(Message):
-    """What is recorded of a step that succeeded."""
+    """What is recorded of a step that succeeded; of one with outputs also that a run of it began."""
 
-    fingerprint: str
+    fingerprint: str  # empty: a run began and has not succeeded, so the outputs may be incomplete
     seconds: float = 0.0
     values: dict[str, str] = {}  # what it handed on
+    directory: str = ""  # where it ran: the record of one repository says nothing of another
+    adopted: dict[str, str] = {}  # output → SHA-256 of its content, when it was there before the first run
 
 
 def chosen(profile: Profile, *, simulated: bool) -> list[Step]:
@@ -51,6 +53,17 @@ def needed(steps: Sequence[Step], step: Step) -> list[Step]:
     return [one for one in steps if one.name in found]
 
 
+def optional_warnings(steps: Sequence[Step], rows: Sequence[StepStatus]) -> list[str]:
+    """A warning about each optional step that failed: its reason, and the command that tries it again."""
+    optional = {step.name for step in steps if step.optional}
+    return [
+        f"optional step {row.name} failed, all else goes on. {row.detail.rstrip('. ')}. "
+        f"Try it again: proverctl backend restart {row.name}"
+        for row in rows
+        if row.name in optional and row.state is StepState.FAILED
+    ]
+
+
 def circle(steps: Sequence[Step]) -> list[str]:
     """The names of one circle in which each step needs the next; empty when there is none."""
     stuck = {step.name: step.needs for step in steps}
@@ -72,6 +85,21 @@ def fingerprint(argv: Sequence[str], env: Mapping[str, str], directory: str, inp
     """A hash of all that decides what a step does; `inputs` maps a path to a hash of its content."""
     meaning = json.dumps([list(argv), sorted(env.items()), directory, sorted(inputs.items())])
     return hashlib.sha256(meaning.encode()).hexdigest()
+
+
+def keeps_outputs(step: Step) -> bool:
+    """Whether the outputs of a step are kept: they are adopted, and their record outlives a purge."""
+    return bool(step.outputs) and step.kind in {"function", "command"} and not step.leaves
+
+
+def may_adopt(step: Step, ran: Ran | None, missing_outputs: Sequence[str], *, began: bool, newer: bool) -> bool:
+    """Whether outputs that exist are taken as they are, instead of a run that may delete them.
+
+    `began`: a run of the step was started here. Its outputs may be incomplete, unless they are `newer` than its end.
+    """
+    if not keeps_outputs(step) or missing_outputs or (ran is not None and ran.fingerprint):
+        return False
+    return newer or (ran is None and not began)
 
 
 def may_skip(step: Step, ran: Ran | None, now: str, missing_outputs: Sequence[str]) -> bool:

@@ -58,6 +58,7 @@ def backend_markdown(report: BackendReport, retries: list[Retry]) -> str:
         "\n".join(_step(row) for row in report.steps),
         *(_retry(retry) for retry in retries),
         _finding(report.diagnosis),
+        _bullets("Warnings", report.warnings),
         _bullets("Deleted", report.purged),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"

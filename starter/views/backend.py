@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from domain.messages.backend import BackendReport
 from domain.profile import Profile, StepState, StepStatus
 from domain.spec import BackendMode
+from planning.backend.steps import keeps_outputs
 from planning.text.sanitize import one_line
 from starter.cli import terminal
 from starter.views import deployment
@@ -61,6 +62,7 @@ def page(report: BackendReport, ui: str, since: str = "") -> str:
         ("desired", DESIRED[report.mode] + (f" (since {since})" if since else "")),
         *([("repository", report.repo)] if report.repo else []),
         *(deployment.finding(report.diagnosis) if report.diagnosis else []),
+        *(("warning", one_line(text)) for text in report.warnings),
         ("UI", ui),
     ]
     steps = [table(report.steps)] if report.steps else []
@@ -88,4 +90,6 @@ def doomed(profile: Profile) -> list[str]:
     ]
     projects = dict.fromkeys(compose.project for compose in composes if compose)
     found += [f"the volumes of compose project {project}" for project in projects]
-    return [*found, f"the records and logs that proverctl keeps of {profile.name}"]
+    kept = [step.name for step in profile.steps if keeps_outputs(step)]
+    but = f", but those of {', '.join(kept)}, whose outputs stay" if kept else ""
+    return [*found, f"the records and logs that proverctl keeps of {profile.name}{but}"]

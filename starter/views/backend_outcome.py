@@ -22,6 +22,7 @@ def present(
     value = report.model_dump(mode="json") | {"ui": ui, "exit": code}
     if asked.output != "text" or report.steps or report.purged:
         terminal.data(value, asked.output, "\n".join([*_steps(report), *(f"deleted  {one}" for one in report.purged)]))
+    terminal.warn(report.warnings)
     if code != exits.DONE:
         raise _failed(asked, report, ui, title, code)
     terminal.note(f" ({done})", head=f"backend {report.profile}: {title}: {terminal.painted('done', 'green')}")

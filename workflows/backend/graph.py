@@ -58,24 +58,34 @@ class Board:
 async def run_graph(steps: list[Step], run: Run, board: Board) -> None:
     """Returns when every step is done; after a failure nothing new is started, and the first one is raised.
 
-    What a step needs beyond `steps` counts as done.
+    What a step needs beyond `steps` counts as done. The failure of an optional step stops only those that need it.
     """
     waiting = {step.name: step for step in steps}
     running: dict[asyncio.Task[StepStatus], Step] = {}
     failures: list[BaseException] = []
+    fallen: set[str] = set()  # optional steps that failed
     while running or (waiting and not failures):
         for step in [] if failures else ready(waiting, [one.name for one in running.values()]):
+            if lost := sorted(fallen.intersection(step.needs)):
+                fallen.add(waiting.pop(step.name).name)
+                board.mark(step, StepState.FAILED, f"it needs {', '.join(lost)}, which failed")
+                continue
             board.mark(step, StepState.WORKING)
             running[asyncio.create_task(_run(run, step))] = waiting.pop(step.name)
+        if fallen and not running:
+            continue  # what was ready needs one of these
         done, _ = await workflow.wait(running, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             step = running.pop(task)
             error = task.exception()
             if error is None:
                 board.set(task.result())
+                continue
+            board.mark(step, *_ended(error))
+            if step.optional and isinstance(error, Stopped):
+                fallen.add(step.name)
             else:
                 failures.append(error)
-                board.mark(step, *_ended(error))
     if failures:
         raise failures[0]
 

@@ -55,8 +55,9 @@ class Keeper:
 
     @property
     def diagnosis(self) -> Diagnosis | None:
-        """The first step that is down, and what is done about it."""
-        down = (step for step in self._kept.values() if step.name in self._curing or self._row(step).state in DOWN)
+        """The first step that is down and not optional, and what is done about it."""
+        needed = (step for step in self._kept.values() if not step.optional)
+        down = (step for step in needed if step.name in self._curing or self._row(step).state in DOWN)
         return next((self._down(step) for step in down), self._blind)
 
     async def stop(self) -> None:

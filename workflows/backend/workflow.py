@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.backend import BackendInput, BackendReport, LoadedProfile, ProfileRequest, PurgeRequest
     from domain.profile import StepState, StepStatus
     from domain.spec import BackendMode
+    from planning.backend.steps import optional_warnings
     from planning.backend.variables import built_in
     from planning.status.markdown import backend_markdown
     from workflows.backend.graph import Board, inverted, needing, run_graph
@@ -96,6 +97,7 @@ class BackendWorkflow:
                 "mode": self._request.mode,
                 "steps": self._board.rows,
                 "ok": self._report.ok and down is None,
+                "warnings": optional_warnings(self._loaded.profile.steps if self._loaded else [], self._board.rows),
                 "diagnosis": self._report.diagnosis or down or (retry.diagnosis if retry else None),
             }
         )

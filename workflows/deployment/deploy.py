@@ -130,6 +130,7 @@ async def _bring_up_backend(site: Site, spec: ClusterSpec, profile_name: str, re
     )
     if not report.ok:
         raise Stopped(report.diagnosis or Diagnosis(code="BACKEND_STEP", what="the backend did not come up"))
+    site.deployment.warn(report.warnings)
     site.deployment.note_backend(report.workflow_id, spec.backend_mode)
     return report
 

@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from clients.backend.file_hash import content, files
+from clients.backend.file_hash import content, files, tree
 from clients.backend.job import Job, Place
 from clients.backend.logs import last_line, tail
 from clients.backend.polling import Pace
@@ -17,7 +18,7 @@ from clients.backend.values import found_values
 from domain.errors import StepFailed, Unavailable
 from domain.ports import Beat
 from domain.profile import StepState, StepStatus
-from planning.backend.steps import Ran, fingerprint, may_skip
+from planning.backend.steps import Ran, fingerprint, keeps_outputs, may_adopt, may_skip
 
 _START_SECONDS = 30
 _FULL_TEXT = "No space left on device"
@@ -42,6 +43,8 @@ class Command:
         mark = self.mark(beat)
         if not again and self._skippable(mark):
             return self._status(StepState.SKIPPED, "inputs unchanged", 0.0)
+        if not again and not self.pending and self._adoptable():
+            return self._adopt(mark, beat)
         return self.conclude(mark, self.finish(mark, beat, first))
 
     @property
@@ -74,7 +77,7 @@ class Command:
             self._take(ended)
             raise
         seconds = float(ended.get("seconds", 0.0))
-        runner.write(self._place.ran, Ran(fingerprint=mark, seconds=seconds, values=values).model_dump())
+        self._record(Ran(fingerprint=mark, seconds=seconds, values=values))
         self._take(ended)
         told = ", ".join(f"{name}={value}" for name, value in values.items())
         return self._status(StepState.DONE, detail or told or last_line(self._place.log), seconds)
@@ -123,6 +126,9 @@ class Command:
             if record and _who(record) != self._over:
                 return False
             first()
+            if keeps_outputs(self._job.step):
+                known = self._known()
+                self._record(Ran(fingerprint="", values=known.values if known else {}))
             self._spawn(mark, lock)
         except BlockingIOError:
             return False
@@ -177,9 +183,41 @@ class Command:
             )
 
     def _skippable(self, mark: str) -> bool:
-        ran = runner.read(self._place.ran)
-        known = Ran.model_validate(ran) if ran else None
-        return may_skip(self._job.step, known, mark, self._missing_outputs())
+        return may_skip(self._job.step, self._known(), mark, self._missing_outputs())
+
+    def _known(self) -> Ran | None:
+        found = runner.read(self._place.ran)
+        known = Ran.model_validate(found) if found else None
+        return known if known and known.directory in {"", str(self._job.directory)} else None
+
+    def _record(self, ran: Ran) -> None:
+        runner.write(self._place.ran, ran.model_copy(update={"directory": str(self._job.directory)}).model_dump())
+
+    def _adoptable(self) -> bool:
+        missing, record, newer = self._missing_outputs(), runner.read(self._place.record), False
+        if record and ("code" in record or record.get("taken")) and not missing:
+            over = self._place.record.stat().st_mtime_ns
+            newer = all((self._job.directory / one).stat().st_ctime_ns > over for one in self._job.step.outputs)
+        return may_adopt(self._job.step, self._known(), missing, began=record is not None, newer=newer)
+
+    def _adopt(self, mark: str, beat: Beat) -> StepStatus:
+        """Record the outputs as they are, with the present inputs as those that they were made from."""
+        step = self._job.step
+        try:
+            values = found_values(self._job)
+        except StepFailed as error:
+            raise StepFailed(
+                f"the outputs of step {step.name} exist, but it cannot be done without running it",
+                on=", ".join(step.outputs),
+                because=f"no run of it is recorded here that handed on its values: {error.diagnosis.because}",
+                do=f"`proverctl backend up --redo {step.name}` runs it, which may delete and make its outputs again; "
+                "or move them away",
+                code="OUTPUTS_EXIST",
+            ) from error
+        digests = {output: tree(self._job.directory / output, beat) for output in step.outputs}
+        self._record(Ran(fingerprint=mark, values=values, adopted=digests))
+        told = ", ".join(f"{Path(output).name} (sha256 {digest[:12]})" for output, digest in digests.items())
+        return self._status(StepState.SKIPPED, f"adopted {told}", 0.0)
 
     def _missing_outputs(self) -> list[str]:
         return [output for output in self._job.step.outputs if not (self._job.directory / output).exists()]

@@ -95,6 +95,34 @@ async def test_a_failing_step_is_reported_and_the_next_converge_mends_it(stage: 
     await ended(stage)
 
 
+async def test_an_optional_step_that_fails_is_a_warning(stage: "Stage", world: "World") -> None:
+    """All others are done, what is optional and needs it is left, and the report is good and says how to try again."""
+    steps: list[Step] = [
+        Step(name="explorer", process=["e"], optional=True),
+        Step(name="links", command=["l"], optional=True, needs=["explorer"]),
+        Step(name="setup", command=["a"]),
+        Step(name="coordinator", process=["c"], needs=["setup"]),
+    ]
+    world.profile = Profile(name="example", steps=steps)
+    world.faults["run_step"] = [StepFailed("no image", on="step explorer")]
+    report = await converge(stage, BackendMode.REAL, "c1")
+    assert [step.state for step in report.steps] == [
+        StepState.FAILED,
+        StepState.FAILED,
+        StepState.DONE,
+        StepState.RUNNING,
+    ]
+    assert (report.ok, report.diagnosis, len(report.warnings)) == (True, None, 2)
+    assert "optional step explorer failed" in report.warnings[0]
+    assert "no image" in report.warnings[0]
+    assert report.warnings[0].endswith("proverctl backend restart explorer")
+    assert "it needs explorer, which failed" in report.warnings[1]
+    assert (await stage.backend_status()).ok
+    again = await converge(stage, BackendMode.REAL, "c2")
+    assert (again.ok, again.warnings) == (True, [])
+    await ended(stage)
+
+
 async def test_the_same_request_joins_the_first(stage: "Stage", world: "World") -> None:
     """A retried activity does not set the backend up twice."""
     await asyncio.gather(*(converge(stage, BackendMode.REAL, "c1") for _ in range(3)))

@@ -8,7 +8,8 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from domain.commands import Verdict
 from domain.diagnosis import Diagnosis, Severity
-from domain.errors import CredentialsRejected, Forbidden, OwnedByAnother, Unavailable
+from domain.errors import CredentialsRejected, Forbidden, OwnedByAnother, StepFailed, Unavailable
+from domain.profile import Profile, Step
 from domain.spec import BackendMode, OnFailure
 from domain.status import Observation, Phase
 from workflows.deployment.workflow import ProverClusterWorkflow
@@ -249,6 +250,16 @@ async def test_setup_all_after_run_all_stops_the_ticker_and_says_so(stage: "Stag
     await stage.deploy("d3", backend_mode=BackendMode.SIMULATED)
     outcome = await stage.outcome("d3")
     assert (outcome.verdict, "simulated data is produced now" in outcome.message) == (Verdict.DONE, True)
+
+
+async def test_an_optional_step_that_fails_does_not_stop_the_clients(stage: "Stage", world: "World") -> None:
+    """The deployment serves, with a warning that names the step and its reason."""
+    world.profile = Profile(name="example", steps=[Step(name="explorer", command=["e"], optional=True)])
+    world.faults["run_step"] = [StepFailed("no image", on="step explorer")]
+    await stage.deploy("d1", backend_mode=BackendMode.REAL)
+    assert (await stage.outcome("d1")).verdict is Verdict.DONE
+    warned = (await stage.status()).warnings
+    assert any("optional step explorer failed" in one and "no image" in one for one in warned)
 
 
 async def test_pressed_twenty_times_it_is_deployed_once(stage: "Stage", world: "World") -> None:

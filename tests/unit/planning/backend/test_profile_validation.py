@@ -80,6 +80,16 @@ def test_a_real_step_cannot_depend_on_a_simulated_one() -> None:
     ]
 
 
+def test_a_step_cannot_depend_on_an_optional_one() -> None:
+    """It may never be done; among optional ones that is fine."""
+    steps: list[dict[str, Any]] = [
+        {"name": "t", "optional": True},
+        {"name": "a", "needs": ["t"]},
+        {"name": "u", "needs": ["t"], "optional": True},
+    ]
+    assert _faults(steps) == [("steps.1.needs", "step a needs t, which is optional, so it may never be done")]
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.errors import SettingsInvalid
-from domain.profile import Profile, Step
+from domain.profile import Profile, Step, Submodules
 from planning.backend import steps
 
 
@@ -65,3 +65,33 @@ def test_when_a_step_may_be_skipped(
 ) -> None:
     """Only a tracked step that ran with the same fingerprint and still has its outputs is skipped."""
     assert expected == steps.may_skip(Step(name="s", command=["x"], inputs=inputs), ran, "now", missing)
+
+
+@pytest.mark.parametrize(
+    ("ran", "began", "newer", "expected"),
+    [
+        (None, False, False, True),
+        (None, True, False, False),
+        (None, True, True, True),
+        (steps.Ran(fingerprint=""), True, False, False),
+        (steps.Ran(fingerprint=""), False, False, False),
+        (steps.Ran(fingerprint=""), True, True, True),
+        (steps.Ran(fingerprint="before"), True, True, False),
+    ],
+)
+def test_when_outputs_are_adopted(ran: steps.Ran | None, began: bool, newer: bool, expected: bool) -> None:
+    """Only where no success is recorded, and no run that may have left them incomplete."""
+    step = Step(name="s", command=["x"], outputs=["key"])
+    assert expected == steps.may_adopt(step, ran, [], began=began, newer=newer)
+    assert not steps.may_adopt(step, ran, ["key"], began=began, newer=newer)
+
+
+def test_whose_outputs_are_kept() -> None:
+    """Functions and commands; a checkout has to be at its commit, and what is to run on has to be started."""
+    left = [{"program": "./serve"}]
+    assert steps.keeps_outputs(Step(name="s", function="x", outputs=["key"]))
+    assert not steps.keeps_outputs(Step(name="s", function="x"))
+    assert not steps.keeps_outputs(Step(name="s", submodules=Submodules(), outputs=["sub"]))
+    assert not steps.keeps_outputs(
+        Step.model_validate({"name": "s", "function": "x", "outputs": ["k"], "leaves": left})
+    )

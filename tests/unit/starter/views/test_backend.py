@@ -47,7 +47,16 @@ def test_the_page_holds_everything() -> None:
     """Desired mode and since, repository, diagnosis in rows, link, and a row for each step."""
     found = Diagnosis(code="BACKEND_STEP", what="it failed", on="setup", because="of this", do="mend it")
     page = backend.page(
-        _report(SETUP, CIRCUIT, mode=BackendMode.SIMULATED, repo="/repo", diagnosis=found), "http://ui", "2026-01-01"
+        _report(
+            SETUP,
+            CIRCUIT,
+            mode=BackendMode.SIMULATED,
+            repo="/repo",
+            diagnosis=found,
+            warnings=["optional step x failed"],
+        ),
+        "http://ui",
+        "2026-01-01",
     )
     assert page.splitlines() == [
         "backend     example",
@@ -56,6 +65,7 @@ def test_the_page_holds_everything() -> None:
         "diagnosis   BACKEND_STEP: it failed on setup",
         "  because   of this",
         "  do        mend it",
+        "warning     optional step x failed",
         "UI          http://ui",
         "STEP     KIND     STATE    TIME       DETAIL",
         "setup    command  done     3 min 5 s",
@@ -68,6 +78,7 @@ def test_a_purge_is_listed_by_step() -> None:
     db = Compose(project="db", file="db.yaml")
     steps = [
         Step(name="setup", command=["make"], purge=["build", "*.key"]),
+        Step(name="keys", command=["make", "keys"], outputs=["key"]),
         Step(name="db", compose=db),
         Step(name="more", function="run", leaves=[Left(compose=Compose(project="faucet", file="f.yaml"))]),
     ]
@@ -77,5 +88,5 @@ def test_a_purge_is_listed_by_step() -> None:
         "data (profile)",
         "the volumes of compose project db",
         "the volumes of compose project faucet",
-        "the records and logs that proverctl keeps of example",
+        "the records and logs that proverctl keeps of example, but those of keys, whose outputs stay",
     ]
