@@ -22,6 +22,8 @@ ProverError
     └── Unavailable         Docker, registry, Kubernetes API or backend host does not answer
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from domain.diagnosis import Diagnosis, Severity
@@ -88,6 +90,8 @@ class DirtyTree(Refused):
     """The git tree has uncommitted changes, so the commit would not name what is deployed."""
 
     code = "DIRTY_TREE"
+    changed: Mapping[str, int] = MappingProxyType({})
+    """Path → when it was last written, in nanoseconds of the epoch, 0 where it is gone; of the first changes only."""
 
 
 class TagTaken(Refused):

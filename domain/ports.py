@@ -4,12 +4,12 @@ All methods block and raise the errors of `domain.errors`. `beat` is called at l
 text of progress; it raises when the activity was cancelled.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from domain.images import ImagesReport, ImagesRequest
 from domain.kubernetes import Manifest, Right, Snapshot
-from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, PurgeRequest, StepRequest
+from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, ProfileFacts, PurgeRequest, StepRequest
 from domain.messages.image import Image, ImageRequest
 from domain.messages.source import Checkout, Source
 from domain.profile import StepStatus
@@ -36,10 +36,11 @@ class Sources(Protocol):
         """The directory of a checkout made before, as it is; NotARepository when there was none."""
         ...
 
-    def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
+    def resolve(self, repo: str, *, stage: str, allow_dirty: bool, data: Sequence[str] = ()) -> Source:
         """HEAD's commit, submodules and client's schema, and whether the tree is dirty; DirtyTree, NotARepository.
 
-        With changes that are allowed the stage names them by a hash of their content.
+        With changes that are allowed the stage names them by a hash of their content. What lies at the paths of `data`
+        (patterns relative to the repository) is no change.
         """
         ...
 
@@ -211,6 +212,14 @@ class BackendHost(Protocol):
 
     def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
         """The profile, judged on this host before anything runs; SettingsInvalid names file, line and field."""
+        ...
+
+    def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:
+        """What a deploy of the clients needs of the profile, whatever a set-up may lack; SettingsInvalid."""
+        ...
+
+    def step_at(self, key: str, moment: int) -> str:
+        """The step that was started last before this moment, in nanoseconds of the epoch; empty where none was."""
         ...
 
     def run(self, request: StepRequest, beat: Beat) -> StepStatus:

@@ -236,6 +236,7 @@ class Profile(Document):
     variables: dict[str, str | None] = {}
     secrets: dict[str, str] = {}
     purge: list[str] = []  # data that belongs to no one step
+    data: list[str] = []  # paths or globs, relative to the repository, that are no sources; purge leaves them
     steps: list[Step] = []
 
 

@@ -103,7 +103,7 @@ async def _workers(
         sources = GitSources(settings.state_dir)
         host, host_steps = settings.backend_host, HostActivities(sources, images, backends)
         groundwork = ImageGroundwork(settings.docker_host, secrets)
-        looks = HostPreflightActivities(Host(sources, groundwork, backends.load, secrets))
+        looks = HostPreflightActivities(Host(sources, groundwork, backends, secrets))
         kept = ImageActivities(LocalImageStores(settings.docker_host, secrets))
         workers += [queues.host(client, host, host_steps, looks, kept), queues.host_watch(client, host, host_steps)]
     return workers

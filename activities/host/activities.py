@@ -5,6 +5,7 @@ import asyncio
 from temporalio import activity
 from temporalio.exceptions import CancelledError
 
+from activities.host.source import resolved
 from domain.messages.backend import (
     BackendWatch,
     LoadedProfile,
@@ -39,8 +40,8 @@ class HostActivities:
 
     @activity.defn
     def resolve_source(self, request: SourceRequest) -> Source:
-        """The commit, once; DirtyTree, NotARepository."""
-        return self._sources.resolve(request.repo, stage=request.stage, allow_dirty=request.allow_dirty)
+        """The commit, once, and what the profile says of it; DirtyTree, NotARepository, SettingsInvalid."""
+        return resolved(self._sources, self._host, request)
 
     @activity.defn
     def ensure_image(self, request: ImageRequest) -> Image:

@@ -1,17 +1,16 @@
 """The backend host's part of a preflight: everything that could stop an image from being made, looked at there."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities.host.source import Profiles, resolved
 from activities.inspection.checks import Checks
-from domain.messages.backend import LoadedProfile
 from domain.messages.inspection import Check, PreflightReport, PreflightRequest
 from domain.messages.source import Source
 from domain.ports import Beat, Groundwork, Secrets, Sources
-from domain.spec import Backend, ClusterSpec
-from planning.backend.variables import built_in
+from domain.spec import ClusterSpec
+from planning.backend.variables import built_in, source_request
 from planning.manifests.client_schema import settled
 from planning.manifests.pod import image_warnings
 from planning.preflight.checks import login, ok, source, warning
@@ -25,7 +24,7 @@ class Host:
 
     sources: Sources
     groundwork: Groundwork
-    load: Callable[[Backend, Mapping[str, str]], LoadedProfile]  # of the backend host
+    profiles: Profiles
     secrets: Secrets
 
 
@@ -79,7 +78,7 @@ class _Looks:
             made = self._host.sources.checkout(asked.repo, asked.ref, self._beat)
             self._use(backend=asked.checked_out(made.directory))
         spec = self._spec
-        self.found = self._host.sources.resolve(spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+        self.found = resolved(self._host.sources, self._host.profiles, source_request(spec))
         self._use(config_schema=settled(spec.config_schema, self.found.config_schema))
         return source(self.found, asked.asked)
 
@@ -117,7 +116,7 @@ class _Looks:
 
     def circuit(self) -> Check:
         backend = self._spec.backend
-        folder = backend.circuit_dir or self._host.load(backend, built_in(self._spec, "")).profile.circuit_dir
+        folder = backend.circuit_dir or self._host.profiles.load(backend, built_in(self._spec, "")).profile.circuit_dir
         files = self._host.groundwork.circuit(backend.repo, folder, self._spec.config_schema)
         return ok("circuit", f"{folder}: {files}")
 

@@ -13,7 +13,7 @@ from clients.backend.logs import read_chunk, tail
 from clients.backend.ports import check_free
 from clients.backend.processes import runner
 from clients.backend.processes.supervisor import Processes
-from clients.backend.profile import load_profile
+from clients.backend.profile import load_profile, profile_facts
 from clients.backend.purge import declared_data, delete, delete_folder
 from clients.backend.records import (
     Started,
@@ -38,7 +38,7 @@ from clients.backend.stop import Stopping, projects
 from clients.backend.values import recorded_values
 from clients.system.environment import inherited
 from domain.errors import PermanentError, ProverError, SettingsInvalid, StepFailed
-from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, PurgeRequest, StepRequest
+from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, ProfileFacts, PurgeRequest, StepRequest
 from domain.ports import Beat
 from domain.profile import StepState, StepStatus
 from domain.spec import Backend
@@ -66,6 +66,16 @@ class LocalBackendHost:
         if not repo.is_dir():
             raise SettingsInvalid([f"BACKEND_REPO={repo} is no directory on the worker's host"])
         return load_profile(repo, backend.profile, self._environ, {**variables, **self._built_in(str(repo))})
+
+    def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:
+        """What a deploy of the clients needs of the profile, judged no further; SettingsInvalid."""
+        repo = Path(backend.repo).expanduser().absolute() if backend.repo else None
+        return profile_facts(repo, backend.profile, self._environ, {**variables, **self._built_in(str(repo or ""))})
+
+    def step_at(self, key: str, moment: int) -> str:
+        """The step that was started last before this moment, in nanoseconds of the epoch; empty where none was."""
+        started = [one for one in all_started(self._folder(key)) if one.order <= moment]
+        return started[-1].step.name if started else ""
 
     def run(self, request: StepRequest, beat: Beat) -> StepStatus:
         """Do one step, whatever its kind; safe to call twice at once, and after a death at any line.

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from clients.backend.profile_checks import host_faults, left_out
 from domain.errors import SettingsInvalid
-from domain.messages.backend import LoadedProfile
+from domain.messages.backend import LoadedProfile, ProfileFacts
 from domain.profile import Profile
 from planning.backend import expansion
+from planning.backend.data import data_paths
 from planning.backend.profile_parser import MAX_BYTES, read
 from planning.backend.profile_validation import faults
 from profiles import bundled, is_name, names
@@ -38,6 +39,25 @@ def load_profile(repo: Path, wanted: str, environ: Mapping[str, str], built_in: 
         repo=str(repo),
         left_out=left_out(text.profile, repo, variables),
     )
+
+
+def profile_facts(
+    repo: Path | None, wanted: str, environ: Mapping[str, str], built_in: Mapping[str, str]
+) -> ProfileFacts:
+    """What a deploy of the clients needs of the profile, whatever a set-up may lack on this host; SettingsInvalid.
+
+    Without a repository only a bundled profile can be read.
+    """
+    if not (is_name(wanted) if repo is None else wanted or (repo / _NAME).is_file()):
+        return ProfileFacts()
+    path = _path(repo or Path(), wanted)
+    text = read(_content(path), str(path))
+    if text.profile is None:
+        raise SettingsInvalid(text.sentences(text.faults))
+    profile = text.profile
+    variables = expansion.settled(profile.variables, environ, _completed(repo or Path(), profile, built_in))
+    variables = {"CIRCUIT_DIR": _circuit_dir(profile, variables)} | variables
+    return ProfileFacts(name=profile.name, data=data_paths(profile, variables))
 
 
 def _completed(repo: Path, profile: Profile, built_in: Mapping[str, str]) -> dict[str, str]:

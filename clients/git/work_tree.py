@@ -1,10 +1,11 @@
 """Reads a git work tree: the one commit that everything later is pinned to, and whether the tree still equals it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from clients.git.changes import STATUS, changed, fingerprint
+from clients.git.changes import Scope, changes, fingerprint
 from clients.git.checkout import Checkouts
 from clients.git.client_schema import find_schema
 from clients.git.command import Answer, Command, Overrun, as_variables
@@ -36,28 +37,31 @@ class GitSources:
         """Where a checkout is; NotARepository when there was none."""
         return self._checkouts.located(repo, ref)
 
-    def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
+    def resolve(self, repo: str, *, stage: str, allow_dirty: bool, data: Sequence[str] = ()) -> Source:
         """The commit of HEAD, read once; NotARepository, DirtyTree, Unavailable when git takes over two minutes.
 
-        A stage set by hand is used as it is, and then neither a commit nor a clean tree is needed.
+        A stage set by hand is used as it is, and then neither a commit nor a clean tree is needed. What lies at the
+        paths of `data` does not count as a change.
         """
         if stage and not repo:
             return Source(commit="", stage=stage, by_hand=True)
         directory = _existing(repo)
-        work_tree = _Tree(directory, ours=self._checkouts.holds(directory))
+        # What a set-up made in a checkout stays there; in a tree of people a new file may belong into the commit.
+        scope = Scope(new=not self._checkouts.holds(directory), data=data)
+        work_tree = _Tree(directory, scope)
         if stage and not work_tree.exists():
             return Source(commit="", stage=stage, by_hand=True)
         commit = work_tree.commit()
         submodules = work_tree.submodules(commit)
-        changes = work_tree.changes()
-        if changes and not (allow_dirty or stage):
-            raise _refusal(repo, changes)
-        suffix = f"-dirty-{work_tree.fingerprint()}" if changes and not stage else ""
+        changed = work_tree.changes()
+        if changed and not (allow_dirty or stage):
+            raise _refusal(repo, work_tree.top, changed)
+        suffix = f"-dirty-{work_tree.fingerprint()}" if changed and not stage else ""
         return Source(
             commit=commit,
             committed=work_tree.committed(commit),
             stage=stage or work_tree.short(commit) + suffix,
-            dirty=bool(changes),
+            dirty=bool(changed),
             submodules=submodules,
             by_hand=bool(stage),
             config_schema=find_schema(work_tree.ask, work_tree.top, commit, submodules),
@@ -65,14 +69,12 @@ class GitSources:
 
 
 class _Tree:
-    """Fixed git commands on one directory; in `ours` only what git tracks counts as a change."""
+    """Fixed git commands on one directory."""
 
-    def __init__(self, directory: Path, *, ours: bool) -> None:
+    def __init__(self, directory: Path, scope: Scope) -> None:
         self._directory = directory
+        self._scope = scope
         self._trusted = [directory, *directory.parents]  # the worker may run as another user than the tree's owner
-        # What a set-up made in a checkout stays there; in a tree of people a new file may belong into the commit.
-        self._new = "no" if ours else "normal"
-        self._inner = "untracked" if ours else "none"
         self._folders: list[Path] = []
         self._variables: dict[str, str] = {}
         self.top = directory
@@ -122,13 +124,10 @@ class _Tree:
         return pins
 
     def changes(self) -> list[str]:
-        """Paths that differ from HEAD: changed, staged, or new and not ignored; a submodule off its pin too."""
-        return changed(self._answer(*STATUS, f"--untracked-files={self._new}", f"--ignore-submodules={self._inner}"))
+        return changes(partial(self.ask, checked=True), self.top, self._scope)
 
     def fingerprint(self) -> str:
-        new = "all" if self._new == "normal" else self._new
-        options = (f"--untracked-files={new}", f"--ignore-submodules={self._inner}")
-        return fingerprint(partial(self.ask, checked=True), self.top, options)
+        return fingerprint(partial(self.ask, checked=True), self.top, self._scope)
 
     def ask(self, directory: Path, *arguments: str, checked: bool = False) -> Answer:
         """Git's answer in this directory; `checked`: Unavailable when it failed."""
@@ -167,14 +166,23 @@ def _existing(repo: str) -> Path:
     return directory
 
 
-def _refusal(repo: str, changes: list[str]) -> DirtyTree:
-    shown = ", ".join(one_line(path, 200) for path in changes[:_SHOWN])
-    more = len(changes) - _SHOWN
-    return DirtyTree(
-        f"the git tree has {len(changes)} uncommitted change{'s' if len(changes) > 1 else ''}",
+def _refusal(repo: str, top: Path, changed: list[str]) -> DirtyTree:
+    shown = ", ".join(one_line(path, 200) for path in changed[:_SHOWN])
+    more = len(changed) - _SHOWN
+    error = DirtyTree(
+        f"the git tree has {len(changed)} uncommitted change{'s' if len(changed) > 1 else ''}",
         on=f"BACKEND_REPO={repo}",
         because="the commit would not name what is deployed",
         evidence=shown + (f" and {more} more" if more > 0 else ""),
-        do="commit them, or pass --allow-dirty (the stage then ends in -dirty and a hash of the changes), or set STAGE"
-        " by hand",
+        do="commit them, or name them under `data` of the backend profile if they are no sources, or pass --allow-dirty"
+        " (the stage then ends in -dirty and a hash of the changes), or set STAGE by hand",
     )
+    error.changed = {one_line(path, 200): _written(top / path) for path in changed[:_SHOWN]}
+    return error
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return 0

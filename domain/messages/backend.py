@@ -40,6 +40,13 @@ class LoadedProfile(Message):
     left_out: dict[str, str] = {}  # step → why its `when` does not hold, judged once for a whole set-up
 
 
+class ProfileFacts(Message):
+    """What a deploy of the clients has to know of a profile; all empty where there is none."""
+
+    name: str = ""
+    data: list[str] = []  # patterns of paths in the repository that are no sources
+
+
 class BackendInput(Message):
     """Start input of BackendWorkflow and argument of its update `converge`."""
 

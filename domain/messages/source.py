@@ -1,7 +1,7 @@
 """Messages about the git commit that a deployment is made from."""
 
 from domain.model import Message
-from domain.spec import ConfigSchema
+from domain.spec import Backend, ConfigSchema
 
 
 class SourceRequest(Message):
@@ -10,6 +10,9 @@ class SourceRequest(Message):
     repo: str
     stage: str = ""  # set by hand; empty: short commit
     allow_dirty: bool = False
+    backend: Backend | None = None  # whose profile says what is data in the tree
+    variables: dict[str, str] = {}  # built in, for the profile
+    after_setup: bool = False  # the tree was clean before the backend was brought up
 
 
 class Source(Message):

@@ -58,10 +58,15 @@ def purge_clause(text: str, data: str = DATA) -> str:
     """Why this may not be deleted: it lies elsewhere, or would be the whole repository or its history."""
     if clause := path_clause(text, data=data):
         return clause
-    parts = [part for part in text.split("/") if part not in {"", "."}]
-    if all(not part.strip("*") for part in parts):
+    if is_whole(text):
         return f"{text!r} would delete the whole repository"
-    return f"{text!r} would delete the history of the repository" if fnmatchcase(".git", parts[0]) else ""
+    first = next(part for part in text.split("/") if part not in {"", "."})
+    return f"{text!r} would delete the history of the repository" if fnmatchcase(".git", first) else ""
+
+
+def is_whole(text: str) -> bool:
+    """Whether the path or glob stands for the whole repository."""
+    return all(not part.strip("*") for part in text.split("/") if part not in {"", "."})
 
 
 def _clause(path: FieldPath, text: str, data: str) -> str:

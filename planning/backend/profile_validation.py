@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from domain.profile import Profile, Step
 from planning.backend.expansion import BUILT_IN, SECRET_NAME, VARIABLE, FieldPath, names, texts
-from planning.backend.field_validation import form_faults, path_clause, purge_clause
+from planning.backend.field_validation import form_faults, is_whole, path_clause, purge_clause
 from planning.backend.profile_parser import Fault
 from planning.backend.steps import circle, circle_text, needed
 
@@ -86,20 +86,23 @@ def _profile_faults(profile: Profile) -> Iterator[Fault]:
     if profile.functions is not None:
         places |= {("functions", *path): text for path, text in texts(profile.functions)}
     purges: dict[FieldPath, str] = {("purge", index): text for index, text in enumerate(profile.purge)}
+    data: dict[FieldPath, str] = {("data", index): text for index, text in enumerate(profile.data)}
     allowed = {*BUILT_IN, *profile.variables}
-    for path, text in {**places, **purges}.items():
+    for path, text in {**places, **purges, **data}.items():
         own = {"CIRCUIT_DIR"} if path == ("circuit_dir",) else set()
         for name in sorted({*names(text)} - (allowed - own)):
             yield Fault(path, f"uses ${{{name}}}, which no variable declares")
     within: list[FieldPath] = [("circuit_dir",), ("functions", "file")]
-    for path in within:
-        if clause := path_clause(places.get(path, "")):
-            yield Fault(path, clause)
+    clauses = {path: path_clause(places.get(path, "")) for path in within}
     if profile.functions is not None and (not profile.functions.file or names(profile.functions.file)):
         yield Fault(("functions", "file"), "it is the path itself, neither empty nor made of variables")
-    for path, text in purges.items():
-        if clause := purge_clause(text):
-            yield Fault(path, clause)
+    clauses |= {path: purge_clause(text) for path, text in purges.items()}
+    clauses |= {path: path_clause(text) or _whole_clause(text) for path, text in data.items()}
+    yield from (Fault(path, clause) for path, clause in clauses.items() if clause)
+
+
+def _whole_clause(text: str) -> str:
+    return f"{text!r} would be the whole repository" if is_whole(text) else ""
 
 
 def _double_values(profile: Profile) -> Iterator[Fault]:

@@ -1,5 +1,6 @@
 """The variables that every profile may use without declaring them, as far as the spec knows them."""
 
+from domain.messages.source import SourceRequest
 from domain.spec import ClusterSpec
 
 
@@ -15,3 +16,15 @@ def built_in(spec: ClusterSpec, circuit_dir: str, repo: str = "") -> dict[str, s
         "COORDINATOR_PORT": str(spec.coordinator.port),
         "COORDINATOR_SERV": spec.coordinator_serv,
     }
+
+
+def source_request(spec: ClusterSpec, *, after_setup: bool = False) -> SourceRequest:
+    """How the commit of this spec's work tree is asked for, once it is checked out."""
+    return SourceRequest(
+        repo=spec.backend.repo,
+        stage=spec.stage,
+        allow_dirty=spec.allow_dirty,
+        backend=spec.backend,
+        variables=built_in(spec, spec.backend.circuit_dir),
+        after_setup=after_setup,
+    )

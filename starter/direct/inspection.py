@@ -11,6 +11,7 @@ from pathlib import Path
 from activities.cluster import capacity, reading
 from activities.cluster.inventory import OURS
 from activities.host.preflight import Host, host_checks
+from activities.host.source import resolved
 from activities.inspection import diagnose
 from activities.inspection.plan import Planner
 from activities.inspection.preflight import Site, cluster_checks
@@ -38,6 +39,7 @@ from domain.messages.nodes import NodesReport, NodesRequest
 from domain.messages.source import Source
 from domain.spec import ClusterSpec, ConfigSchema
 from domain.status import Release
+from planning.backend.variables import source_request
 from planning.kubernetes.objects import annotations
 from planning.manifests import live_deployment, render
 from planning.manifests.client_schema import settled
@@ -129,9 +131,7 @@ class Direct:
             return PreflightReport(checks=[unseen], stage=self._spec.stage)
         groundwork = ImageGroundwork(settings.docker_host, self._secrets)
         steps = LocalBackendHost(settings.state_dir, self._asked.values)
-        return host_checks(
-            Host(GitSources(settings.state_dir), groundwork, steps.load, self._secrets), asked, self._beat
-        )
+        return host_checks(Host(GitSources(settings.state_dir), groundwork, steps, self._secrets), asked, self._beat)
 
     def _owner(self) -> str:
         """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
@@ -148,10 +148,12 @@ class Direct:
         spec = self._spec
         if spec.stage and spec.config_schema is not ConfigSchema.AUTO:
             return spec, Source(commit="", stage=spec.stage)
-        sources, repo = GitSources(self._settings.state_dir), spec.backend.repo
-        if spec.backend.apart:
-            repo = sources.checkout(repo, spec.backend.ref, self._beat).directory
-        source = sources.resolve(repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+        sources, backend = GitSources(self._settings.state_dir), spec.backend
+        if backend.apart:
+            made = sources.checkout(backend.repo, backend.ref, self._beat)
+            spec = spec.model_copy(update={"backend": backend.checked_out(made.directory)})
+        profiles = LocalBackendHost(self._settings.state_dir, self._asked.values)
+        source = resolved(sources, profiles, source_request(spec))
         return spec.model_copy(update={"config_schema": settled(spec.config_schema, source.config_schema)}), source
 
     def _beat(self, text: str) -> None:

@@ -9,11 +9,11 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import SettingsInvalid
     from domain.messages.backend import BackendInput, BackendReport, ProfileRequest
     from domain.messages.image import Image, ImageRequest
-    from domain.messages.source import CheckoutRequest, Source, SourceRequest
+    from domain.messages.source import CheckoutRequest, Source
     from domain.profile import StepState
     from domain.spec import BackendMode, ClusterSpec
     from domain.status import Phase, Release
-    from planning.backend.variables import built_in
+    from planning.backend.variables import built_in, source_request
     from planning.manifests import client_schema, upgrade
     from workflows.deployment import capacity, rollout
     from workflows.deployment.context import Site
@@ -33,7 +33,8 @@ async def deploy(site: Site, command: Command) -> Result:
         was_real = bool(site.deployment.backend) and not site.deployment.simulated
         report = await _bring_up_backend(site, spec, profile_name, command.id)
         notes = _news(report, began=was_real and site.deployment.simulated)
-        source = await _read_source(site, spec)  # again: the set-up may have pulled new commits
+        # Again: the set-up may have pulled new commits.
+        source = await _read_source(site, spec, after_setup=True)
         spec = _with_schema(spec, source)
     release = await _make_release(site, spec, source, circuit_dir)
     deployment = site.deployment
@@ -107,8 +108,8 @@ def _with_schema(spec: ClusterSpec, source: Source) -> ClusterSpec:
     return spec.model_copy(update={"config_schema": schema})
 
 
-async def _read_source(site: Site, spec: ClusterSpec) -> Source:
-    request = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
+async def _read_source(site: Site, spec: ClusterSpec, *, after_setup: bool = False) -> Source:
+    request = source_request(spec, after_setup=after_setup)
     source = await site.attempts.run(activities.RESOLVE_SOURCE, request, spec)
     if source.dirty:
         site.deployment.warn([f"stage {source.stage} was made from a tree with uncommitted changes"])

@@ -14,9 +14,10 @@ with workflow.unsafe.imports_passed_through():
         PreflightRequest,
     )
     from domain.messages.nodes import NodesRequest
-    from domain.messages.source import CheckoutRequest, Source, SourceRequest
+    from domain.messages.source import CheckoutRequest, Source
     from domain.spec import ClusterSpec, ConfigSchema
     from domain.status import Release, Retry
+    from planning.backend.variables import source_request
     from planning.manifests import client_schema, render
     from workflows.execution import activities, rejection
     from workflows.execution.attempts import Attempts, Stopped
@@ -95,8 +96,7 @@ class InspectWorkflow:
             wanted = CheckoutRequest(repo=spec.backend.repo, ref=spec.backend.ref)
             made = await self._attempts.run(activities.CHECKOUT_SOURCE, wanted, spec)
             spec = spec.model_copy(update={"backend": spec.backend.checked_out(made.directory)})
-        asked = SourceRequest(repo=spec.backend.repo, stage=spec.stage, allow_dirty=spec.allow_dirty)
-        return await self._attempts.run(activities.RESOLVE_SOURCE, asked, spec)
+        return await self._attempts.run(activities.RESOLVE_SOURCE, source_request(spec), spec)
 
     def _with_schema(self, spec: ClusterSpec, source: Source) -> ClusterSpec:
         try:

@@ -98,7 +98,7 @@ class Room:
         secrets = WorkerSecrets(self.world | environ)
         groundwork = ImageGroundwork(self.world["DOCKER_HOST"], secrets)
         backend = LocalBackendHost(self._folder / "state", self.world)
-        host = Host(GitSources(self._folder / "state"), groundwork, backend.load, secrets)
+        host = Host(GitSources(self._folder / "state"), groundwork, backend, secrets)
         return host_checks(host, self.request(spec), lambda _: None)
 
     def request(self, spec: ClusterSpec | None = None) -> PreflightRequest:

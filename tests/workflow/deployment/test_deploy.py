@@ -8,7 +8,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from domain.commands import Verdict
 from domain.diagnosis import Diagnosis, Severity
-from domain.errors import CredentialsRejected, Forbidden, OwnedByAnother, StepFailed, Unavailable
+from domain.errors import CredentialsRejected, DirtyTree, Forbidden, OwnedByAnother, StepFailed, Unavailable
 from domain.profile import Profile, Step
 from domain.spec import BackendMode, OnFailure
 from domain.status import Observation, Phase
@@ -235,6 +235,19 @@ async def test_the_backend_comes_before_the_commit_is_pinned(stage: "Stage", wor
     assert status.release.stage == "ccccccc"
     assert world.processes == ["coordinator"]
     assert (status.backend, status.simulated) == (f"prover-backend/{stage.namespace}/example", False)
+
+
+async def test_the_tree_is_judged_before_the_backend_and_after_it(stage: "Stage", world: "World") -> None:
+    """A dirty tree is refused before the hours of a set-up; the second look knows that a set-up came between."""
+    world.faults["resolve_source"] = [DirtyTree("the git tree has 1 uncommitted change")]
+    await stage.deploy("d1", backend_mode=BackendMode.REAL)
+    assert await stage.verdict("d1") is Verdict.REFUSED
+    assert "run_step" not in world.names()
+    await stage.deploy("d2", backend_mode=BackendMode.REAL)
+    assert await stage.verdict("d2") is Verdict.DONE
+    asked = [request for name, request in world.calls if name == "resolve_source"]
+    assert [request.after_setup for request in asked] == [False, False, True]
+    assert asked[0].backend == stage.spec().backend
 
 
 async def test_setup_all_after_run_all_stops_the_ticker_and_says_so(stage: "Stage", world: "World") -> None:

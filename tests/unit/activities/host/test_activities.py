@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from domain.messages.backend import (
     LoadedProfile,
     LogChunk,
     LogRequest,
+    ProfileFacts,
     ProfileRequest,
     PurgeRequest,
     StepRequest,
@@ -46,8 +47,8 @@ class _Sources:
     def located(self, repo: str, ref: str) -> str:
         return f"/state/{repo}@{ref}"
 
-    def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:
-        return _SOURCE.model_copy(update={"stage": f"{repo} {stage} {allow_dirty}"})
+    def resolve(self, repo: str, *, stage: str, allow_dirty: bool, data: Sequence[str] = ()) -> Source:
+        return _SOURCE.model_copy(update={"stage": f"{repo} {stage} {allow_dirty} {' '.join(data)}".strip()})
 
 
 class _Images:
@@ -78,6 +79,12 @@ class _Host:
     def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
         self.asked.append(("load", dict(variables)))
         return LoadedProfile(profile=Profile(name="demo"), repo=f"/abs/{backend.repo}")
+
+    def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:
+        return ProfileFacts(name="demo", data=[f"{backend.profile}/{variables['A']}"])
+
+    def step_at(self, key: str, moment: int) -> str:
+        return f"{key} {moment}"
 
     def run(self, request: StepRequest, beat: Beat) -> StepStatus:
         self.asked.append(request)
@@ -114,10 +121,13 @@ def test_results_and_heartbeats() -> None:
     environment = ActivityEnvironment()
     environment.on_heartbeat = lambda *details: told.append(str(details[0]))
     steps = _activities(host)
-    source = environment.run(steps.resolve_source, SourceRequest(repo="r", stage="s", allow_dirty=True))
+    asked_source = SourceRequest(
+        repo="r", stage="s", allow_dirty=True, backend=Backend(profile="p"), variables={"A": "data"}
+    )
+    source = environment.run(steps.resolve_source, asked_source)
     target = ImageTarget(repository="x")
     request = ImageRequest(backend=Backend(), circuit_dir="c", source=_SOURCE, target=target)
-    assert source.stage == "r s True"
+    assert source.stage == "r s True p/data"
     made = environment.run(steps.checkout_source, CheckoutRequest(repo="r", ref="v1"))
     assert made.directory == "/state/r@v1"
     assert environment.run(steps.ensure_image, request).reference == "c"

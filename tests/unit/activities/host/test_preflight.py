@@ -1,6 +1,6 @@
 """The checks of the backend host over fakes: what a build would fail with, and nothing built."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -12,7 +12,7 @@ from domain.errors import (
     NotARepository,
     Unavailable,
 )
-from domain.messages.backend import LoadedProfile
+from domain.messages.backend import LoadedProfile, ProfileFacts
 from domain.messages.inspection import Check, CheckVerdict, PreflightReport, PreflightRequest
 from domain.messages.source import Checkout, Source
 from domain.ports import Beat, Secrets
@@ -87,8 +87,8 @@ class FakeSources:
         """Nobody asks."""
         raise AssertionError(repo, ref)
 
-    def resolve(self, repo: str, *, stage: str, allow_dirty: bool) -> Source:  # noqa: ARG002 - always clean
-        """The commit."""
+    def resolve(self, repo: str, *, stage: str, allow_dirty: bool, data: Sequence[str] = ()) -> Source:  # noqa: ARG002
+        """The commit; always clean."""
         if self.fault:
             raise self.fault
         return Source(commit="a" * 40, stage=stage or "aaaaaaa", config_schema=self.schema)
@@ -107,9 +107,17 @@ class HostRoom:
         assert variables["CIRCUIT"] == "block"
         return LoadedProfile(profile=Profile(name="example", circuit_dir="of-profile", steps=[]), repo=backend.repo)
 
+    def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:  # noqa: ARG002
+        """What the source is judged by."""
+        return ProfileFacts(name="example")
+
+    def step_at(self, key: str, moment: int) -> str:
+        """Nobody asks before a set-up."""
+        raise AssertionError(key, moment)
+
     def look(self, secrets: Secrets | None = None) -> PreflightReport:
         """The report."""
-        host = Host(self.sources, self.groundwork, self.load, secrets or FakeSecrets())
+        host = Host(self.sources, self.groundwork, self, secrets or FakeSecrets())
         request = PreflightRequest(spec=self.spec, deployment_id=ID)
         return host_checks(host, request, lambda _: None)
 
@@ -246,7 +254,7 @@ def test_the_profile_names_the_circuit(room: HostRoom) -> None:
 
 def test_the_activity_beats(room: HostRoom) -> None:
     """By the name of each check."""
-    host = Host(room.sources, room.groundwork, room.load, FakeSecrets())
+    host = Host(room.sources, room.groundwork, room, FakeSecrets())
     calls = Room()
     report = calls.run(HostPreflightActivities(host).preflight_host, PreflightRequest(spec=room.spec, deployment_id=ID))
     assert calls.beats == [f"checking {check.name}" for check in report.checks]

@@ -253,13 +253,16 @@ def test_addresses_as_coordinator_ep_gives_them(address: str) -> None:
 def test_places_of_the_whole_profile() -> None:
     """Its own paths and references are judged like those of steps; the circuit's directory cannot refer to itself."""
     functions = {"file": "", "env": {"A": "${NOWHERE}"}}
-    assert _faults([], circuit_dir="/x/${CIRCUIT_DIR}", purge=["../x", "${ADDR}"], functions=functions) == [
+    paths = {"purge": ["../x", "${ADDR}"], "data": ["/var", "**", "a"]}
+    assert _faults([], circuit_dir="/x/${CIRCUIT_DIR}", functions=functions, **paths) == [
         ("circuit_dir", "uses ${CIRCUIT_DIR}, which no variable declares"),
         ("functions.env.A", "uses ${NOWHERE}, which no variable declares"),
         ("purge.1", "uses ${ADDR}, which no variable declares"),
-        ("circuit_dir", "'/x/${CIRCUIT_DIR}' must be relative"),
         ("functions.file", "it is the path itself, neither empty nor made of variables"),
+        ("circuit_dir", "'/x/${CIRCUIT_DIR}' must be relative"),
         ("purge.0", "'../x' must not lead upwards by `..`"),
+        ("data.0", "'/var' must be relative"),
+        ("data.1", "'**' would be the whole repository"),
     ]
 
 

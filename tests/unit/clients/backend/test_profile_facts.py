@@ -1,0 +1,63 @@
+"""What a deploy of the clients needs of a profile is read whatever a set-up would lack on this host."""
+
+from pathlib import Path
+
+import pytest
+
+from clients.backend.host import LocalBackendHost
+from clients.backend.job import Place
+from clients.backend.profile import profile_facts
+from clients.backend.records import Started, all_started, note
+from domain.errors import SettingsInvalid
+from domain.messages.backend import ProfileFacts
+from domain.profile import Step
+from domain.spec import Backend
+
+_TEXT = """
+name: demo
+variables: {SIZE: "2"}
+purge: ["docker/data-${SIZE}"]
+steps:
+- {name: a, command: [no-such-program], outputs: ["${BACKEND_DATA}/x", keys/a.key], dir: sub}
+"""
+
+
+def _facts(repo: Path, wanted: str = "") -> ProfileFacts:
+    return profile_facts(repo, wanted, {}, {"PROVER_STATE_DIR": "/state"})
+
+
+def test_programs_that_lack_do_not_matter(tmp_path: Path) -> None:
+    """The paths of data come with variables filled in."""
+    (tmp_path / "proverctl.yaml").write_text(_TEXT)
+    assert _facts(tmp_path) == ProfileFacts(name="demo", data=["docker/data-2", "sub/keys/a.key"])
+
+
+def test_the_data_of_the_fluidex_backend(tmp_path: Path) -> None:
+    """The directory of the faucet's database, which its own repository does not ignore, and the keys among it."""
+    data = _facts(tmp_path, "fluidex").data
+    assert "regnbue-bridge/docker/data" in data
+    assert "circuits/testdata/Block_2_5_10_5/mon.key" in data
+
+
+def test_no_profile_is_no_fault(tmp_path: Path) -> None:
+    """Nor is no repository; one that is asked for and cannot be read is."""
+    assert _facts(tmp_path) == ProfileFacts()
+    assert profile_facts(None, "", {}, {}) == ProfileFacts()
+    assert profile_facts(None, "fluidex", {}, {}).name == "fluidex"
+    with pytest.raises(SettingsInvalid, match=r"absent\.yaml: there is no file"):
+        _facts(tmp_path, "absent.yaml")
+    (tmp_path / "proverctl.yaml").write_text("name: 1.5: {")
+    with pytest.raises(SettingsInvalid, match=r"proverctl\.yaml"):
+        LocalBackendHost(tmp_path / "state", {}).facts(Backend(repo=str(tmp_path)), {})
+
+
+def test_the_step_of_a_moment(tmp_path: Path) -> None:
+    """The one that began last before it."""
+    host, folder = LocalBackendHost(tmp_path, {}), tmp_path / "backend" / "demo"
+    for name in ("first", "second"):
+        step = Step(name=name, command=["true"])
+        note(Place(folder, name), Started(step=step, repo="/repo", directory="/repo", order=0))
+    orders = [one.order for one in all_started(folder)]
+    assert [host.step_at("demo", order) for order in orders] == ["first", "second"]
+    assert host.step_at("demo", orders[1] + 10**9) == "second"
+    assert (host.step_at("demo", orders[0] - 1), host.step_at("other", orders[1])) == ("", "")
