@@ -12,6 +12,7 @@ import yaml
 
 from domain.errors import StepFailed
 from domain.profile import StepState
+from planning.backend.expansion import expand
 from sandbox.settings import REPOSITORY
 from tests.support.backend.driver import Driver
 from tests.support.backend.fluidex.stand_in import PORTS, StandIn, kill
@@ -37,6 +38,13 @@ def test_every_program_of_a_function_is_declared_by_its_step(drive: Drive, stand
     assert {name: found for name, found in lacking.items() if found} == {}
     filled = {step.name for step in steps if "$ENVSUB" in _called(stand_in, step.function)}
     assert filled == {step.name for step in steps if "${ENVSUB}" in step.programs} - {"prepare-circuit"}
+
+
+def test_every_program_is_named_by_the_page(drive: Drive) -> None:
+    """Step 1 of the tutorial is what an operator installs before the first command."""
+    section = (REPOSITORY / "docs/fluidex.md").read_text().partition("### 1. Programs")[2].partition("### 2.")[0]
+    declared = {name for step in drive().load().profile.steps for name in step.programs} - {"${ENVSUB}"}
+    assert [name for name in sorted({*declared, "envsubst"}) if f"`{name}`" not in section] == []
 
 
 def test_every_port_of_the_original_is_declared(drive: Drive) -> None:
@@ -85,8 +93,20 @@ def test_what_the_exchange_starts_is_watched(drive: Drive, stand_in: StandIn, na
     )
 
 
+def test_the_explorer_is_optional_and_last(drive: Drive) -> None:
+    """It builds its image from source, and no client needs it."""
+    *others, explorer = drive().load().profile.steps
+    assert (explorer.name, explorer.optional) == ("explorer", True)
+    assert not any("explorer" in step.needs for step in others)
+
+
 def test_the_repository_is_as_harsh_as_the_original(drive: Drive, stand_in: StandIn) -> None:
-    """A set-up makes submodules dirty, traces its commands, and names the circuit after its size."""
-    drive().up()
+    """A set-up makes submodules dirty, traces its commands, and calls the circuit as the profile does."""
+    driver = drive()
+    driver.up()
     assert stand_in.git("status", "--porcelain").splitlines() == [" M regnbue-bridge", " M rollup-state-manager"]
-    assert '"block_2"' in (stand_in.repo / "prover-cluster/config/coordinator.yaml").read_text()
+    text = yaml.safe_load((stand_in.repo / "prover-cluster/config/coordinator.yaml").read_text())
+    profile = yaml.safe_load((REPOSITORY / "profiles/fluidex.yaml").read_text())
+    assert list(text["circuits"]) == [expand(profile["circuit"], {"NTXS": "2"})]
+    log = (stand_in.repo.parent / "state/backend/fluidex/logs/prepare-circuit.log").read_text()
+    assert "+ plonkit setup" in log
