@@ -1,6 +1,7 @@
 """Log files, fit to be shown: no terminal escapes, no credentials, bounded."""
 
 import codecs
+import re
 from pathlib import Path
 
 from clients.backend.polling import Pace
@@ -12,6 +13,7 @@ _BYTES = 16 << 10
 _LINES = 15
 _LINE = 300  # characters
 _MOST = 1 << 20  # bytes of one chunk
+_TRACE = re.compile(r"\++ \S")  # of `set -x`: a sign for each level, a blank, the command
 
 
 def tail(path: Path) -> str:
@@ -21,9 +23,10 @@ def tail(path: Path) -> str:
 
 
 def last_line(path: Path) -> str:
-    """The last line that is not blank."""
-    lines = [line.strip() for line in _end(path).splitlines() if line.strip()]
-    return lines[-1][:_LINE] if lines else ""
+    """The last line that is not blank, nor a trace of a shell with `set -x`."""
+    lines = [line.strip() for line in _end(path).splitlines()]
+    said = [line for line in lines if line and not _TRACE.match(line)]
+    return said[-1][:_LINE] if said else ""
 
 
 def read_chunk(path: Path, request: LogRequest, beat: Beat) -> LogChunk:

@@ -8,7 +8,7 @@ from clients.backend.processes.supervisor import Processes
 from clients.backend.records import Started, note_stopped
 from clients.backend.secrets import resolved
 from clients.backend.steps.background import sweep
-from clients.backend.steps.command import Command, stop_command
+from clients.backend.steps.command import Command, discard, forget, stop_command
 from clients.backend.steps.compose import down
 from clients.backend.steps.function import function_argv, prepare_values
 from clients.system.environment import inherited
@@ -41,12 +41,16 @@ class Stopping:
         if step.process:
             ran = bool(self._processes.stop([step.name], self._beat)) or ran
         known = step.model_copy(update={"leaves": []}) if started.stopped else step
-        for one in (place, place.counterpart):
-            ran = sweep(one, known, repo, self._beat) or ran
+        swept = sweep(place, known, repo, self._beat)
+        ran = sweep(place.counterpart, known, repo, self._beat) or swept or ran
         if not started.stopped:
             for compose, directory in projects(started):
                 env = {**inherited(self._environ), **step.env}
                 ran = down(compose, directory, env, volumes=False, beat=self._beat) or ran
+        if step.stays or swept:
+            discard(place)  # also of a command that had ended well: what it brought about is gone
+        if swept and step.ready and not step.stays:
+            forget(place)  # `ready` awaits what was just ended
         if failure:
             raise failure
         note_stopped(place)

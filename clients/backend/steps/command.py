@@ -35,7 +35,7 @@ class Command:
         self._meaning = meaning or argv
         record = runner.read(self._place.record)
         # An outcome that somebody took before we came is over; so is what left processes before the machine started.
-        over = record and (record.get("taken") or (job.step.leaves and record.get("boot") != runner.boot()))
+        over = record and (record.get("taken") or (job.step.stays and record.get("boot") != runner.boot()))
         self._over = _who(record) if over else None
 
     def run(self, beat: Beat, *, again: bool = False, first: Callable[[], None] = lambda: None) -> StepStatus:
@@ -250,9 +250,21 @@ def stop_command(place: Place, grace: float, beat: Beat) -> bool:
         elif not runner.held(place.lock):
             break
         pace.rest(lambda: f"{place.name}: ending its command")
-    if stopped and record:
-        runner.write(place.record, {**record, "taken": True})  # being stopped is no outcome for who starts it next
+    if stopped:
+        discard(place)
     return stopped
+
+
+def discard(place: Place) -> None:
+    """The outcome of the last run is none for who starts the step next: it, or what it brought about, was stopped."""
+    if record := runner.read(place.record):
+        runner.write(place.record, {**record, "taken": True})
+
+
+def forget(place: Place) -> None:
+    """The step has to run again, since what it brought about was stopped; the values that it handed on stay."""
+    if ran := runner.read(place.ran):
+        runner.write(place.ran, {**ran, "fingerprint": ""})
 
 
 def _who(record: dict[str, Any] | None) -> tuple[Any, ...]:

@@ -27,7 +27,6 @@ shift 3
 __pc_names=("$@")
 set --
 __pc_hand_on() {
-  __pc_code=$?
   set +eu
   for __pc_name in "${__pc_names[@]}"; do
     [[ -v $__pc_name ]] && printf %s "${!__pc_name}" > "$__pc_values/$__pc_name"
@@ -37,18 +36,20 @@ __pc_hand_on() {
     exit $((__pc_code ? __pc_code : 1))
   fi
 }
-trap __pc_hand_on EXIT
+trap '{ __pc_code=$?; set +x; } 2> /dev/null; __pc_hand_on' EXIT
 source "$__pc_file"
+{ __pc_traced=$-; set +x; } 2> /dev/null  # what is ours does not belong into the log
 if ! declare -F -- "$__pc_function" > /dev/null; then
   echo "proverctl: $__pc_file has no function $__pc_function" >&2
   __pc_called=no
   exit 127
 fi
 __pc_called=yes
+[[ $__pc_traced != *x* ]] || set -x
 "$__pc_function"
-__pc_result=$?
-__pc_hand_on
-exit $__pc_result
+{ __pc_code=$?; set +x; } 2> /dev/null
+__pc_hand_on  # the file may have set a trap of its own
+exit $__pc_code
 """
 
 

@@ -43,6 +43,8 @@ two() { echo x >> calls; nohup ./serve 0 & nohup ./other/serve 0 & }
 dies() { nohup sh -c 'echo no database; exit 1' & }
 daemon() { echo x >> calls; (setsid setsid ./serve 0 > /dev/null 2>&1 &) ; }
 hidden() { echo x >> calls; env -i PATH="$PATH" setsid ./serve 0 > /dev/null 2>&1 & }
+traced() { echo made; [ -z "$BROKEN" ] || { echo "no such circuit" >&2; return 3; }; }
+strict() { echo made; [ -z "$BROKEN" ] || { echo "no such circuit" >&2; exit 3; }; }
 slow() { echo x >> calls; while [ ! -e go ]; do sleep 0.05; done; nohup ./serve 0 > /dev/null 2>&1 & }
 """
 _SERVE = f"""#!{sys.executable}
@@ -104,6 +106,21 @@ def test_a_function_in_its_shell(host: LocalBackendHost, tmp_path: Path, repo: P
     assert (
         run(host, repo, sh("later", "echo got").model_copy(update={"command": ["echo", "${ADDR}"]})).detail == "0xabc"
     )
+
+
+@pytest.mark.parametrize("name", ["traced", "strict"])
+def test_our_own_commands_are_not_traced(host: LocalBackendHost, tmp_path: Path, repo: Path, name: str) -> None:
+    """With `set -x` in the file the function's own trace is in the log, and its last word is the last line."""
+    (repo / "run.sh").write_text(f"set -x -e\n{_RUN_SH}")
+    log = tmp_path / "state" / "backend" / KEY / "logs" / f"{name}.log"
+    assert run(host, repo, function(name, values={"A": {"variable": "AS_RESOURCE"}})).state == StepState.DONE
+    assert "+ echo made" in log.read_text()
+    assert "__pc" not in log.read_text()
+    assert run(host, repo, function(name)).detail == "made"
+    with pytest.raises(StepFailed, match="exited with 3") as caught:
+        run(host, repo, function(name, env={"BROKEN": "1"}))
+    assert "__pc" not in caught.value.diagnosis.evidence
+    assert caught.value.diagnosis.evidence.splitlines()[-2] == "no such circuit"  # before the trace of `exit`
 
 
 def test_how_functions_end(host: LocalBackendHost, repo: Path) -> None:

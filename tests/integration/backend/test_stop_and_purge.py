@@ -115,6 +115,55 @@ def test_a_stopped_command_starts_anew(host: LocalBackendHost, tmp_path: Path, r
     assert count(repo / "ran") == 2
 
 
+def test_a_stop_while_what_a_function_left_is_awaited(host: LocalBackendHost, tmp_path: Path, repo: Path) -> None:
+    """The function has returned, so its outcome is of what the stop removed: the next run calls it again at once."""
+    _leave_nothing_at_first(repo)
+    started = worker(tmp_path / "state", request(repo, _SERVES))
+    until(lambda: _code(tmp_path, "serve") == 0, "the function has returned")
+    started.kill()
+    started.wait()
+    stop(host)
+    (repo / "mended").touch()
+    assert run(host, repo, _SERVES).state == StepState.RUNNING
+    assert count(repo / "calls") == 2
+
+
+def test_a_stop_while_readiness_is_awaited(host: LocalBackendHost, tmp_path: Path, repo: Path) -> None:
+    """A function that is recorded as done, and left something undeclared that `ready` awaits, is called again."""
+    (repo / "run.sh").write_text("serve() { echo x >> calls; rm -f up; (sleep 300; touch up) & }\n")
+    step = function("serve", inputs=["serve"], ready={"file": "up"}, timeout=30)
+    started = worker(tmp_path / "state", request(repo, step))
+    until((tmp_path / "state" / "backend" / KEY / "steps" / "serve.json").exists, "it awaits readiness")
+    started.kill()
+    started.wait()
+    assert stop(host) == ["serve"]
+    (repo / "run.sh").write_text("serve() { echo x >> calls; touch up; }\n")
+    assert run(host, repo, step).state == StepState.DONE
+    assert count(repo / "calls") == 2
+
+
+def test_a_stop_keeps_the_outcome_of_a_command_that_ended(host: LocalBackendHost, tmp_path: Path, repo: Path) -> None:
+    """Hours of a set-up that ended while no worker was there are not spent again, since the stop removed nothing."""
+    step = sh("setup", "echo x >> ran; sleep 0.3; touch key", outputs=["key"])
+    started = worker(tmp_path / "state", request(repo, step))
+    until(lambda: count(repo / "ran") == 1, "it runs")
+    started.kill()
+    started.wait()
+    until(lambda: _code(tmp_path, "setup") == 0, "it has ended")
+    stop(host)
+    assert run(host, repo, step).state == StepState.DONE
+    assert count(repo / "ran") == 1
+
+
+def _leave_nothing_at_first(repo: Path) -> None:
+    text = "echo x >> calls; [ -e mended ] && { nohup ./serve >> /dev/null 2>&1 & return; }; sleep 300 &"
+    (repo / "run.sh").write_text(f"serve() {{ {text} }}\n")
+
+
+def _code(tmp_path: Path, name: str) -> object:
+    return (runner.read(tmp_path / "state" / "backend" / KEY / "run" / f"{name}.command.json") or {}).get("code")
+
+
 def test_neighbours_are_left_alone(tmp_path: Path) -> None:
     """Another backend of the same state directory, and the same one of another, with the same programs, run on."""
     repos = [_repository(tmp_path / name) for name in ("repo", "second", "third")]

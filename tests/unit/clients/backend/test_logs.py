@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clients.backend.host import LocalBackendHost
-from clients.backend.logs import read_chunk
+from clients.backend.logs import last_line, read_chunk
 from domain.errors import SettingsInvalid
 from domain.messages.backend import LogChunk, LogRequest
 from domain.spec import Backend
@@ -88,3 +88,14 @@ def test_an_unknown_step(tmp_path: Path, step: str) -> None:
         host.read_log(LogRequest(backend=Backend(), profile="demo", step=step), lambda _: None)
     wanted = LogRequest(backend=Backend(), profile="demo", step="build.stop")
     assert host.read_log(wanted, lambda _: None).exists
+
+
+def test_the_last_line_is_no_trace(tmp_path: Path) -> None:
+    """What a shell with `set -x` writes follows what was said; `+` alone, or of a program, is no trace."""
+    path = tmp_path / "log"
+    path.write_text("+ make\nno rule to make x\n++ date\n+ [[ -z yes ]]\n\n")
+    assert last_line(path) == "no rule to make x"
+    path.write_text("+ [[ -z yes ]]\n")
+    assert last_line(path) == ""
+    path.write_text("before\n+3 files\n")
+    assert last_line(path) == "+3 files"
