@@ -240,7 +240,7 @@ def test_from_a_checkout_to_the_last_tear_down(
 
     product.cli("run-all")
     assert "ts-node" in stand_in.processes()
-    product.cli("tear-down", "--backend", "--purge", "--yes")
+    product.cli("tear-down", "--backend", "--purge", "--yes", *product.here())
     assert product.pods() == []
     assert (stand_in.processes(), stand_in.containers("--all")) == ({}, [])
     assert _key(stand_in) == key

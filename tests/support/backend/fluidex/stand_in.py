@@ -128,7 +128,7 @@ class StandIn:
             self._make_image(folder / "client", f"{self.image}-client", provers / "client")
             shutil.copy(provers / "setup", self.tools / "setup")
             shutil.copy(provers / "fluidex", self.tools / "built" / "prover-cluster/target/release/coordinator")
-        self.origin = self._make_origin(folder / "origin")
+        self.origin = self._make_origin(folder / "origins" / "fluidex-backend")
         self.git("clone", "--quiet", "--recurse-submodules", str(self.origin), str(self.repo), at=folder)
 
     # -- what a test may do
@@ -253,7 +253,7 @@ class StandIn:
             path.write_text(text)
         self.git("init", "--quiet", "--initial-branch", "main", at=folder)
         for name in SUBMODULES:
-            place = folder.with_name(f"origin-{name}")
+            place = folder.with_name(name)
             (folder / name).rename(place)
             self.git("init", "--quiet", "--initial-branch", "main", at=place)
             self.git("add", "--all", at=place)
