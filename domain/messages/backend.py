@@ -18,6 +18,7 @@ class BackendReport(Message):
     steps: list[StepStatus] = []
     diagnosis: Diagnosis | None = None
     purged: list[str] = []  # paths and volumes
+    busy: bool = False  # a change is under way: another one begins after it, but a stop ends it
     warnings: list[str] = []  # optional steps that failed: name, reason and what to type
 
 
@@ -57,6 +58,7 @@ class BackendInput(Message):
     request_id: str = ""  # of the asking command: a repeated `converge` under it joins the first one
     force: bool = False  # stop everything first, then bring it up
     restart: list[str] = []  # names of steps to stop and do again, whatever their inputs
+    redo: list[str] = []  # names of steps to do again, whatever their inputs; others by their own inputs only
     purge: bool = False  # with mode NONE: delete the data, too
     known: BackendReport | None = None  # carried into the next run of the workflow
     loaded: LoadedProfile | None = None  # as well: the profile as it was brought up, for cures

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 )
 @click.option("--real/--simulated", default=True, help="Without simulated data (default), or with it.")
 @click.option("--force", is_flag=True, help="Stop everything first; its data stays.")
+@click.option("--redo", multiple=True, metavar="STEP", help="Do this step again, whatever its inputs; repeatable.")
 @options.backend
-def up_command(real: bool, force: bool, **params: Any) -> None:
+def up_command(real: bool, force: bool, redo: tuple[str, ...], **params: Any) -> None:
     """Set the backend up and keep it running.
 
     Runs the steps of the profile that are not done yet, and starts what does not run. On a backend that is up it
     changes what differs; --real then stops the simulated data.
+
+    Outputs that exist, such as keys, are kept. --redo STEP makes those of a step again: it stops the step and runs it,
+    which may delete its outputs first. Steps that need it run again only if their own inputs changed.
     """
     from domain.spec import BackendMode
 
@@ -36,12 +40,13 @@ def up_command(real: bool, force: bool, **params: Any) -> None:
     words = ["up", *([] if real else ["--simulated"])]
 
     async def story(client: "Client") -> None:
-        from starter.temporal.backend_updates import profile
+        from starter.temporal.backend_updates import profile, require_steps
 
         loaded = await profile(
             client, spec.model_copy(update={"backend_mode": mode})
         )  # to be brought up: its source too
-        request = _request(spec, loaded.profile.name, mode=mode, force=force)
+        require_steps(redo, [step.name for step in loaded.profile.steps], loaded.profile.name)
+        request = _request(spec, loaded.profile.name, mode=mode, force=force, redo=list(dict.fromkeys(redo)))
         next_ = {"Look at it": asked.again_backend("status"), "Stop it": asked.again_backend("stop")}
         done = f"its data is {'real' if real else 'simulated'}"
         await _converge(client, asked, request, " ".join(words), done, next_)

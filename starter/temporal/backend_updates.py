@@ -7,6 +7,7 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowQueryFailedError,
     WorkflowUpdateHandle,
     WorkflowUpdateStage,
 )
@@ -23,7 +24,7 @@ from starter.temporal import session
 from starter.temporal.backend_follow import RPC, follow
 from starter.temporal.heartbeats import Heartbeats
 from starter.temporal.updates import answered, new_id, persistently
-from starter.views import outcome
+from starter.views import backend, outcome
 from workflows.backend.workflow import BackendWorkflow
 from workflows.inspection.lookup import ProfileWorkflow
 
@@ -93,6 +94,8 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
     def send() -> Awaitable[WorkflowUpdateHandle[BackendReport]]:
         return _update(client, request, workflow_id)
 
+    if request.mode is not BackendMode.NONE:
+        await _tell_queued(client, asked, request)
     handle = await answered(send)
     ui = session.ui_page(client, asked, workflow_id)
     look = asked.again_backend("status")
@@ -118,6 +121,18 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
         )
 
     return await follow(result, status, progress, Heartbeats(client, workflow_id).latest)
+
+
+async def _tell_queued(client: Client, asked: Invocation, request: BackendInput) -> None:
+    """Say so when another change of the backend is under way, which this one has to await."""
+    try:
+        report = await handle_of(client, request.spec, request.profile_name).query(
+            BackendWorkflow.status, rpc_timeout=RPC
+        )
+    except (RPCError, WorkflowQueryFailedError):
+        return  # nothing is up, or nobody can tell
+    if report.busy:
+        terminal.note(backend.queued(report, asked.again_backend("stop")))
 
 
 def _update(client: Client, request: BackendInput, workflow_id: str) -> Awaitable[WorkflowUpdateHandle[BackendReport]]:

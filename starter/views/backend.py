@@ -37,6 +37,13 @@ def progress(report: BackendReport) -> str:
     return one_line(f"{done} of {len(report.steps)} steps settled, working on {', '.join(names)}", NEWS)
 
 
+def queued(report: BackendReport, stop: str) -> str:
+    """What a change has to await that is asked for while another one is under way; `stop` is a command line."""
+    names = ", ".join(row.name for row in working(report))
+    now = f", which works on {names}" if names else ""
+    return f"queued: this begins once the change that is under way has ended{now}. To end that one now: {stop}"
+
+
 def news(known: Mapping[str, StepState], steps: Sequence[StepStatus]) -> list[tuple[str, str]]:
     """Head and text of a line for each step that has just been settled."""
     settled = [row for row in steps if row.state not in UNFINISHED and known.get(row.name) is not row.state]

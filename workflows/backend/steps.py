@@ -40,7 +40,7 @@ class Crew:
             left_out = {"state": StepState.SKIPPED, "detail": self._loaded.left_out[step.name]}
             return self._board.row(step).model_copy(update=left_out)
         attempts = self._attempts()
-        again = step.name in self._request.restart
+        again = step.name in {*self._request.restart, *self._request.redo}
         failures = 0
         while True:
             try:
@@ -86,14 +86,14 @@ class Crew:
 
 
 def unknown(names: list[str], crew: Crew) -> Diagnosis | None:
-    """The refusal to restart steps that are not part of this set-up; None when all are."""
+    """The refusal to do steps again that are not part of this set-up; None when all are."""
     known = [step.name for step in crew.done]
     strange = [name for name in names if name not in known]
     if not strange:
         return None
     return Diagnosis(
         code="REFUSED",
-        what=f"there is no step {', '.join(strange)} to restart",
+        what=f"there is no step {', '.join(strange)} to restart or redo",
         because=f"the steps are {', '.join(known)}",
         do="name one of these",
         severity=Severity.REFUSED,

@@ -31,7 +31,7 @@ class Keeper:
         self._profile = loaded.profile
         self._board = board
         self._changed = changed
-        self._crew = Crew(request.model_copy(update={"restart": []}), loaded, board, self._attempts)
+        self._crew = Crew(request.model_copy(update={"restart": [], "redo": []}), loaded, board, self._attempts)
         begun = [step for step in self._crew.done if step.stays and board.row(step).state is not StepState.PENDING]
         self._kept = {step.name: step for step in begun}
         self._cures: defaultdict[str, Cures] = defaultdict(Cures)

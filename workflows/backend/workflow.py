@@ -73,12 +73,12 @@ class BackendWorkflow:
             for attempts in self._running:
                 attempts.interrupt()
         async with self._turn:
-            return await self._take_turn(request)
+            return (await self._take_turn(request)).model_copy(update={"busy": False})
 
     @converge.validator
     def _judge(self, request: BackendInput) -> None:
         stops = request.mode is BackendMode.NONE
-        if stops and (request.restart or request.force):
+        if stops and (request.restart or request.redo or request.force):
             raise rejection.rejection(
                 rejection.invalid("a backend that is stopped restarts nothing", "ask for one only")
             )
@@ -97,6 +97,7 @@ class BackendWorkflow:
                 "mode": self._request.mode,
                 "steps": self._board.rows,
                 "ok": self._report.ok and down is None,
+                "busy": self._turn.locked(),
                 "warnings": optional_warnings(self._loaded.profile.steps if self._loaded else [], self._board.rows),
                 "diagnosis": self._report.diagnosis or down or (retry.diagnosis if retry else None),
             }
@@ -131,7 +132,7 @@ class BackendWorkflow:
     async def _bring_up(self, request: BackendInput) -> None:
         loaded = await self._load(request)
         crew = Crew(request, loaded, self._board, lambda: self._attempts(request))
-        if strange := unknown(request.restart, crew):
+        if strange := unknown([*request.restart, *request.redo], crew):
             raise Refused(strange)
         self._begin(request, loaded)
         board, steps = self._board, loaded.profile.steps
@@ -140,7 +141,9 @@ class BackendWorkflow:
         await run_graph([step.model_copy(update={"needs": []}) for step in crew.unwanted], crew.stop, board)
         behind = needing(steps, request.restart)
         ends = {
-            step.name for step in crew.wanted if step.name in request.restart or (step.stays and step.name in behind)
+            step.name
+            for step in crew.wanted
+            if step.name in {*request.restart, *request.redo} or (step.stays and step.name in behind)
         }
         await run_graph(inverted(steps, ends), crew.stop, board)
         await run_graph(crew.wanted, crew.run, board)
@@ -211,7 +214,7 @@ class BackendWorkflow:
 
     def _continue_as_new(self) -> None:
         known = self._report.model_copy(update={"steps": self._board.rows})
-        done = {"force": False, "restart": [], "purge": False}
+        done = {"force": False, "restart": [], "redo": [], "purge": False}
         workflow.continue_as_new(self._request.model_copy(update={"known": known, "loaded": self._loaded, **done}))
 
     async def _is_asked(self) -> bool:

@@ -178,7 +178,7 @@ async def test_a_step_that_is_none_is_2_with_those_that_are(cli: Cli, deployed: 
     """Before anything is stopped."""
     there = _there(deployed)
     assert (await cli("backend", "up", *there)).code == 0
-    for words in (["restart", "setup", "nonsense"], ["logs", "nonsense"]):
+    for words in (["restart", "setup", "nonsense"], ["logs", "nonsense"], ["up", "--redo", "nonsense"]):
         done = await cli("backend", *words, *there)
         assert (done.code, done.out) == (2, "")
         assert "has no step nonsense" in done.err

@@ -110,6 +110,29 @@ async def test_a_restart_takes_what_stays_and_needs_the_step_along(stage: "Stage
     assert again == {"build": False, "node": True, "other": False, "deploy": False, "rollup": False}
 
 
+async def test_a_redo_leaves_what_needs_the_step_to_its_own_inputs(stage: "Stage", world: "World") -> None:
+    """Only the named step is stopped and done whatever its inputs; a later change does not do it again."""
+    world.profile = CHAIN
+    await converged(stage, BackendMode.REAL, "c1")
+    world.calls.clear()
+    assert (await converged(stage, BackendMode.REAL, "c2", redo=["node"])).ok
+    assert world.steps("stop_steps") == ["node"]
+    again = {request.step.name: request.again for name, request in world.calls if name == "run_step"}
+    assert again == {"build": False, "node": True, "other": False, "deploy": False, "rollup": False}
+    report = await converged(stage, BackendMode.REAL, "c3", redo=["nonsense"])
+    assert "there is no step nonsense" in str(report.diagnosis)
+
+
+async def test_a_change_that_is_under_way_is_told(stage: "Stage", world: "World") -> None:
+    """Who asks for another one meanwhile can be told that it is queued; the report of an ended one is not busy."""
+    world.faults["run_step"] = [world.hold]
+    handle = await stage.backend(BackendMode.REAL, "c1", WorkflowUpdateStage.ACCEPTED)
+    assert (await stage.backend_until(lambda report: report.busy)).busy
+    world.held.set()
+    assert not (await handle.result()).busy
+    assert not (await stage.backend_status()).busy
+
+
 async def test_a_restart_of_what_does_not_exist_changes_nothing(stage: "Stage", world: "World") -> None:
     """It names the steps that there are, and the backend's own status stays good."""
     await converged(stage, BackendMode.REAL, "c1")

@@ -25,6 +25,14 @@ def test_progress_names_what_works_and_how_far_it_is() -> None:
     assert backend.progress(_report(SETUP)) == ""
 
 
+def test_a_change_that_is_queued_says_what_it_awaits() -> None:
+    """And how to end that."""
+    assert backend.queued(_report(SETUP, NODE), "proverctl backend stop") == (
+        "queued: this begins once the change that is under way has ended, which works on node. "
+        "To end that one now: proverctl backend stop"
+    )
+
+
 def test_news_are_the_steps_that_were_settled_since() -> None:
     """How long it took, and why it was skipped; what was known, or still works, is no news."""
     found = backend.news({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
