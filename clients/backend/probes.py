@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
 from clients.backend.job import Job
 from clients.backend.log_search import LogSearch
 from clients.backend.logs import last_line
@@ -47,10 +49,10 @@ def probe(job: Job, wait: Wait, beat: Beat) -> Probe:
 
 
 def _address(job: Job, kind: str, text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    host, found, port = text.rpartition(":")
+    if not found or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise SettingsInvalid([f"step {job.step.name} awaits {kind} {text!r}, which is not host:port"])
-    return host.strip("[]"), int(port)
+    return host.strip("[]") or "localhost", int(port)
 
 
 def _tcp(host: str, port: int) -> Probe:
@@ -59,9 +61,22 @@ def _tcp(host: str, port: int) -> Probe:
             with socket.create_connection((host, port), timeout=_ANSWER_SECONDS):
                 return None
         except OSError as error:
-            return error.strerror or str(error)
+            return (error.strerror or str(error)) + _only_loopback(host, port)
 
     return look
+
+
+def _only_loopback(host: str, port: int) -> str:
+    """What to add when somebody listens at that port of this machine, and not at this address of it."""
+    own = {one.address for addresses in psutil.net_if_addrs().values() for one in addresses}
+    if host not in own or _loopback(host):
+        return ""
+    table = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.laddr]
+    found = [one.laddr.ip for one in table if one.laddr and one.laddr.port == port]
+    if not found or not all(_loopback(address) for address in found):
+        return ""
+    where = ", ".join(sorted({f"[{address}]" if ":" in address else address for address in found}))
+    return f": its port {port} is open on the loopback address {where} only, which no other machine reaches"
 
 
 def _http(job: Job, url: str) -> Probe:

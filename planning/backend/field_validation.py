@@ -24,7 +24,8 @@ _USED_FROM_DIRECTORY = ("compose.file", "file.template", "file.to")
 _MAY_BE_EMPTY = ("dir", "leaves.*.dir", "leaves.*.program", "file.template")
 _PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 _HIGHEST_PORT = 65535
-_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}")
+# Without a host it is this machine's; an IPv6 address may stand bare, as COORDINATOR_EP holds it.
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f]+|[^\s:/\[\]]*):[0-9]{1,5}")
 
 
 def form_faults(step: Step, data: str = DATA) -> Iterator[Fault]:

@@ -1,24 +1,21 @@
 """The bundled profile `fluidex` against a repository of the same layout and names: a table says what is due."""
 
-import fcntl
 import functools
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from clients.backend.host import LocalBackendHost
 from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import StepState
-from domain.spec import Backend
 from tests.support.backend.driver import Driver
-from tests.support.backend.fluidex.stand_in import HERE, LOCK, PORTS, Call, StandIn, build_service, kill, listens
+from tests.support.backend.fluidex.stand_in import HERE, PORTS, Call, StandIn, kill, listens
 
 _TABLE: dict[str, Any] = yaml.safe_load((HERE / "table.yaml").read_text())
 _ROWS: list[dict[str, Any]] = _TABLE["steps"]
@@ -34,40 +31,7 @@ _RUNS = {
     "regnbue-bridge/target/release/block_submitter",
 }
 
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program that stands for all others."""
-    return build_service(tmp_path_factory.mktemp("service"))
-
-
-@pytest.fixture
-def stand_in(world: dict[str, str], tmp_path: Path, service: Path) -> Iterator[StandIn]:
-    """A repository just cloned; one at a time on a machine."""
-    with LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = StandIn(tmp_path, service, world["DOCKER_HOST"])
-        yield made
-        kill([pid for pids in made.processes().values() for pid in pids])
-        made.remove()
-
-
 Drive = Callable[..., Driver]
-
-
-@pytest.fixture
-def drive(stand_in: StandIn, tmp_path: Path) -> Iterator[Drive]:
-    """Makes a driver whose worker has these variables, too; what it started is stopped in the end."""
-    made: list[Driver] = []
-
-    def make(**environ: str) -> Driver:
-        host = LocalBackendHost(tmp_path / "state", stand_in.environ | environ)
-        made.append(Driver(host, Backend(repo=str(stand_in.repo), profile="fluidex")))
-        return made[-1]
-
-    yield make
-    for driver in made[:1]:
-        driver.stop()
 
 
 def _until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
@@ -173,7 +137,7 @@ def test_nothing_is_simulated_by_setup_all(drive: Drive, stand_in: StandIn) -> N
     drive().up()
     assert stand_in.processes().keys() == _RUNS
     assert [call.function for call in stand_in.calls()].count("run_ticker") == 0
-    assert len(stand_in.containers()) == 5
+    assert len(stand_in.containers()) == 8
 
 
 def test_other_inputs_of_the_original(drive: Drive, stand_in: StandIn) -> None:
@@ -195,7 +159,7 @@ def test_other_inputs_of_the_original(drive: Drive, stand_in: StandIn) -> None:
     assert calls["run_eth_node"].env["VERBOSE_GANACHE"] == "TRUE"
     assert {call.function for call in calls.values() if call.env["DX_CLEAN"] == "TRUE"} == {"deploy_contracts"}
     assert not any("FORCE" in call.env or "NO_LOCAL_WORKER" in call.env for call in calls.values())
-    assert len(stand_in.containers()) == 4
+    assert len(stand_in.containers()) == 6
 
 
 def test_sizes_of_which_run_sh_knows_nothing(drive: Drive, stand_in: StandIn) -> None:
@@ -266,7 +230,7 @@ def test_a_function_that_has_another_name(drive: Drive, stand_in: StandIn) -> No
     """Named with the step that needs it before anything runs, as is a program that is not installed."""
     text = (stand_in.repo / "run.sh").read_text()
     (stand_in.repo / "run.sh").write_text(text.replace("run_core_docker_compose", "run_docker_compose"))
-    (stand_in.repo.parent / "tools" / "snarkit2").unlink()
+    (stand_in.tools / "snarkit2").unlink()
     with pytest.raises(SettingsInvalid) as caught:
         drive().up()
     said = str(caught.value)
@@ -285,7 +249,7 @@ def test_stop_leaves_nothing_running_and_all_data(drive: Drive, stand_in: StandI
     assert stand_in.processes() == {}
     assert stand_in.containers("--all") == []
     assert [port for port in PORTS.values() if listens(port)] == []
-    assert (stand_in.repo / "orchestra/docker/volumes/rollup_db/used").exists()
+    assert (stand_in.repo / "orchestra/docker/volumes/rollup_db/data/used").exists()
     stand_in.forget()
     driver.up()
     called = [call.function for call in stand_in.calls()]
@@ -302,7 +266,7 @@ def test_a_chain_that_is_gone_gets_new_contracts(drive: Drive, stand_in: StandIn
     driver.up()
     address = _address(stand_in)
     driver.halt("eth-node")
-    (stand_in.repo / "contracts/verifier.sol").write_text("another verifier")
+    (stand_in.repo / "contracts/contracts/Verifier.sol").write_text("another verifier")
     shutil.rmtree(stand_in.repo / "contracts/ganache")
     stand_in.forget()
     driver.up()
@@ -318,7 +282,7 @@ def test_purge_leaves_no_data_and_touches_no_neighbour(drive: Drive, stand_in: S
     """Exactly what stop.sh deletes and the recorded address; keys stay, and another checkout with all it runs."""
     neighbour = tmp_path / "neighbour" / "regnbue-bridge" / "target" / "release" / "faucet"
     neighbour.parent.mkdir(parents=True)
-    neighbour.write_bytes((stand_in.repo / "regnbue-bridge/target/release/faucet").read_bytes())
+    neighbour.write_bytes((stand_in.tools / "built/regnbue-bridge/target/release/faucet").read_bytes())
     neighbour.chmod(0o755)
     name = f"neighbour-{tmp_path.name}".lower().replace("_", "-")
     with subprocess.Popen([neighbour, "nowhere"], cwd=neighbour.parents[2]) as process:
@@ -329,8 +293,9 @@ def test_purge_leaves_no_data_and_touches_no_neighbour(drive: Drive, stand_in: S
             address = _address(stand_in)
             driver.stop()
             purged = driver.purge()
-            data = [f"{folder}/docker/volumes" for folder in ("orchestra", "regnbue-bridge", "blockscout")]
-            data += [
+            data = [
+                "orchestra/docker/volumes",
+                "regnbue-bridge/docker/data",
                 "rollup-state-manager/circuits/testdata/persist",
                 "contracts/ganache",
                 "contracts/contract-deployed.env",

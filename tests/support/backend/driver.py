@@ -11,12 +11,14 @@ from domain.spec import DEFAULT_COORDINATOR_PORT, Backend
 class Driver:
     """One backend on one host, and the profile as it was judged last."""
 
-    def __init__(self, host: BackendHost, backend: Backend, *, port: int = DEFAULT_COORDINATOR_PORT) -> None:
-        """Nothing is loaded yet."""
+    def __init__(
+        self, host: BackendHost, backend: Backend, *, ip: str = "127.0.0.1", port: int = DEFAULT_COORDINATOR_PORT
+    ) -> None:
+        """Nothing is loaded yet; `ip` and `port` are the coordinator's."""
         self.host = host
         self.loaded = LoadedProfile(profile=Profile(name="none"), repo="")
         self._backend = backend
-        self._variables = {"COORDINATOR_EP": "127.0.0.1", "COORDINATOR_PORT": str(port), "CIRCUIT": "block"}
+        self._variables = {"COORDINATOR_EP": ip, "COORDINATOR_PORT": str(port), "CIRCUIT": "block"}
 
     def load(self) -> LoadedProfile:
         """The profile as the host judges it now."""

@@ -9,31 +9,70 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.binaries import COMPOSE, ensure_built
 from sandbox.go import go_command
-from sandbox.settings import Settings
+from sandbox.settings import REPOSITORY, Settings
 
 HERE = Path(__file__).parent
 _CIRCUITS = "circuits/testdata"
-# Where each program that stays is, and what it is told; ports by their name below.
+SUBMODULES = (
+    "blockscout",
+    "circuits",
+    "contracts",
+    "dingir-exchange",
+    "orchestra",
+    "prover-cluster",
+    "regnbue-bridge",
+    "rollup-state-manager",
+)
+# What cargo builds, by submodule and place in it, and what each program is told; ports by their name below.
+_ROOT = "Nov 30 21:35:16.123 INFO ThreadId(01) main: genesis root Fr(0x2a)"
 _PROGRAMS = {
     "dingir-exchange/target/debug/persistor": ("nowhere",),
-    "dingir-exchange/target/debug/matchengine": ("nowhere",),
-    "dingir-exchange/target/debug/restapi": ("nowhere",),
-    "prover-cluster/target/release/coordinator": ("COORDINATOR_PORT", "plain"),
+    "dingir-exchange/target/debug/matchengine": ("MATCHENGINE_PORT", "plain"),
+    "dingir-exchange/target/debug/restapi": ("RESTAPI_PORT", "plain"),
+    "prover-cluster/target/release/coordinator": ("coordinator", "plain"),
     "prover-cluster/target/release/client": ("nowhere",),
-    "rollup-state-manager/target/release/rollup_state_manager": ("nowhere", "plain", "genesis root Fr(0x2a)"),
+    "rollup-state-manager/target/release/rollup_state_manager": ("ROLLUP_PORT", "plain", _ROOT),
     "regnbue-bridge/target/release/faucet": ("nowhere",),
     "regnbue-bridge/target/release/block_submitter": ("nowhere",),
 }
 _SCRIPTS = {"ganache-cli": ("ETH_NODE_PORT", "plain"), "ts-node": ("nowhere",)}  # what node is given to run
-_NPX = '#!/bin/sh\nscript=$1\nshift\nexec node "$PWD/node_modules/.bin/$script" "$@"\n'
+# The programs that are no Debian packages; docker, docker-compose, cpulimit, envsubst, make and git are the real ones.
+_TOOLS = {
+    "cargo": 'cp -rn "$(dirname "$0")/built/$(basename "$PWD")/." .',
+    "npm": "mkdir -p node_modules",
+    "yarn": "mkdir -p node_modules",
+    # It stays, as `npm exec` does. The address of contracts depends on the chain and on the verifier.
+    "npx": """script=$1
+[ "$script $2" = "hardhat compile" ] && exit
+if [ "$script" = hardhat ]; then
+  echo deployed >> ganache/chain
+  echo "FluiDex deployed to: 0x$(cat ganache/chain contracts/Verifier.sol | sha256sum | head -c 40)"
+  exit
+fi
+shift
+node "$PWD/node_modules/.bin/$script" "$@"
+exit""",
+    "snarkit2": 'cat src/* > "$2/circuit.r1cs"',
+    "plonkit": """case $1 in
+  setup) if [ -x "$(dirname "$0")/setup" ]; then setup --out "$2"; else head -c 4096 /dev/urandom > "$2/mon.key"; fi ;;
+  export-verification-key) [ -e "$2/vk.bin" ] || sha256sum "$2/mon.key" > "$2/vk.bin" ;;
+  generate-verifier) cp "$2/vk.bin" "$3" ;;
+esac""",
+}
 PORTS = {
     "EXCHANGE_DB_PORT": 22532,
     "ROLLUP_DB_PORT": 22533,
+    "FAUCET_DB_PORT": 22536,
+    "ZOOKEEPER_PORT": 22521,
     "KAFKA_PORT": 22592,
+    "ENVOY_PORT": 22587,
+    "MATCHENGINE_PORT": 22551,
+    "RESTAPI_PORT": 22553,
     "COORDINATOR_PORT": 22555,
+    "ROLLUP_PORT": 22561,
     "ETH_NODE_PORT": 22545,
+    "EXPLORER_PORT": 22540,
 }
 LOCK = Path("/run/lock/fluidex-stand-in")  # the names of the compose projects are fixed: one at a time
 PROJECTS = ("orchestra", "faucet", "blockscout")
@@ -56,26 +95,41 @@ def build_service(folder: Path) -> Path:
     return program
 
 
+def build_provers(folder: Path) -> Path:
+    """Directory of the example's programs, and of a coordinator of its kind for this repository: `fluidex`."""
+    module = folder / "prover"
+    shutil.copytree(REPOSITORY / "examples" / "prover", module, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    shutil.copytree(HERE / "coordinator", module / "cmd" / "fluidex")
+    command = [go_command(Settings()), "build", "-trimpath", "-o", f"{module}/bin/", "./cmd/..."]
+    subprocess.run(command, cwd=module, check=True, env=os.environ | {"CGO_ENABLED": "0"})
+    return module / "bin"
+
+
 class StandIn:
     """One such repository in a directory of its own, with the programs that have to be on PATH beside it."""
 
-    def __init__(self, folder: Path, service: Path, docker_host: str) -> None:
-        """Made at once, committed, and with no call recorded."""
+    def __init__(self, folder: Path, service: Path, docker_host: str, provers: Path | None = None) -> None:
+        """Made at once, committed, and with no call recorded; with `provers` its keys, clients and proofs are real."""
         self.repo = folder / "fluidex-backend"
-        self.image = f"fluidex-stand-in-{os.getpid()}:latest"
-        self._tools = folder / "tools"
+        self.image = f"fluidex-stand-in-{os.getpid()}"
+        self.tools = folder / "tools"
         self._play = folder / "play"  # the record, and what the test tells the functions
         self._play.mkdir()
         self.environ = {
-            "PATH": f"{self._tools}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{self.tools}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(folder / "home"),
             "LANG": "C.UTF-8",
             "DOCKER_HOST": docker_host,
             **{f"FLUIDEX_{name}": str(port) for name, port in PORTS.items()},
         }
         self._make_tools(service)
-        self._make_image(folder / "image", service)
-        self._make_repository(service)
+        self._make_image(folder / "image", self.image, service)
+        if provers:
+            self._make_image(folder / "client", f"{self.image}-client", provers / "client")
+            shutil.copy(provers / "setup", self.tools / "setup")
+            shutil.copy(provers / "fluidex", self.tools / "built" / "prover-cluster/target/release/coordinator")
+        self.origin = self._make_origin(folder / "origins" / "fluidex-backend")
+        self.git("clone", "--quiet", "--recurse-submodules", str(self.origin), str(self.repo), at=folder)
 
     # -- what a test may do
 
@@ -91,15 +145,16 @@ class StandIn:
         """Let its next call fail."""
         (self._play / f"{function}.fail").touch()
 
-    def commit(self, message: str) -> None:
-        """Commit everything."""
-        self._git("add", "--all")
-        self._git("commit", "--quiet", "--message", message)
+    def commit(self, message: str, submodule: str = "") -> None:
+        """Commit everything, in a submodule first."""
+        for place in (self.repo / submodule, self.repo)[0 if submodule else 1 :]:
+            self.git("add", "--all", at=place)
+            self.git("commit", "--quiet", "--message", message, at=place)
 
     def change_circuit(self) -> None:
         """Another circuit, committed."""
         (self.repo / "circuits/src/block.circom").write_text("template Block: another circuit\n")
-        self.commit("Another circuit")
+        self.commit("Another circuit", "circuits")
 
     def calls(self) -> list[Call]:
         """All calls since the last `forget`, in their order."""
@@ -144,7 +199,8 @@ class StandIn:
             networks = self.docker("network", "ls", "--quiet", f"--filter=label=com.docker.compose.project={project}")
             for network in networks.split():
                 self.docker("network", "rm", network)
-        self.docker("image", "rm", "--force", self.image)
+        for image in self.docker("image", "ls", "--quiet", f"{self.image}*").split():
+            self.docker("image", "rm", "--force", image)
 
     # -- how it is made
 
@@ -155,49 +211,64 @@ class StandIn:
             directory = (entry / "cwd").readlink()
         except OSError:
             return ""  # gone meanwhile
-        if program == str(self._tools / "node") and directory.is_relative_to(self.repo):
+        if program == str(self.tools / "node") and directory.is_relative_to(self.repo):
             return Path(words[1]).name
         return program.removeprefix(f"{self.repo}/") if program.startswith(f"{self.repo}/") else ""
 
     def _make_tools(self, service: Path) -> None:
-        self._tools.mkdir()
-        for name in ("cargo", "yarn", "snarkit2", "plonkit"):
-            _program(self._tools / name, "#!/bin/sh\n")
-        _program(self._tools / "npx", _NPX)
-        shutil.copy(service, self._tools / "node")
+        self.tools.mkdir()
+        for name, text in _TOOLS.items():
+            program = self.tools / name
+            program.write_text(f"#!/bin/sh\n{text}\n")
+            program.chmod(0o755)
+        shutil.copy(service, self.tools / "node")
         for name, orders in _SCRIPTS.items():
-            (self._tools / f"{name}.orders").write_text(_lines(orders))
-        compose = ensure_built(Settings.from_environment(), COMPOSE) / COMPOSE.program
-        (self._tools / "docker-compose").symlink_to(compose)
-        plugins = Path(self.environ["HOME"]) / ".docker" / "cli-plugins"
-        plugins.mkdir(parents=True)
-        (plugins / "docker-compose").symlink_to(compose)
+            (self.tools / f"{name}.orders").write_text(_lines(orders))
+        for name, orders in _PROGRAMS.items():
+            program = self.tools / "built" / name
+            program.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(service, program)
+            program.with_name(f"{program.name}.orders").write_text(_lines(orders))
+        home = Path(self.environ["HOME"])
+        home.mkdir()
+        identity = "[user]\nname = stand-in\nemail = stand-in@localhost\n"
+        (home / ".gitconfig").write_text(f'{identity}[protocol "file"]\nallow = always\n')
 
-    def _make_image(self, context: Path, service: Path) -> None:
+    def _make_image(self, context: Path, tag: str, program: Path) -> None:
         context.mkdir()
-        shutil.copy(service, context / "service")
-        (context / "Dockerfile").write_text('FROM scratch\nCOPY service /service\nENTRYPOINT ["/service"]\n')
-        self.docker("build", "--quiet", "--tag", self.image, str(context))
+        shutil.copy(program, context)
+        place = f"/usr/local/bin/{program.name}"
+        text = f'FROM scratch\nENV PATH=/usr/local/bin\nCOPY {program.name} {place}\nENTRYPOINT ["{place}"]\n'
+        (context / "Dockerfile").write_text(text)
+        self.docker("build", "--quiet", "--tag", tag, str(context))
 
-    def _make_repository(self, service: Path) -> None:
-        shutil.copytree(HERE / "repository", self.repo)
+    def _make_origin(self, folder: Path) -> Path:
+        """Repositories to clone: the backend's and those of its submodules."""
+        shutil.copytree(HERE / "repository", folder)
         tokens = {"PLAY": str(self._play), "IMAGE": self.image, **{name: str(port) for name, port in PORTS.items()}}
-        for path in (self.repo / "run.sh", *self.repo.glob("*/docker/docker-compose.yaml")):
+        for path in (folder / "run.sh", *folder.glob("*/docker/docker-compose.yaml"), *folder.rglob("*.docker")):
             text = path.read_text()
             for name, value in tokens.items():
                 text = text.replace(f"@{name}@", value)
             path.write_text(text)
-        for name, orders in _PROGRAMS.items():
-            program = self.repo / name
-            program.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(service, program)
-            program.with_name(f"{program.name}.orders").write_text(_lines(orders))
-        self._git("init", "--quiet", "--initial-branch", "main")
-        self.commit("The backend")
+        self.git("init", "--quiet", "--initial-branch", "main", at=folder)
+        for name in SUBMODULES:
+            place = folder.with_name(name)
+            (folder / name).rename(place)
+            self.git("init", "--quiet", "--initial-branch", "main", at=place)
+            self.git("add", "--all", at=place)
+            self.git("commit", "--quiet", "--message", name, at=place)
+            self.git("submodule", "--quiet", "add", str(place), name, at=folder)
+        self.git("add", "--all", at=folder)
+        self.git("commit", "--quiet", "--message", "The backend", at=folder)
+        return folder
 
-    def _git(self, *arguments: str) -> None:
-        identity = ("-c", "user.name=stand-in", "-c", "user.email=stand-in@localhost")
-        subprocess.run(["git", *identity, *arguments], cwd=self.repo, check=True)
+    def git(self, *arguments: str, at: Path | None = None) -> str:
+        """Output of git in the repository, or elsewhere."""
+        command = ["git", *arguments]
+        return subprocess.run(
+            command, cwd=at or self.repo, env=self.environ, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
 
 
 def listens(port: int) -> bool:
@@ -211,11 +282,6 @@ def kill(pids: list[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, 9)
-
-
-def _program(path: Path, text: str) -> None:
-    path.write_text(text)
-    path.chmod(0o755)
 
 
 def _lines(orders: tuple[str, ...]) -> str:

@@ -244,6 +244,12 @@ def test_forms_of_single_texts(step: dict[str, Any], field: str, why: str) -> No
     assert why in found[0][1]
 
 
+@pytest.mark.parametrize("address", ["host:80", "10.0.0.7:80", "[fd00::7]:80", "fd00::7:80", "::1:80", ":80"])
+def test_addresses_as_coordinator_ep_gives_them(address: str) -> None:
+    """An IPv6 address may stand without brackets, and no host at all is this machine."""
+    assert _faults([{"name": "a", "wait": {"tcp": address}}]) == []
+
+
 def test_places_of_the_whole_profile() -> None:
     """Its own paths and references are judged like those of steps; the circuit's directory cannot refer to itself."""
     functions = {"file": "", "env": {"A": "${NOWHERE}"}}

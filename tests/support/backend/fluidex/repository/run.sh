@@ -13,14 +13,15 @@ export DIRTY=true
 
 DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CIRCUIT_FILES=$DIR/circuits/testdata/Block_${NTXS}_${BALANCELEVELS}_${ORDERLEVELS}_${ACCOUNTLEVELS}
+ROLLUP_DB=postgres://rollup@127.0.0.1:@ROLLUP_DB_PORT@/rollup
 TODAY=$(date +%F)
 [[ -v ENVSUB ]] || ENVSUB=envsub
 
 # Appends one JSON line, waits while the test says so, and fails once where it says so.
 function enter() {
-  set +x
+  { set +x; } 2> /dev/null
   local name variables="" function=${FUNCNAME[1]}
-  for name in AS_RESOURCE CI DX_CLEAN FORCE VERBOSE_GANACHE NO_LOCAL_WORKER CONTRACT_ADDR NTXS BALANCELEVELS ORDERLEVELS ACCOUNTLEVELS; do
+  for name in AS_RESOURCE CI DX_CLEAN FORCE VERBOSE_GANACHE NO_LOCAL_WORKER COORDINATOR_LISTENADDR CONTRACT_ADDR NTXS BALANCELEVELS ORDERLEVELS ACCOUNTLEVELS; do
     if [[ -v $name ]]; then variables+="${variables:+, }\"$name\": \"${!name}\""; fi
   done
   printf '{"function": "%s", "cwd": "%s", "env": {%s}}\n' "$function" "$PWD" "$variables" >> @PLAY@/record
@@ -29,6 +30,7 @@ function enter() {
     echo "$function: the network is unreachable"
     exit 1
   fi
+  set -x
 }
 
 # Does what nohup and & do in the original.
@@ -40,6 +42,8 @@ function leave() {
 
 function handle_submodule() {
   enter
+  git submodule update --init --recursive
+  if [[ ! -v CI ]]; then git pull --recurse-submodules; fi
 }
 
 function prepare_circuit() {
@@ -47,14 +51,20 @@ function prepare_circuit() {
   rm -rf "$CIRCUIT_FILES"
   sleep 1
   mkdir -p "$CIRCUIT_FILES"
-  cat "$DIR"/circuits/src/* > "$CIRCUIT_FILES/circuit.r1cs"
-  head -c 4096 /dev/urandom > "$CIRCUIT_FILES/mon.key"
-  sha256sum "$CIRCUIT_FILES/mon.key" > "$CIRCUIT_FILES/vk.bin"
+  cd "$DIR/circuits"
+  npm i
+  snarkit2 compile "$CIRCUIT_FILES"
+  plonkit setup "$CIRCUIT_FILES"
+  plonkit export-verification-key "$CIRCUIT_FILES"
 }
 
 function prepare_contracts() {
   enter
-  cp "$CIRCUIT_FILES/vk.bin" "$DIR/contracts/verifier.sol"
+  rm -f "$DIR/contracts/contracts/Verifier.sol"
+  plonkit generate-verifier "$CIRCUIT_FILES" "$DIR/contracts/contracts/Verifier.sol"
+  cd "$DIR/contracts"
+  yarn install
+  npx hardhat compile
 }
 
 function setup() {
@@ -66,8 +76,9 @@ function setup() {
 function config_prover_cluster() {
   enter
   cd "$DIR/prover-cluster/config"
+  export TARGET_CIRCUIT_DIR=$CIRCUIT_FILES N_TXS=$NTXS DB=$ROLLUP_DB PORT=@COORDINATOR_PORT@
   for name in coordinator client; do
-    TARGET_CIRCUIT_DIR=$CIRCUIT_FILES $ENVSUB < $name.yaml.template > $name.yaml
+    $ENVSUB < $name.yaml.template > $name.yaml
   done
 }
 
@@ -90,6 +101,7 @@ function run_matchengine() {
 function run_prove_master() {
   enter
   cd "$DIR/prover-cluster"
+  cargo build --release
   leave coordinator "$PWD/target/release/coordinator"
 }
 
@@ -98,6 +110,8 @@ function run_prove_workers() {
   cd "$DIR/prover-cluster"
   if [[ -v NO_LOCAL_WORKER ]]; then return; fi
   leave client "$PWD/target/release/client"
+  sleep 1
+  cpulimit -P "$PWD/target/release/client" -l 50 -b -z
 }
 
 function run_rollup() {
@@ -105,12 +119,14 @@ function run_rollup() {
   cd "$DIR/rollup-state-manager"
   mkdir -p circuits/testdata/persist
   touch circuits/testdata/persist/state
+  cargo build --release --bin rollup_state_manager
   leave rollup_state_manager "$PWD/target/release/rollup_state_manager"
 }
 
 function run_eth_node() {
   enter
   cd "$DIR/contracts"
+  yarn install
   mkdir -p ganache
   touch ganache/chain
   leave ganache npx ganache-cli --networkId 53371 --db "$PWD/ganache"
@@ -119,9 +135,9 @@ function run_eth_node() {
 function deploy_contracts() {
   enter
   cd "$DIR/contracts"
-  grep "genesis root" "$DIR/rollup-state-manager/rollup_state_manager.$TODAY.log"
-  echo deployed >> ganache/chain
-  export CONTRACT_ADDR=0x$(sha256sum ganache/chain verifier.sol | sha256sum | head -c 40)
+  GENESIS_ROOT=$(awk '/genesis root/ {root = $9} END {print root}' "$DIR/rollup-state-manager/rollup_state_manager.$TODAY.log")
+  [[ $GENESIS_ROOT == "Fr("* ]]
+  export CONTRACT_ADDR=$(npx hardhat run deploy | sed -n 's/.*deployed to: //p')
   echo "export CONTRACT_ADDR=$CONTRACT_ADDR" > contract-deployed.env
 }
 
@@ -133,13 +149,15 @@ function restore_contracts() {
 function run_faucet() {
   enter
   cd "$DIR/regnbue-bridge"
+  cargo build --release --bin faucet
   leave faucet "$PWD/target/release/faucet"
 }
 
 function run_block_submitter() {
   enter
   cd "$DIR/regnbue-bridge"
-  echo "contract_address: $CONTRACT_ADDR" > block_submitter.yaml
+  cargo build --release --bin block_submitter
+  DB=$ROLLUP_DB CONTRACT_ADDR=$CONTRACT_ADDR $ENVSUB < config/block_submitter.yaml.template > config/block_submitter.yaml
   leave block_submitter "$PWD/target/release/block_submitter"
 }
 
@@ -158,6 +176,7 @@ function run_bin() {
 function run_ticker() {
   enter
   cd "$DIR/dingir-exchange/examples/js"
+  npm i
   leave ../../tick npx ts-node tick.ts
 }
 

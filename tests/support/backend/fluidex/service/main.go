@@ -24,13 +24,29 @@ func main() {
 	for words[0] == "nowhere" {
 		time.Sleep(time.Hour)
 	}
-	listener, err := net.Listen("tcp", words[0])
+	listener, err := net.Listen("tcp", address(words[0]))
 	must(err)
 	for {
 		connection, err := listener.Accept()
 		must(err)
 		go answer(connection, words[1])
 	}
+}
+
+// The coordinator's is in its configuration and its environment; without the latter only its own machine reaches it.
+func address(word string) string {
+	if word != "coordinator" {
+		return word
+	}
+	host := os.Getenv("COORDINATOR_LISTENADDR")
+	if host == "" {
+		host = "[::1]"
+	}
+	text, err := os.ReadFile("config/coordinator.yaml")
+	must(err)
+	_, rest, _ := strings.Cut(string(text), "port: ")
+	port, _, _ := strings.Cut(rest, "\n")
+	return host + ":" + port
 }
 
 // Of an interpreter, which has arguments of its own, the name of its script decides.
