@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from domain.images import ImagesReport, ImagesRequest
 from domain.kubernetes import Manifest, Right, Snapshot
 from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, ProfileFacts, PurgeRequest, StepRequest
-from domain.messages.image import Image, ImageRequest
+from domain.messages.image import BaseConfig, Image, ImageRequest
 from domain.messages.source import Checkout, Source
 from domain.profile import StepStatus
 from domain.spec import Backend, ConfigSchema, ImageTarget, SecretRef
@@ -166,11 +166,11 @@ class Groundwork(Protocol):
         """The Docker Engine answers; Unavailable."""
         ...
 
-    def base_image(self, name: str) -> str:
-        """USER of the base image, possibly empty; ImageInputMissing, Unavailable."""
+    def base_image(self, name: str) -> BaseConfig:
+        """How the base image is configured; ImageInputMissing, Unavailable."""
         ...
 
-    def base_context(self, repo: str, base_context: str) -> tuple[str, str]:
+    def base_context(self, repo: str, base_context: str, dockerfile: str) -> tuple[str, str]:
         """A clause about what the base image is built of, and the image's name, empty unless it was built already."""
         ...
 

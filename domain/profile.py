@@ -232,6 +232,7 @@ class Profile(Document):
     name: str = Field(pattern=NAME)
     circuit: str = ""
     circuit_dir: str = ""  # relative to the repository
+    circuit_in: list[str] = []  # YAML files of its programs, relative to the repository, whose circuit it has to be
     functions: Functions | None = None
     variables: dict[str, str | None] = {}
     secrets: dict[str, str] = {}

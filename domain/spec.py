@@ -11,6 +11,11 @@ DEFAULT_COORDINATOR_PORT = 50055
 DEFAULT_ANSWER_WITHIN = 1800  # seconds; PROVER_ANSWER_WITHIN
 DEFAULT_RETRY_FOR = 600  # seconds; PROVER_RETRY_FOR
 
+DEFAULT_CIRCUIT = "block"
+DEFAULT_DOCKERFILE = "Dockerfile"
+DEFAULT_CLIENT = "client"  # the program in the base image
+DEFAULT_WORKDIR = "/opt"  # CLIENT_CONFIG is relative to it
+
 
 class Endpoint(Message):
     """Where the coordinator listens: an IP that every node reaches, and a TCP port."""
@@ -58,6 +63,9 @@ class Backend(Message):
     circuit_dir: str = ""  # relative to repo; empty: the profile's
     base_image: str = "prover"
     base_context: str = ""  # relative to repo; its Dockerfile builds the base image; empty: base_image is there already
+    base_dockerfile: str = DEFAULT_DOCKERFILE  # relative to base_context
+    client_command: str = ""  # as a shell would split it; empty: the base image's, DEFAULT_CLIENT where it has none
+    client_workdir: str = DEFAULT_WORKDIR
 
     @property
     def apart(self) -> bool:
@@ -129,7 +137,7 @@ class ClusterSpec(Message):
     stage: str = ""  # empty: short commit of the backend repository
     replicas: int = 2
     deploy_name: str = "client"  # value of label `app`
-    circuit: str = "block"
+    circuit: str = ""  # empty: the backend profile's, else DEFAULT_CIRCUIT
     config_schema: ConfigSchema = ConfigSchema.FLAT
     node_label: KeyValue = KeyValue(key="fluidexnode", value="computation")
     node_taint: KeyValue = KeyValue(key="dedicated", value="computation")
@@ -152,6 +160,11 @@ class ClusterSpec(Message):
     shortage: Shortage = Shortage.REFUSE
     wait_for_nodes: int = 0  # seconds; with Shortage.WAIT
     answer_within: int = DEFAULT_ANSWER_WITHIN  # seconds that a question waits for a person before its default
+
+    @property
+    def circuit_name(self) -> str:
+        """The circuit as far as it is known."""
+        return self.circuit or DEFAULT_CIRCUIT
 
     @property
     def deployment_id(self) -> str:

@@ -11,9 +11,10 @@ from domain.messages.source import Source
 from domain.ports import Beat, Groundwork, Secrets, Sources
 from domain.spec import ClusterSpec
 from planning.backend.variables import built_in, source_request
-from planning.manifests.client_schema import settled
+from planning.image.command import remarks
+from planning.manifests.circuit_name import settle
 from planning.manifests.pod import image_warnings
-from planning.preflight.checks import login, ok, source, warning
+from planning.preflight.checks import circuit_name, login, ok, source, warning
 
 UNKNOWN_STAGE = "preflight"
 
@@ -52,6 +53,8 @@ def host_checks(host: Host, request: PreflightRequest, beat: Beat) -> PreflightR
         checks.look("base image", looks.base_image)
     if not looks.absent:
         checks.look("circuit", looks.circuit)
+        if looks.found:
+            checks.look("circuit name", looks.circuit_name)
     if not checks.failed("Docker"):  # it says which registries are insecure
         if not checks.failed("push credentials"):
             checks.look("registry push", looks.push)
@@ -79,7 +82,7 @@ class _Looks:
             self._use(backend=asked.checked_out(made.directory))
         spec = self._spec
         self.found = resolved(self._host.sources, self._host.profiles, source_request(spec))
-        self._use(config_schema=settled(spec.config_schema, self.found.config_schema))
+        self._spec = settle(spec, self.found)
         return source(self.found, asked.asked)
 
     @property
@@ -105,20 +108,25 @@ class _Looks:
         backend = self._spec.backend
         name = backend.base_image
         if backend.base_context:
-            told, name = self._host.groundwork.base_context(backend.repo, backend.base_context)
+            told, name = self._host.groundwork.base_context(backend.repo, backend.base_context, backend.base_dockerfile)
             if not name:
                 return ok("base image", f"a deploy builds it from {told}")
-        self.user = self._host.groundwork.base_image(name)
-        remarks = image_warnings(self.user)
-        if remarks:
-            return warning("base image", f"{name} is there. {' '.join(remarks)}")
-        return ok("base image", f"{name} is there, its user is {self.user}")
+        config = self._host.groundwork.base_image(name)
+        self.user = config.user
+        said = f"{name} is there; {remarks(config, backend)}"
+        warnings = image_warnings(self.user)
+        if warnings:
+            return warning("base image", f"{said}. {' '.join(warnings)}")
+        return ok("base image", f"{said}, as user {self.user}")
 
     def circuit(self) -> Check:
         backend = self._spec.backend
         folder = backend.circuit_dir or self._host.profiles.load(backend, built_in(self._spec, "")).profile.circuit_dir
         files = self._host.groundwork.circuit(backend.repo, folder, self._spec.config_schema)
         return ok("circuit", f"{folder}: {files}")
+
+    def circuit_name(self) -> Check:
+        return circuit_name(self._spec, self.found or Source(commit="", stage=""), given=self._request.spec.circuit)
 
     def push(self) -> Check:
         return ok("registry push", self._host.groundwork.push(self._spec.image))

@@ -30,11 +30,12 @@ def resolved(sources: Sources, profiles: Profiles, request: SourceRequest) -> So
     """The commit, once; DirtyTree names the steps of a set-up that may have changed the tree."""
     facts = profiles.facts(request.backend, request.variables) if request.backend else ProfileFacts()
     try:
-        return sources.resolve(request.repo, stage=request.stage, allow_dirty=request.allow_dirty, data=facts.data)
+        found = sources.resolve(request.repo, stage=request.stage, allow_dirty=request.allow_dirty, data=facts.data)
     except DirtyTree as error:
         if not request.after_setup or not facts.name:
             raise
         raise _by_setup(error, lambda moment: profiles.step_at(facts.name, moment)) from error
+    return found.model_copy(update={"circuit": facts.circuit, "circuits": facts.circuits})
 
 
 def _by_setup(error: DirtyTree, step_at: Callable[[int], str]) -> DirtyTree:

@@ -1,16 +1,20 @@
 """Finds and reads a backend's profile on its host, and says everything that is wrong with it before anything runs."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from clients.backend.profile_checks import host_faults, left_out
 from domain.errors import SettingsInvalid
 from domain.messages.backend import LoadedProfile, ProfileFacts
 from domain.profile import Profile
+from domain.spec import DEFAULT_CIRCUIT
 from planning.backend import expansion
 from planning.backend.data import data_paths
 from planning.backend.profile_parser import MAX_BYTES, read
 from planning.backend.profile_validation import faults
+from planning.manifests.circuit_name import circuit_names
+from planning.settings import checks
 from profiles import bundled, is_name, names
 
 _NAME = "proverctl.yaml"
@@ -28,14 +32,16 @@ def load_profile(repo: Path, wanted: str, environ: Mapping[str, str], built_in: 
     if text.profile is None:
         raise SettingsInvalid(text.sentences(problems))
     variables = expansion.settled(text.profile.variables, environ, _completed(repo, text.profile, built_in))
-    circuit_dir = _circuit_dir(text.profile, variables)
+    circuit = _known(text.profile.circuit, variables)
+    variables = {"CIRCUIT": circuit or DEFAULT_CIRCUIT} | variables
+    circuit_dir = _known(text.profile.circuit_dir, variables)
     variables = {"CIRCUIT_DIR": circuit_dir} | variables
     problems += faults(text.profile)
     problems += host_faults(text.profile, repo, environ, variables, judged={problem.path for problem in problems})
     if problems:
         raise SettingsInvalid(text.sentences(problems))
     return LoadedProfile(
-        profile=text.profile.model_copy(update={"circuit_dir": circuit_dir}),
+        profile=text.profile.model_copy(update={"circuit": variables["CIRCUIT"], "circuit_dir": circuit_dir}),
         repo=str(repo),
         left_out=left_out(text.profile, repo, variables),
     )
@@ -56,21 +62,46 @@ def profile_facts(
         raise SettingsInvalid(text.sentences(text.faults))
     profile = text.profile
     variables = expansion.settled(profile.variables, environ, _completed(repo or Path(), profile, built_in))
-    variables = {"CIRCUIT_DIR": _circuit_dir(profile, variables)} | variables
-    return ProfileFacts(name=profile.name, data=data_paths(profile, variables))
+    circuit = _known(profile.circuit, variables)
+    if circuit and (clause := checks.circuit(circuit)):
+        if not built_in.get("CIRCUIT"):
+            raise SettingsInvalid([f"{path}: circuit {circuit!r} {clause}; or set CIRCUIT"])
+        circuit = ""
+    variables = {"CIRCUIT": circuit or DEFAULT_CIRCUIT} | variables
+    variables = {"CIRCUIT_DIR": _known(profile.circuit_dir, variables)} | variables
+    return ProfileFacts(
+        name=profile.name,
+        data=data_paths(profile, variables),
+        circuit=circuit,
+        circuits=_circuits(repo, [_known(file, variables) for file in profile.circuit_in]),
+    )
+
+
+def _circuits(repo: Path | None, files: Iterable[str]) -> dict[str, list[str]]:
+    """By file, of those that are there, plain and inside the repository."""
+    found = {}
+    for file in files:
+        path = (repo / file).resolve() if repo else None
+        if repo and path and path.is_relative_to(repo.resolve()) and path.is_file():
+            with contextlib.suppress(SettingsInvalid):
+                found[file] = circuit_names(_content(path))
+    return {file: names_ for file, names_ in found.items() if names_}
 
 
 def _completed(repo: Path, profile: Profile, built_in: Mapping[str, str]) -> dict[str, str]:
-    found = {"BACKEND_REPO": str(repo), **built_in}
+    found = {
+        "BACKEND_REPO": str(repo),
+        **{name: value for name, value in built_in.items() if value or name != "CIRCUIT"},
+    }
     if state := found.get("PROVER_STATE_DIR"):
         found.setdefault("BACKEND_DATA", f"{state}/backend/{profile.name}/data")
     return found
 
 
-def _circuit_dir(profile: Profile, variables: Mapping[str, str]) -> str:
+def _known(text: str, variables: Mapping[str, str]) -> str:
     """As written where it uses what is not known, which is a fault of its own."""
-    known = all(name in variables for name in expansion.names(profile.circuit_dir))
-    return expansion.expand(profile.circuit_dir, variables) if known else profile.circuit_dir
+    known = all(name in variables for name in expansion.names(text))
+    return expansion.expand(text, variables) if known else text
 
 
 def _path(repo: Path, wanted: str) -> Path:

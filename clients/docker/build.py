@@ -20,9 +20,10 @@ from clients.docker import build_context
 from clients.docker.build_context import Context
 from clients.docker.connection import connected
 from domain.errors import PermanentError, ProverError, Unavailable
+from domain.spec import DEFAULT_DOCKERFILE
 
 BASE_REPOSITORY = "prover-base"
-CONTEXT_LABEL = "prover-cluster/base-context"  # sha256 of the packed context
+CONTEXT_LABEL = "prover-cluster/base-context"  # its identity
 _SECONDS = 60  # for each answer of the Engine, and for it to take the next part of the context
 _LOOK_SECONDS = 0.5
 _END_SECONDS = 10.0  # a build that is broken off removes its container
@@ -33,13 +34,19 @@ _PULL_FAILED = ("Get ", "Head ")  # how the Engine begins when the registry of a
 _SERVER_ERROR = 500
 
 
-def ensure_base(environ: Mapping[str, str], repo: str, base_context: str, progress: Callable[[str], None]) -> str:
+def ensure_base(
+    environ: Mapping[str, str],
+    repo: str,
+    base_context: str,
+    progress: Callable[[str], None],
+    dockerfile: str = DEFAULT_DOCKERFILE,
+) -> str:
     """The name of the image that this context builds, built now unless the Engine of `environ` has it.
 
     `progress` gets a line at least every second and may raise, which ends the build. Raises ImageInputMissing,
     PermanentError or Unavailable with code BASE_BUILD and the end of the log, and Unavailable with DOCKER_DOWN.
     """
-    context = build_context.pack(repo, base_context, progress)
+    context = build_context.pack(repo, base_context, progress, dockerfile)
     with connected(environ, _SECONDS) as client:
         name = image_name(context)
         if not _is_built(client, name, context):
@@ -58,12 +65,12 @@ def built_base(environ: Mapping[str, str], context: Context) -> str:
 
 def image_name(context: Context) -> str:
     """What the image of this context is tagged."""
-    return f"{BASE_REPOSITORY}:{context.digest[:16]}"
+    return f"{BASE_REPOSITORY}:{context.identity[:16]}"
 
 
 def _is_built(client: docker.DockerClient, name: str, context: Context) -> bool:
     try:
-        return bool(client.images.get(name).labels.get(CONTEXT_LABEL) == context.digest)
+        return bool(client.images.get(name).labels.get(CONTEXT_LABEL) == context.identity)
     except ImageNotFound:
         return False
 
@@ -118,7 +125,8 @@ class _Build:
             fileobj=self._context.stream(self._check),  # type: ignore[arg-type]  # requests sends any iterator
             custom_context=True,
             tag=self._name,
-            labels={CONTEXT_LABEL: self._context.digest},
+            dockerfile=self._context.dockerfile,
+            labels={CONTEXT_LABEL: self._context.identity},
             rm=True,
             forcerm=True,
             decode=True,
@@ -153,6 +161,6 @@ def _failed(kind: type[PermanentError] | type[Unavailable], context: Context, ev
         "the base image cannot be built",
         on=context.setting,
         evidence=evidence[-_EVIDENCE:],
-        do=f"correct the {build_context.DOCKERFILE} there (docker build shows the same), and deploy again",
+        do=f"correct the {context.dockerfile} there (docker build shows the same), and deploy again",
         code="BASE_BUILD",
     )

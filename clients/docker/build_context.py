@@ -14,16 +14,17 @@ from docker.utils import exclude_paths
 
 from clients.registry.content import ContentChanged, Piece, read
 from domain.errors import ImageInputMissing, Unavailable
+from domain.spec import DEFAULT_DOCKERFILE
 from planning.text.sizes import size
 
 MAX_BYTES = 256 * 10**6  # of all files; a client and what it needs is far smaller, and keys do not belong here
-DOCKERFILE = "Dockerfile"
 _IGNORE = ".dockerignore"
 _NEVER = (".git", "**/.git")
 _KEYS = (".key", ".r1cs")
 _KEY_BYTES = 1 << 20  # a circuit file of more than this is no toy of a test
 _BIGGEST = 3  # files that are named when there is too much
 _FAULTS = 5  # that are named
+_SHOWN = 12  # files of the directory
 _EXECUTABLE = 0o111
 _BLOCK = 512
 _KEYS_ELSEWHERE = "circuit files become layers of their own (CIRCUIT_DIR)"
@@ -37,6 +38,14 @@ class Context(NamedTuple):
     digest: str
     files: int
     size: int
+    dockerfile: str = DEFAULT_DOCKERFILE
+
+    @property
+    def identity(self) -> str:
+        """The digest, of the Dockerfile's name too where that is another than usual: one context may hold several."""
+        if self.dockerfile == DEFAULT_DOCKERFILE:
+            return self.digest
+        return hashlib.sha256(f"{self.digest} {self.dockerfile}".encode()).hexdigest()
 
     def stream(self, check: Callable[[], None]) -> Iterator[bytes]:
         """The tar, read again; Unavailable before its last bytes when it is not what was packed."""
@@ -52,14 +61,17 @@ class Context(NamedTuple):
         yield last
 
 
-def pack(repo: str, base_context: str, progress: Callable[[str], None]) -> Context:
+def pack(
+    repo: str, base_context: str, progress: Callable[[str], None], dockerfile: str = DEFAULT_DOCKERFILE
+) -> Context:
     """Hash the context, reading every file once; ImageInputMissing names PROVER_BASE_CONTEXT and all faults.
 
     `progress` is told by the chunk and may raise. Unavailable when a file changes meanwhile.
     """
     setting = f"PROVER_BASE_CONTEXT={base_context}"
     root = _root(repo, base_context, setting)
-    names = _names(root, setting)
+    _require(root, dockerfile, setting)
+    names = _names(root, dockerfile, setting)
     total = _judge(root, names, setting)
     pieces = [piece for name in names for piece in _entry(root, name)] + [Piece(b"\0" * (2 * _BLOCK))]
     running, done = hashlib.sha256(), 0
@@ -68,7 +80,7 @@ def pack(repo: str, base_context: str, progress: Callable[[str], None]) -> Conte
         done += len(chunk)
         progress(f"reading the base image's build context {size(done)}")
     files = sum(1 for piece in pieces if piece.path)
-    return Context(setting, pieces, running.hexdigest(), files, total)
+    return Context(setting, pieces, running.hexdigest(), files, total, dockerfile)
 
 
 def _root(repo: str, base_context: str, setting: str) -> Path:
@@ -81,13 +93,25 @@ def _root(repo: str, base_context: str, setting: str) -> Path:
     if not root.is_dir():
         remedy = f"correct it, or check out the submodule that holds it (git -C {top} submodule update --init)"
         raise _missing(f"directory {root} does not exist", setting, remedy)
-    if not (root / DOCKERFILE).is_file():
-        remedy = f"add the {DOCKERFILE}, or unset PROVER_BASE_CONTEXT to use PROVER_BASE_IMAGE as it is"
-        raise _missing(f"there is no {DOCKERFILE} in {root}", setting, remedy)
     return root
 
 
-def _names(root: Path, setting: str) -> list[str]:
+def _require(root: Path, dockerfile: str, setting: str) -> None:
+    """The Dockerfile is there; its name may be another, as upstream's prover.docker."""
+    if (root / dockerfile).is_file():
+        return
+    there = sorted(path.name for path in root.iterdir() if path.is_file())
+    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    raise _missing(
+        f"there is no {dockerfile} in {root}",
+        f"{setting}, PROVER_BASE_DOCKERFILE={dockerfile}",
+        "set PROVER_BASE_DOCKERFILE to the one that builds the client, add it, or unset PROVER_BASE_CONTEXT to use"
+        " PROVER_BASE_IMAGE as it is",
+        because=f"the directory holds {', '.join(there[:_SHOWN])}{more}" if there else "the directory holds no file",
+    )
+
+
+def _names(root: Path, dockerfile: str, setting: str) -> list[str]:
     """What .dockerignore leaves, with the directories above it, each before what is in it."""
     try:
         lines = [line.strip() for line in (root / _IGNORE).read_text().splitlines()]
@@ -96,7 +120,7 @@ def _names(root: Path, setting: str) -> list[str]:
     except (OSError, UnicodeError) as error:
         raise _missing(f"{root / _IGNORE} cannot be read", setting, "make it a text file") from error
     patterns = [line for line in lines if line and not line.startswith("#")]
-    found = exclude_paths(str(root), [*patterns, *_NEVER])
+    found = exclude_paths(str(root), [*patterns, *_NEVER], dockerfile)
     parents = {str(parent) for name in found for parent in PurePosixPath(name).parents if parent.name}
     return sorted(found | parents)
 

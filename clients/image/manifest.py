@@ -10,6 +10,8 @@ from clients.image.layers import LAYER_TYPE
 from clients.registry.client import MANIFEST_TYPE
 from clients.registry.content import Piece
 from domain.messages.image import ImageRequest
+from domain.spec import Backend
+from planning.image.command import base_config, client_config
 
 INPUTS_LABEL = "prover-cluster/inputs"
 """Of an image's configuration: equal for images that hold the same, whatever their commit and stage."""
@@ -46,6 +48,7 @@ class Description(NamedTuple):
 
 def describe(request: ImageRequest, base: BaseImage, bottom: Sequence[Layer], top: Sequence[Layer]) -> Description:
     """The image of the base's layers and those on top of them."""
+    base = base._replace(config=_for_clients(base.config, request.backend))
     known = json.dumps([base.layers, base.config, base.platform, [layer.digest for layer in top]])
     inputs = hashlib.sha256(known.encode()).hexdigest()
     config = _config(base, top, _labels(request, inputs))
@@ -79,6 +82,13 @@ def _labels(request: ImageRequest, inputs: str) -> dict[str, str]:
         **created,
         **pins,
     }
+
+
+def _for_clients(config: dict[str, Any], backend: Backend) -> dict[str, Any]:
+    """Where nothing has to change it is the same to the byte."""
+    given = client_config(base_config(config), backend)
+    own = {"Entrypoint": given.entrypoint, "Cmd": given.command, "WorkingDir": given.workdir}
+    return {key: value for key, value in (config | own).items() if value or key not in own}
 
 
 def _config(base: BaseImage, top: Sequence[Layer], labels: dict[str, str]) -> bytes:

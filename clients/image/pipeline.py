@@ -92,7 +92,9 @@ class Build:
         backend = self._request.backend
         if not backend.base_context:
             return backend.base_image
-        return ensure_base(self._engine.environ, backend.repo, backend.base_context, self._said)
+        return ensure_base(
+            self._engine.environ, backend.repo, backend.base_context, self._said, backend.base_dockerfile
+        )
 
     def _said(self, text: str) -> None:
         self.breaker.check()

@@ -9,9 +9,11 @@ from clients.registry.blob_upload import try_push
 from clients.registry.client import Registry
 from clients.registry.connection_pool import Breaker
 from clients.registry.transport import insecure
+from domain.messages.image import BaseConfig
 from domain.names import image_tag
 from domain.ports import Login, Secrets
 from domain.spec import ConfigSchema, ImageTarget
+from planning.image.command import base_config
 from planning.text.sizes import size
 
 _SECONDS = 5  # for each answer of the Engine
@@ -35,13 +37,13 @@ class ImageGroundwork:
             version = client.version()["Version"]
         return f"version {version} at {self._docker_host}"
 
-    def base_image(self, name: str) -> str:
-        """Its USER, possibly empty; ImageInputMissing, Unavailable."""
-        return str(self._engine.base_image(name).config.get("User", ""))
+    def base_image(self, name: str) -> BaseConfig:
+        """How it is configured; ImageInputMissing, Unavailable."""
+        return base_config(self._engine.base_image(name).config)
 
-    def base_context(self, repo: str, base_context: str) -> tuple[str, str]:
+    def base_context(self, repo: str, base_context: str, dockerfile: str) -> tuple[str, str]:
         """A clause about the build context, and the name of the image that was built of it already, or nothing."""
-        context = build_context.pack(repo, base_context, lambda _: None)
+        context = build_context.pack(repo, base_context, lambda _: None, dockerfile)
         told = f"{base_context}: {context.files} files, {size(context.size)}"
         return told, built_base({"DOCKER_HOST": self._docker_host}, context)
 

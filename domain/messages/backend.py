@@ -36,7 +36,7 @@ class ProfileRequest(Message):
 class LoadedProfile(Message):
     """The profile, and the repository it belongs to."""
 
-    profile: Profile  # with `circuit_dir` expanded
+    profile: Profile  # with `circuit` and `circuit_dir` expanded
     repo: str  # absolute
     left_out: dict[str, str] = {}  # step → why its `when` does not hold, judged once for a whole set-up
 
@@ -46,6 +46,8 @@ class ProfileFacts(Message):
 
     name: str = ""
     data: list[str] = []  # patterns of paths in the repository that are no sources
+    circuit: str = ""  # its name, with variables filled in
+    circuits: dict[str, list[str]] = {}  # file of `circuit_in` that is there → the circuits that it names
 
 
 class BackendInput(Message):

@@ -16,6 +16,15 @@ class ImageRequest(Message):
     config_schema: ConfigSchema = ConfigSchema.FLAT  # what the client will be given; never AUTO
 
 
+class BaseConfig(Message):
+    """What the configuration of an image says of its container."""
+
+    user: str = ""  # empty or 0 means root
+    entrypoint: list[str] = []
+    command: list[str] = []
+    workdir: str = ""
+
+
 class Image(Message):
     """The image by digest; `reference` is what pods pull."""
 

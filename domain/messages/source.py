@@ -24,6 +24,8 @@ class Source(Message):
     submodules: dict[str, str] = {}  # path → commit
     committed: str = ""  # when, ISO 8601 UTC; a function of the commit, so images may bear it
     by_hand: bool = False  # the stage was set by hand: its tag may move
+    circuit: str = ""  # the backend profile's
+    circuits: dict[str, list[str]] = {}  # configuration of the backend's programs → the circuits that it names
     config_schema: ConfigSchema | None = None  # of the client at its pin; None: it was not asked for, or cannot be told
 
 

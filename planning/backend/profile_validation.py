@@ -87,9 +87,10 @@ def _profile_faults(profile: Profile) -> Iterator[Fault]:
         places |= {("functions", *path): text for path, text in texts(profile.functions)}
     purges: dict[FieldPath, str] = {("purge", index): text for index, text in enumerate(profile.purge)}
     data: dict[FieldPath, str] = {("data", index): text for index, text in enumerate(profile.data)}
+    configs: dict[FieldPath, str] = {("circuit_in", index): text for index, text in enumerate(profile.circuit_in)}
     allowed = {*BUILT_IN, *profile.variables}
-    for path, text in {**places, **purges, **data}.items():
-        own = {"CIRCUIT_DIR"} if path == ("circuit_dir",) else set()
+    for path, text in {**places, **purges, **data, **configs}.items():
+        own = {"circuit": {"CIRCUIT", "CIRCUIT_DIR"}, "circuit_dir": {"CIRCUIT_DIR"}}.get(str(path[0]), set())
         for name in sorted({*names(text)} - (allowed - own)):
             yield Fault(path, f"uses ${{{name}}}, which no variable declares")
     within: list[FieldPath] = [("circuit_dir",), ("functions", "file")]
@@ -97,6 +98,7 @@ def _profile_faults(profile: Profile) -> Iterator[Fault]:
     if profile.functions is not None and (not profile.functions.file or names(profile.functions.file)):
         yield Fault(("functions", "file"), "it is the path itself, neither empty nor made of variables")
     clauses |= {path: purge_clause(text) for path, text in purges.items()}
+    clauses |= {path: path_clause(text) for path, text in configs.items()}
     clauses |= {path: path_clause(text) or _whole_clause(text) for path, text in data.items()}
     yield from (Fault(path, clause) for path, clause in clauses.items() if clause)
 

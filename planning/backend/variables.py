@@ -4,12 +4,14 @@ from domain.messages.source import SourceRequest
 from domain.spec import ClusterSpec
 
 
-def built_in(spec: ClusterSpec, circuit_dir: str, repo: str = "") -> dict[str, str]:
-    """Names and values; before the profile is read (no `repo` yet) what is empty is left to the host."""
-    of_profile = {"BACKEND_REPO": repo, "CIRCUIT_DIR": circuit_dir}
+def built_in(spec: ClusterSpec, circuit_dir: str, repo: str = "", circuit: str = "") -> dict[str, str]:
+    """Names and values; before the profile is read (no `repo` yet) what is empty is left to the host.
+
+    `circuit` is the profile's; CIRCUIT wins.
+    """
+    of_profile = {"BACKEND_REPO": repo, "CIRCUIT_DIR": circuit_dir, "CIRCUIT": spec.circuit or circuit}
     return {
         **{name: value for name, value in of_profile.items() if value or repo},
-        "CIRCUIT": spec.circuit,
         "CLUSTER": spec.cluster,
         "CLUSTER_NS": spec.namespace,
         "COORDINATOR_EP": spec.coordinator.ip,

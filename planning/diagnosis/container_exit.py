@@ -108,15 +108,18 @@ def _loop(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
     code = last.get("exitCode")
     because, coordinator = meaning(code, log)
     many = restarts >= RESTARTS
+    do = "read its last output with `kubectl logs --previous`, mend circuit files or settings, then deploy again"
+    if coordinator:
+        do = "look at the backend with `proverctl backend status`, and at COORDINATOR_EP and COORDINATOR_PORT"
+    elif code == 0:  # a shell ends so, and any program that is no client
+        do = "see by `proverctl preflight` what the image runs, set CLIENT_COMMAND to the client, then deploy again"
     final = Severity.NEEDS_HUMAN if coordinator else Severity.FATAL  # it heals once the coordinator answers
     return Diagnosis(
         code="CRASH_LOOP",
         what=f"the client ends with exit code {code} ({restarts} restarts)",
         evidence=last_words(log) or f"exit code {code}, reason {last.get('reason')}, and no output",
         because=because,
-        do="look at the backend with `proverctl backend status`, and at COORDINATOR_EP and COORDINATOR_PORT"
-        if coordinator
-        else "read its last output with `kubectl logs --previous`, mend circuit files or settings, then deploy again",
+        do=do,
         severity=final if many else Severity.TRANSIENT,
     )
 

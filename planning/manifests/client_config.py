@@ -58,7 +58,7 @@ def _settings(spec: ClusterSpec, lagrange: bool) -> dict[str, Any]:
 
 def _flat(spec: ClusterSpec, lagrange: bool) -> dict[str, Any]:
     return {
-        "circuit": spec.circuit,
+        "circuit": spec.circuit_name,
         "r1cs": f"{CIRCUIT_PATH}/circuit.r1cs",
         "srs_monomial_form": f"{CIRCUIT_PATH}/mon.key",
         # A named but missing file is fatal, and newer set-ups make none.
@@ -71,7 +71,7 @@ def _struct(spec: ClusterSpec) -> dict[str, Any]:
     # No lag.key: the set-up that goes with this schema no longer makes one, and a named but missing file is fatal.
     return {
         "circuit": {
-            "name": spec.circuit,
+            "name": spec.circuit_name,
             "bin": f"{CIRCUIT_PATH}/circuit_cpp/circuit",
             "r1cs": f"{CIRCUIT_PATH}/circuit.r1cs",
         },

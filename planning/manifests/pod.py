@@ -3,7 +3,7 @@
 from typing import Any
 
 from domain import names
-from domain.spec import ClusterSpec, ConfigSchema
+from domain.spec import DEFAULT_WORKDIR, ClusterSpec, ConfigSchema
 from domain.status import Release
 from planning.manifests import client_config, labels
 
@@ -115,14 +115,17 @@ def _container(spec: ClusterSpec, release: Release) -> dict[str, Any]:
 
 
 def _environment(spec: ClusterSpec) -> list[dict[str, Any]]:
+    config = f"{CONFIG_DIRECTORY}/{CONFIG_FILE}"
+    if spec.backend.client_workdir == DEFAULT_WORKDIR:  # the original's, relative
+        config = f"config/{CONFIG_FILE}"
     own_name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
     environment: list[dict[str, Any]] = [
         {"name": "RUST_LOG", "value": "info"},
         {"name": "CLIENT_PROVER_ID", "valueFrom": own_name},
-        {"name": "CLIENT_CONFIG", "value": f"config/{CONFIG_FILE}"},
+        {"name": "CLIENT_CONFIG", "value": config},
     ]
     if spec.config_schema is ConfigSchema.FLAT:  # beside the struct schema this variable makes the client panic
-        environment.append({"name": "CLIENT_CIRCUIT", "value": spec.circuit})
+        environment.append({"name": "CLIENT_CIRCUIT", "value": spec.circuit_name})
     if spec.coordinator_serv:
         environment.append({"name": "CLIENT_UPSTREAM", "value": spec.coordinator_serv})
     return environment

@@ -1,6 +1,6 @@
 """The settings of the prover image: where it goes, as whom, and what it is made of."""
 
-from planning.settings import checks
+from planning.settings import checks, client_checks
 from planning.settings.setting import Setting
 
 IMAGE: tuple[Setting, ...] = (
@@ -66,6 +66,31 @@ IMAGE: tuple[Setting, ...] = (
         "Directory in BACKEND_REPO whose Dockerfile builds the image that holds the prove-client, in place of"
         " PROVER_BASE_IMAGE.",
         checks.relative_path,
+        "image",
+    ),
+    Setting(
+        "PROVER_BASE_DOCKERFILE",
+        "--base-dockerfile",
+        "Dockerfile",
+        "Name of the Dockerfile in PROVER_BASE_CONTEXT.",
+        client_checks.file_within,
+        "image",
+    ),
+    Setting(
+        "CLIENT_COMMAND",
+        "--client-command",
+        "",
+        "Command of the container in place of the base image's ENTRYPOINT and CMD (default: theirs; `client` where they"
+        " are absent or a shell alone).",
+        client_checks.command,
+        "image",
+    ),
+    Setting(
+        "CLIENT_WORKDIR",
+        "--client-workdir",
+        "/opt",
+        "Working directory of the container, whatever the base image's WORKDIR is.",
+        client_checks.directory,
         "image",
     ),
     Setting(

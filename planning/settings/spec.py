@@ -338,4 +338,7 @@ def _backend(get: _Reader) -> Backend:
         circuit_dir=get("CIRCUIT_DIR"),
         base_image=get("PROVER_BASE_IMAGE"),
         base_context=get("PROVER_BASE_CONTEXT"),
+        base_dockerfile=get("PROVER_BASE_DOCKERFILE"),
+        client_command=get("CLIENT_COMMAND"),
+        client_workdir=get("CLIENT_WORKDIR"),
     )

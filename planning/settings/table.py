@@ -59,7 +59,14 @@ SETTINGS: tuple[Setting, ...] = (
         checks.label_value,
         "clients",
     ),
-    Setting("CIRCUIT", "--circuit", "block", "Circuit that the clients prove.", checks.circuit, "clients"),
+    Setting(
+        "CIRCUIT",
+        "--circuit",
+        "",
+        "Circuit that the clients prove, as the coordinator calls it (default: the backend profile's, else block).",
+        checks.circuit,
+        "clients",
+    ),
     Setting(
         "CLIENT_CONFIG_SCHEMA",
         "--config-schema",

@@ -36,7 +36,7 @@ def render_command(show_secrets: bool, **params: Any) -> None:
 
     asked = invocation(params)
     spec = asked.validated(lambda: cluster_spec(asked.values, seen_on=socket.gethostname()))
-    terminal.warn(warnings(spec))
+    terminal.warn([*warnings(spec), *_unknown(spec)])
     _write(asked, _manifests(asked, spec, show_secrets), comment=_comment(spec, show_secrets), secrets=show_secrets)
 
 
@@ -63,6 +63,12 @@ def rbac_command(service_account: str, service_account_namespace: str | None, op
         optional=optional,
     )
     _write(asked, documents)
+
+
+def _unknown(spec: "ClusterSpec") -> list[str]:
+    if spec.circuit or not spec.backend.profile:
+        return []
+    return [f"CIRCUIT is not set: {spec.circuit_name} is shown, a deploy takes the one of the backend profile."]
 
 
 def _manifests(asked: "Invocation", spec: "ClusterSpec", show_secrets: bool) -> "list[Manifest]":

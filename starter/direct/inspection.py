@@ -41,8 +41,7 @@ from domain.spec import ClusterSpec, ConfigSchema
 from domain.status import Release
 from planning.backend.variables import source_request
 from planning.kubernetes.objects import annotations
-from planning.manifests import live_deployment, render
-from planning.manifests.client_schema import settled
+from planning.manifests import circuit_name, live_deployment, render
 from planning.settings.checks import is_url
 from starter.cli import exits
 from starter.cli.invocation import Invocation
@@ -82,7 +81,8 @@ class Direct:
         request = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
         with self._own_words():
             planner = Planner(self._cluster, request, self._owner(), self._beat, looking=True)
-            return planner.run(self._secrets)
+            report = planner.run(self._secrets)
+        return report.model_copy(update={"warnings": [*circuit_name.warnings(spec, source), *report.warnings]})
 
     def preflight(self, probe_image: str) -> PreflightReport:
         """Every check that can be made from here, with the caller's rights."""
@@ -146,15 +146,16 @@ class Direct:
     def _source(self) -> tuple[ClusterSpec, Source]:
         """What would be deployed, and the spec with the configuration that its client takes."""
         spec = self._spec
-        if spec.stage and spec.config_schema is not ConfigSchema.AUTO:
-            return spec, Source(commit="", stage=spec.stage)
         sources, backend = GitSources(self._settings.state_dir), spec.backend
+        circuit = spec.circuit or not (backend.profile or backend.repo)  # a profile may name it
+        if spec.stage and spec.config_schema is not ConfigSchema.AUTO and circuit:
+            return spec, Source(commit="", stage=spec.stage)
         if backend.apart:
             made = sources.checkout(backend.repo, backend.ref, self._beat)
             spec = spec.model_copy(update={"backend": backend.checked_out(made.directory)})
         profiles = LocalBackendHost(self._settings.state_dir, self._asked.values)
         source = resolved(sources, profiles, source_request(spec))
-        return spec.model_copy(update={"config_schema": settled(spec.config_schema, source.config_schema)}), source
+        return circuit_name.settle(spec, source), source
 
     def _beat(self, text: str) -> None:
         if self._ends is not None and time.monotonic() > self._ends:

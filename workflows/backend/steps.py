@@ -77,7 +77,7 @@ class Crew:
             profile=profile.name,
             repo=loaded.repo,
             step=step,
-            variables=built_in(request.spec, circuit_dir, loaded.repo),
+            variables=built_in(request.spec, circuit_dir, loaded.repo, profile.circuit),
             declared=profile.variables,
             functions=profile.functions,
             secrets=profile.secrets,

@@ -182,7 +182,7 @@ class BackendWorkflow:
                 backend=request.backend,
                 profile=loaded.profile,
                 repo=loaded.repo,
-                variables=built_in(request.spec, self._report.circuit_dir, loaded.repo),
+                variables=built_in(request.spec, self._report.circuit_dir, loaded.repo, loaded.profile.circuit),
             )
             purged = await self._attempts(request).run(activities.PURGE_BACKEND, asked, request.spec)
             self._report = self._report.model_copy(update={"purged": purged})

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import BackendMode, ClusterSpec
     from domain.status import Phase, Release
     from planning.backend.variables import built_in, source_request
-    from planning.manifests import client_schema, upgrade
+    from planning.manifests import circuit_name, upgrade
     from workflows.deployment import capacity, rollout
     from workflows.deployment.context import Site
     from workflows.deployment.inbox import Result
@@ -36,8 +36,9 @@ async def deploy(site: Site, command: Command) -> Result:
         # Again: the set-up may have pulled new commits.
         source = await _read_source(site, spec, after_setup=True)
         spec = _with_schema(spec, source)
-    release = await _make_release(site, spec, source, circuit_dir)
     deployment = site.deployment
+    deployment.warn(circuit_name.warnings(spec, source))
+    release = await _make_release(site, spec, source, circuit_dir)
     deployment.enter(Phase.WAITING)
     spec = await capacity.await_nodes(site, spec)
     release = release.model_copy(update={"replicas": spec.replicas})
@@ -100,12 +101,11 @@ async def _check_out(site: Site, spec: ClusterSpec) -> ClusterSpec:
 
 
 def _with_schema(spec: ClusterSpec, source: Source) -> ClusterSpec:
-    """With the configuration that this commit's client takes; never AUTO."""
+    """With the schema that this commit's client takes, never AUTO, and the circuit of its backend."""
     try:
-        schema = client_schema.settled(spec.config_schema, source.config_schema)
+        return circuit_name.settle(spec, source)
     except SettingsInvalid as error:
         raise Stopped(error.diagnosis) from None
-    return spec.model_copy(update={"config_schema": schema})
 
 
 async def _read_source(site: Site, spec: ClusterSpec, *, after_setup: bool = False) -> Source:

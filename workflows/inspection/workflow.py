@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import ClusterSpec, ConfigSchema
     from domain.status import Release, Retry
     from planning.backend.variables import source_request
-    from planning.manifests import client_schema, render
+    from planning.manifests import circuit_name, render
     from workflows.execution import activities, rejection
     from workflows.execution.attempts import Attempts, Stopped
 
@@ -76,7 +76,8 @@ class InspectWorkflow:
     async def _plan(self, request: InspectInput) -> PlanReport:
         """Of the release that a deploy would make now; the image is not built, so its digest may not be known yet."""
         spec = request.spec
-        told = bool(spec.stage) and spec.config_schema is not ConfigSchema.AUTO
+        backend = spec.backend.profile or spec.backend.repo  # which may name the circuit
+        told = bool(spec.stage) and spec.config_schema is not ConfigSchema.AUTO and bool(spec.circuit or not backend)
         source = Source(commit="", stage=spec.stage) if told else await self._read_source(request)
         spec = self._with_schema(spec, source)
         release = Release(
@@ -88,7 +89,8 @@ class InspectWorkflow:
             replicas=spec.replicas,
         )
         asked = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
-        return await self._attempts.run(activities.PLAN, asked, spec)
+        report = await self._attempts.run(activities.PLAN, asked, spec)
+        return report.model_copy(update={"warnings": [*circuit_name.warnings(spec, source), *report.warnings]})
 
     async def _read_source(self, request: InspectInput) -> Source:
         spec = request.spec
@@ -100,10 +102,9 @@ class InspectWorkflow:
 
     def _with_schema(self, spec: ClusterSpec, source: Source) -> ClusterSpec:
         try:
-            schema = client_schema.settled(spec.config_schema, source.config_schema)
+            return circuit_name.settle(spec, source)
         except SettingsInvalid as error:
             raise Stopped(error.diagnosis) from None
-        return spec.model_copy(update={"config_schema": schema})
 
     def _changed(self) -> None:
         retry = self._attempts.retry

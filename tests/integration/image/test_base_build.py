@@ -116,13 +116,25 @@ def test_a_preflight_tells_whether_it_is_built(engine: Any, repo: _Repo) -> None
     groundwork = ImageGroundwork(repo.environ["DOCKER_HOST"], WorkerSecrets({}))
     size = sum(file.stat().st_size for file in repo.client.iterdir())
     told = (f"client: 2 files, {size} B", "")
-    assert groundwork.base_context(str(repo.folder), "client") == told
-    assert groundwork.base_context(str(repo.folder), "client") == told
+    assert groundwork.base_context(str(repo.folder), "client", "Dockerfile") == told
+    assert groundwork.base_context(str(repo.folder), "client", "Dockerfile") == told
     built = repo.build()
-    assert groundwork.base_context(str(repo.folder), "client") == (told[0], built)
+    assert groundwork.base_context(str(repo.folder), "client", "Dockerfile") == (told[0], built)
     (repo.client / "Dockerfile").unlink()
     with pytest.raises(ImageInputMissing, match="PROVER_BASE_CONTEXT=client"):
-        groundwork.base_context(str(repo.folder), "client")
+        groundwork.base_context(str(repo.folder), "client", "Dockerfile")
+
+
+def test_another_dockerfile_of_the_same_context(engine: Any, repo: _Repo) -> None:
+    """By the name that PROVER_BASE_DOCKERFILE gives, as an image of its own."""
+    repo.write("prover.docker", "FROM scratch\nCOPY client /client\nUSER 7\n")
+    usual = repo.build()
+    other = ensure_base(repo.environ, str(repo.folder), "client", lambda _: None, "prover.docker")
+    users = [engine.images.get(name).attrs["Config"]["User"] for name in (usual, other)]
+    assert users == ["65532", "7"]
+    (repo.client / "Dockerfile").unlink()
+    groundwork = ImageGroundwork(repo.environ["DOCKER_HOST"], WorkerSecrets({}))
+    assert groundwork.base_context(str(repo.folder), "client", "prover.docker")[1] == ""
 
 
 def test_files_alone_give_the_same_layers(engine: Any, repo: _Repo) -> None:

@@ -69,6 +69,16 @@ def test_an_image_is_pushed_once(
     assert registry.tags() == ["client-1111111", f"client-1111111-{first.digest[7:15]}"]
 
 
+def test_a_base_without_a_command_runs_the_client(
+    world: dict[str, str], tmp_path: Path, registry: RegistryRoom, repo: Path
+) -> None:
+    """As upstream's, whose CMD is the shell of the system that it stands on; the base itself is left as it is."""
+    with base_image(world, b"bare", command='["bash"]') as bare:
+        image = pipeline(world, tmp_path).ensure(request(repo, bare, registry.host), quiet)
+    config = _config(registry.host, image.digest)["config"]
+    assert (config["Cmd"], config["WorkingDir"], "Entrypoint" in config) == (["client"], "/opt", False)
+
+
 def test_what_the_image_says_about_itself(
     world: dict[str, str], tmp_path: Path, registry: RegistryRoom, base: str, repo: Path
 ) -> None:
@@ -79,6 +89,7 @@ def test_what_the_image_says_about_itself(
     config = _config(registry.host, image.digest)["config"]
     labels = config["Labels"]
     assert (config["User"], config["Cmd"], config["Env"]) == ("65532", ["/usr/bin/client"], ["A=1"])
+    assert config["WorkingDir"] == "/opt"
     assert labels["org.opencontainers.image.revision"] == "1" * 40
     assert labels["org.opencontainers.image.version"] == "1111111"
     assert labels["org.opencontainers.image.created"] == "2026-01-02T03:04:05Z"

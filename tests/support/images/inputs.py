@@ -45,7 +45,9 @@ def quiet(*_: object) -> None:
 
 
 @contextmanager
-def base_image(world: dict[str, str], client: bytes = b"#!client\n") -> Iterator[str]:
+def base_image(
+    world: dict[str, str], client: bytes = b"#!client\n", command: str = '["/usr/bin/client"]'
+) -> Iterator[str]:
     """A FROM scratch image with a client and a user, in the world's Docker Engine."""
     name = f"prover-base-{uuid.uuid4().hex[:8]}"
     content = io.BytesIO()
@@ -54,7 +56,7 @@ def base_image(world: dict[str, str], client: bytes = b"#!client\n") -> Iterator
         head.size, head.mode = len(client), 0o755
         archive.addfile(head, io.BytesIO(client))
     with contextlib.closing(docker.DockerClient(base_url=world["DOCKER_HOST"])) as engine:
-        changes = ["USER 65532", 'CMD ["/usr/bin/client"]', "ENV A=1"]
+        changes = ["USER 65532", f"CMD {command}", "ENV A=1"]
         engine.api.import_image_from_data(content.getvalue(), repository=name, tag="latest", changes=changes)
         yield name
         engine.images.remove(name, force=True)

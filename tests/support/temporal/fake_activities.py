@@ -175,7 +175,8 @@ class HostFakes:
         """The world's commit."""
         await self.world.called(request)
         stage = request.stage or self.world.commit[:7]
-        return Source(commit=self.world.commit, stage=stage, config_schema=self.world.schema)
+        found = {"circuit": self.world.profile.circuit, "circuits": self.world.circuits}
+        return Source(commit=self.world.commit, stage=stage, config_schema=self.world.schema, **found)
 
     @activity.defn
     async def ensure_image(self, request: ImageRequest) -> Image:

@@ -38,8 +38,10 @@ class World:
         self.images: list[StoredImage] = []
         self.left_out: dict[str, str] = {}
         self.observed: dict[str, StepStatus] = {}  # what the watch of the backend sees of a step; else it runs
+        self.circuits: dict[str, list[str]] = {}  # that the backend's programs are configured for
         self.profile = Profile(
             name="example",
+            circuit="block",
             circuit_dir="circuit",
             steps=[
                 Step(name="setup", command=["make"]),

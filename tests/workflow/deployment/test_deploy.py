@@ -250,6 +250,23 @@ async def test_the_tree_is_judged_before_the_backend_and_after_it(stage: "Stage"
     assert asked[0].backend == stage.spec().backend
 
 
+async def test_the_circuit_is_the_profile_s_unless_it_is_set(stage: "Stage", world: "World") -> None:
+    """Clients are configured for it; where the backend's programs have another one, the deployment says so."""
+    world.profile = world.profile.model_copy(update={"circuit": "block_2"})
+    world.circuits = {"config/coordinator.yaml": ["block_2"]}
+    await stage.deploy("d1")
+    await stage.outcome("d1")
+    applied = [request for name, request in world.calls if name == "apply_release"]
+    assert applied[0].spec.circuit == "block_2"
+    assert "coordinator.yaml" not in " ".join((await stage.status()).warnings)
+    await stage.deploy("d2", circuit="block")
+    await stage.outcome("d2")
+    applied = [request for name, request in world.calls if name == "apply_release"]
+    assert applied[-1].spec.circuit == "block"
+    said = "clients prove CIRCUIT=block, but config/coordinator.yaml has block_2"
+    assert said in " ".join((await stage.status()).warnings)
+
+
 async def test_setup_all_after_run_all_stops_the_ticker_and_says_so(stage: "Stage", world: "World") -> None:
     """Only the simulated step is stopped; the clients notice nothing."""
     await stage.deploy("d1", backend_mode=BackendMode.SIMULATED)

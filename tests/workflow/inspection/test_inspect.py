@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def inspect(stage: "Stage", what: str, *, stage_name: str = "", **extra: Any) -> Inspection:
+async def inspect(stage: "Stage", what: str, *, stage_name: str = "", circuit: str = "", **extra: Any) -> Inspection:
     """One question about two clients."""
-    spec = stage.spec().model_copy(update={"stage": stage_name})
+    spec = stage.spec().model_copy(update={"stage": stage_name, "circuit": circuit})
     return await stage.client.execute_workflow(
         InspectWorkflow.run,
         InspectInput(spec=spec, replicas=2, what=what, **extra),
@@ -42,10 +42,22 @@ async def test_a_plan_is_of_the_commit_that_a_deploy_would_take(stage: "Stage", 
 
 
 async def test_a_plan_of_a_stage_by_hand_needs_no_repository(stage: "Stage", world: "World") -> None:
-    """So it works with no worker on the backend host."""
-    await inspect(stage, "plan", stage_name="mine")
+    """So it works with no worker on the backend host, once CIRCUIT is set; else a profile there may name it."""
+    await inspect(stage, "plan", stage_name="mine", circuit="block")
     assert world.names() == ["plan"]
     assert world.calls[-1][1].release.stage == "mine"
+    await inspect(stage, "plan", stage_name="mine")
+    assert world.names()[1:] == ["resolve_source", "plan"]
+
+
+async def test_a_plan_shows_the_circuit_of_the_profile(stage: "Stage", world: "World") -> None:
+    """As the deploy would take it, and a warning where the backend's programs have another one."""
+    world.profile = world.profile.model_copy(update={"circuit": "block_2"})
+    world.circuits = {"config/coordinator.yaml": ["block_4"]}
+    answer = await inspect(stage, "plan")
+    assert world.calls[-1][1].spec.circuit == "block_2"
+    assert answer.plan is not None
+    assert "CIRCUIT=block_2, but config/coordinator.yaml has block_4" in answer.plan.warnings[0]
 
 
 async def test_a_plan_of_a_dirty_tree_is_refused_as_the_deploy_would_be(stage: "Stage", world: "World") -> None:

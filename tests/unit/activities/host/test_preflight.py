@@ -13,6 +13,7 @@ from domain.errors import (
     Unavailable,
 )
 from domain.messages.backend import LoadedProfile, ProfileFacts
+from domain.messages.image import BaseConfig
 from domain.messages.inspection import Check, CheckVerdict, PreflightReport, PreflightRequest
 from domain.messages.source import Checkout, Source
 from domain.ports import Beat, Secrets
@@ -36,6 +37,7 @@ class FakeGroundwork:
         self.asked: list[str] = []
         self.schema: ConfigSchema | None = None
         self.built = ""
+        self.command = ["/usr/bin/client"]
 
     def _answer(self, method: str, answer: str) -> str:
         self.asked.append(method)
@@ -47,12 +49,14 @@ class FakeGroundwork:
         """Docker."""
         return self._answer("engine", "version 20")
 
-    def base_image(self, name: str) -> str:
-        """Its user."""
-        return self._answer("base_image", "65532" if name == "prover" else "")
+    def base_image(self, name: str) -> BaseConfig:
+        """Its configuration."""
+        self._answer("base_image", "")
+        return BaseConfig(user="65532" if name == "prover" else "", command=self.command)
 
-    def base_context(self, repo: str, base_context: str) -> tuple[str, str]:
+    def base_context(self, repo: str, base_context: str, dockerfile: str) -> tuple[str, str]:
         """What it is built of."""
+        assert dockerfile == "Dockerfile"
         return self._answer("base_context", f"2 files in {repo}/{base_context}"), self.built
 
     def circuit(self, repo: str, circuit_dir: str, schema: ConfigSchema) -> str:
@@ -100,16 +104,17 @@ class HostRoom:
     def __init__(self) -> None:
         self.groundwork = FakeGroundwork()
         self.sources = FakeSources()
+        self.facts_ = ProfileFacts(name="example")
         self.spec = make_spec(backend=Backend(repo="/srv/backend", circuit_dir="circuit"))
 
     def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
         """Its profile names the circuit."""
-        assert variables["CIRCUIT"] == "block"
+        assert variables["CIRCUIT"] == (self.facts_.circuit or "block")
         return LoadedProfile(profile=Profile(name="example", circuit_dir="of-profile", steps=[]), repo=backend.repo)
 
     def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:  # noqa: ARG002
         """What the source is judged by."""
-        return ProfileFacts(name="example")
+        return self.facts_
 
     def step_at(self, key: str, moment: int) -> str:
         """Nobody asks before a set-up."""
@@ -139,10 +144,36 @@ def test_a_healthy_host_is_ok_in_the_order_of_a_deploy(room: HostRoom) -> None:
         "Docker",
         "base image",
         "circuit",
+        "circuit name",
         "registry push",
         "registry pull",
     ]
     assert (report.stage, report.image_user) == ("aaaaaaa", "65532")
+
+
+CONFIG = {"config/coordinator.yaml": ["block_2"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "facts", "verdict", "words"),
+    [
+        ("", ProfileFacts(), OK, ["block, the default"]),
+        ("", ProfileFacts(circuit="block_2"), OK, ["block_2, as the backend profile has it"]),
+        ("block_7", ProfileFacts(), OK, ["block_7, as CIRCUIT has it"]),
+        ("", ProfileFacts(circuit="block_2", circuits=CONFIG), OK, ["block_2, as config/coordinator.yaml"]),
+        ("block", ProfileFacts(circuit="block_2"), WARNING, ["prove block,", "the backend profile has block_2"]),
+        ("block", ProfileFacts(circuits=CONFIG), WARNING, ["prove block,", "config/coordinator.yaml has block_2"]),
+    ],
+)
+def test_the_circuit_is_compared(
+    room: HostRoom, given: str, facts: ProfileFacts, verdict: CheckVerdict, words: list[str]
+) -> None:
+    """By its name in the profile and in the configuration of the backend's programs; both are named."""
+    room.facts_ = facts
+    room.spec = room.spec.model_copy(update={"circuit": given})
+    check = next(check for check in room.look().checks if check.name == "circuit name")
+    assert (check.verdict, [word for word in words if word not in check.detail]) == (verdict, [])
+    assert ("set CIRCUIT=block_2" in check.do) == (verdict is WARNING)
 
 
 def test_an_image_that_runs_as_root_is_a_warning(room: HostRoom) -> None:
@@ -150,6 +181,14 @@ def test_an_image_that_runs_as_root_is_a_warning(room: HostRoom) -> None:
     room.spec = make_spec(backend=room.spec.backend.model_copy(update={"base_image": "other"}))
     report = room.look()
     assert (verdicts(report.checks), report.image_user) == ({"base image": WARNING}, "")
+
+
+def test_what_the_clients_run_is_told(room: HostRoom) -> None:
+    """A base image without a command of its own is judged by its configuration."""
+    room.groundwork.command = ["bash"]
+    base = next(check for check in room.look().checks if check.name == "base image")
+    said = "clients run `client` in /opt, in place of `bash` in /, as the base image has it"
+    assert (base.verdict, base.detail) == (OK, f"prover is there; {said}, as user 65532")
 
 
 def test_a_base_image_from_a_context(room: HostRoom) -> None:

@@ -35,6 +35,18 @@ def test_a_good_profile(tmp_path: Path) -> None:
     assert loaded.left_out == {}
 
 
+@pytest.mark.parametrize(
+    ("circuit", "given", "wanted"),
+    [("", "", "block"), ("block_${SET}", "", "block_x"), ("block_${SET}", "mine", "mine"), ("", "mine", "mine")],
+)
+def test_the_name_of_the_circuit(tmp_path: Path, circuit: str, given: str, wanted: str) -> None:
+    """The setting's, else the profile's, else `block`; the directory may be named after it."""
+    text = f"name: b\ncircuit: {circuit!r}\ncircuit_dir: keys/${{CIRCUIT}}\nvariables: {{SET: null}}\n"
+    (tmp_path / "proverctl.yaml").write_text(text)
+    profile = load_profile(tmp_path, "", _ENVIRON, {"PROVER_STATE_DIR": "/state", "CIRCUIT": given}).profile
+    assert (profile.circuit, profile.circuit_dir) == (wanted, f"keys/{wanted}")
+
+
 def test_a_profile_elsewhere(tmp_path: Path) -> None:
     """A file is named relative to the repository; a bare name is a bundled one, and an unknown one says which exist."""
     (tmp_path / "other.yaml").write_text("name: other\n")

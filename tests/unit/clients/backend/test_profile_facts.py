@@ -39,6 +39,27 @@ def test_the_data_of_the_fluidex_backend(tmp_path: Path) -> None:
     assert "circuits/testdata/Block_2_5_10_5/mon.key" in data
 
 
+def test_the_circuit_of_the_fluidex_backend(tmp_path: Path) -> None:
+    """As its templates call it, by the size of the worker; and what its programs were configured for."""
+    assert _facts(tmp_path, "fluidex").circuit == "block_2"
+    assert profile_facts(tmp_path, "fluidex", {"NTXS": "4"}, {"CIRCUIT": "mine"}).circuit == "block_4"
+    assert _facts(tmp_path, "fluidex").circuits == {}
+    config = tmp_path / "prover-cluster" / "config"
+    config.mkdir(parents=True)
+    (config / "coordinator.yaml").write_text("port: 1\ncircuits:\n  block_8: {vk: x}\n")
+    (config / "client.yaml").symlink_to("/etc/hostname")
+    assert _facts(tmp_path, "fluidex").circuits == {"prover-cluster/config/coordinator.yaml": ["block_8"]}
+
+
+def test_a_circuit_that_cannot_be_told(tmp_path: Path) -> None:
+    """A variable that is not set matters only while CIRCUIT is not."""
+    (tmp_path / "proverctl.yaml").write_text("name: demo\ncircuit: block_${SIZE}\nvariables: {SIZE: null}\n")
+    with pytest.raises(SettingsInvalid, match=r"proverctl\.yaml: circuit .*SIZE.* set CIRCUIT"):
+        _facts(tmp_path)
+    assert profile_facts(tmp_path, "", {}, {"CIRCUIT": "mine"}).circuit == ""
+    assert profile_facts(tmp_path, "", {"SIZE": "3"}, {}).circuit == "block_3"
+
+
 def test_no_profile_is_no_fault(tmp_path: Path) -> None:
     """Nor is no repository; one that is asked for and cannot be read is."""
     assert _facts(tmp_path) == ProfileFacts()

@@ -88,6 +88,10 @@ def test_dockerignore(tmp_path: Path) -> None:
     ("break_it", "words"),
     [
         (lambda client: (client / "Dockerfile").unlink(), ["no Dockerfile", "PROVER_BASE_IMAGE"]),
+        (
+            lambda client: (client / "Dockerfile").rename(client / "prover.docker"),
+            ["no Dockerfile", "PROVER_BASE_DOCKERFILE", "holds notes.md, prover.docker."],
+        ),
         (lambda client: client.rename(client.with_name("moved")), ["does not exist", "submodule"]),
         (lambda client: (client / "out").symlink_to("../secret"), ["out is a link out of the context, to ../secret"]),
         (lambda client: (client / "out").symlink_to("/etc/passwd"), ["out is a link", "/etc/passwd"]),
@@ -105,6 +109,21 @@ def test_what_does_not_belong_is_refused(tmp_path: Path, break_it: object, words
         _pack(repo)
     said = str(caught.value)
     assert [word for word in (_SETTING, *words) if word not in said] == []
+
+
+def test_another_dockerfile(tmp_path: Path) -> None:
+    """It is needed whatever .dockerignore says, and the same context with another one is another image."""
+    repo = _repo(tmp_path)
+    (repo / "client" / "prover.docker").write_text("FROM scratch\n")
+    (repo / "client" / ".dockerignore").write_text("*\n")
+    packed = build_context.pack(str(repo), "client", lambda _: None, "prover.docker")
+    with tarfile.open(fileobj=io.BytesIO(_content(packed))) as archive:
+        assert "prover.docker" in archive.getnames()
+    (repo / "client" / ".dockerignore").unlink()
+    usual = _pack(repo)
+    other = build_context.pack(str(repo), "client", lambda _: None, "prover.docker")
+    assert (usual.digest, usual.identity) == (other.digest, usual.digest)
+    assert other.identity != usual.identity
 
 
 def test_too_much_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -290,6 +290,13 @@ def test_the_last_output_is_the_evidence() -> None:
     assert "exit code 101" in found.what
 
 
+def test_what_ends_without_an_error_is_no_client() -> None:
+    """As a shell does; neither circuit files nor settings of the clients are at fault, but what the image runs."""
+    found = diagnose(objects.crashed("p1", restarts=3, reason="Completed", code=0, log=""))
+    assert found is not None
+    assert (found.code, "CLIENT_COMMAND" in found.do, "circuit" in found.do) == ("CRASH_LOOP", True, False)
+
+
 @pytest.mark.parametrize(("age", "expected"), [(2, ("CRASH_LOOP", TRANSIENT)), (60, None)])
 def test_a_client_that_stays_up_has_recovered(age: float, expected: tuple[str, Severity] | None) -> None:
     """Right after a restart it may end again, or stay; after half a minute old crashes do not count."""

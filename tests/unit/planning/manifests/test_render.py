@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from domain.kubernetes import Manifest
-from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
+from domain.spec import Backend, ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.status import Release
 from planning.manifests import render
 
@@ -140,6 +140,12 @@ def test_environment_of_the_client() -> None:
         "CLIENT_CONFIG": "config/client.yaml",
         "CLIENT_CIRCUIT": "block",
     }
+
+
+def test_the_configuration_is_found_from_another_working_directory() -> None:
+    """By its whole path, for the original's is relative to /opt."""
+    elsewhere = spec(backend=Backend(client_workdir="/srv"))
+    assert environment(elsewhere)["CLIENT_CONFIG"] == "/opt/config/client.yaml"
 
 
 def test_upstream_override_reaches_the_clients() -> None:

@@ -31,7 +31,7 @@ def test_the_least_that_must_be_set_gives_the_defaults() -> None:
     assert Endpoint(ip="10.0.0.7", port=50055) == spec.coordinator
     assert (spec.image.push_host, spec.image.pull_host) == ("docker.io", "docker.io")
     assert spec.image.push_auth is None
-    assert (spec.replicas, spec.deploy_name, spec.circuit) == (2, "client", "block")
+    assert (spec.replicas, spec.deploy_name, spec.circuit) == (2, "client", "")
     assert (spec.client_grace, spec.max_unavailable, spec.min_ready, spec.retry_for) == (5, "1", 1.0, 600)
     assert KeyValue(key="fluidexnode", value="computation") == spec.node_label
     assert KeyValue(key="dedicated", value="computation") == spec.node_taint
@@ -53,7 +53,7 @@ def test_a_backend_needs_no_setting_at_all() -> None:
     assert (bare.coordinator.ip, bare.coordinator.port, bare.circuit, bare.backend.host) == (
         "",
         50055,
-        "block",
+        "",
         "local",
     )
     given_ = {
@@ -120,6 +120,9 @@ def test_every_setting_reaches_the_spec() -> None:
             "CIRCUIT_DIR": "circuits/block",
             "PROVER_BASE_IMAGE": "fluidex/prover:v1",
             "PROVER_BASE_CONTEXT": "prover-cluster",
+            "PROVER_BASE_DOCKERFILE": "docker/prover.docker",
+            "CLIENT_COMMAND": "client --verbose",
+            "CLIENT_WORKDIR": "/srv",
         },
         mode=BackendMode.SIMULATED,
     )
@@ -130,6 +133,9 @@ def test_every_setting_reaches_the_spec() -> None:
     assert [name for name, value in untouched.items() if spec.model_dump()[name] == value] == []
     assert unwanted["progress_deadline"] == 3600
     assert spec.client_grace == 3600
+    backend = spec.backend
+    assert (backend.base_dockerfile, backend.client_command) == ("docker/prover.docker", "client --verbose")
+    assert (backend.client_workdir, _spec().backend.client_workdir) == ("/srv", "/opt")
     assert spec.deployment_id == "prover-cluster/east/provers"
 
 

@@ -1,0 +1,58 @@
+"""Settles the name of the circuit that clients prove, and compares it with the configuration of the backend's programs.
+
+A coordinator hands out tasks of the circuits that it knows; a client that asks for another one stays idle for ever.
+"""
+
+from typing import Any
+
+import yaml
+
+from domain.messages.source import Source
+from domain.spec import DEFAULT_CIRCUIT, ClusterSpec
+from planning.manifests import client_schema
+
+
+def settle(spec: ClusterSpec, source: Source) -> ClusterSpec:
+    """With the schema of this commit's client and, unless CIRCUIT is set, the profile's circuit; SettingsInvalid."""
+    schema = client_schema.settled(spec.config_schema, source.config_schema)
+    circuit = spec.circuit or source.circuit or DEFAULT_CIRCUIT
+    return spec.model_copy(update={"config_schema": schema, "circuit": circuit})
+
+
+def circuit_names(text: str) -> list[str]:
+    """The circuits that a coordinator's or client's configuration names under `circuit` and `circuits`."""
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        return []
+    if not isinstance(content, dict):
+        return []
+    circuits = content.get("circuits")
+    listed = list(circuits) if isinstance(circuits, dict | list) else []
+    found = [_name(one) for one in (content.get("circuit"), *listed)]
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def mismatches(spec: ClusterSpec, source: Source) -> list[str]:
+    """A clause for each configuration that knows other circuits than the clients'; empty when all is well."""
+    wanted = spec.circuit_name
+    found = [
+        f"{file} has {' and '.join(names)}" for file, names in source.circuits.items() if names and wanted not in names
+    ]
+    if not source.circuits and source.circuit not in ("", wanted):
+        found.append(f"the backend profile has {source.circuit}")
+    return found
+
+
+def warnings(spec: ClusterSpec, source: Source) -> list[str]:
+    """What a deploy and a plan say of it, one sentence."""
+    found = mismatches(spec, source)
+    if not found:
+        return []
+    differing = f"clients prove CIRCUIT={spec.circuit_name}, but {'; '.join(found)}"
+    return [f"{differing}: a client of a circuit that its coordinator does not know gets no task."]
+
+
+def _name(value: Any) -> str:
+    name = value.get("name") if isinstance(value, dict) else value
+    return name if isinstance(name, str) else ""
