@@ -9,7 +9,15 @@ from typing import Any, Protocol
 
 from domain.images import ImagesReport, ImagesRequest
 from domain.kubernetes import Manifest, Right, Snapshot
-from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, ProfileFacts, PurgeRequest, StepRequest
+from domain.messages.backend import (
+    LoadedProfile,
+    LogChunk,
+    LogRequest,
+    ProfileFacts,
+    ProgramSearch,
+    PurgeRequest,
+    StepRequest,
+)
 from domain.messages.image import BaseConfig, Image, ImageRequest
 from domain.messages.source import Checkout, Source
 from domain.profile import StepStatus
@@ -210,8 +218,13 @@ class Watches(Protocol):
 class BackendHost(Protocol):
     """Runs the steps of backends on this host; `key` is the name of a backend's profile."""
 
-    def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
-        """The profile, judged on this host before anything runs; SettingsInvalid names file, line and field."""
+    def load(
+        self, backend: Backend, variables: Mapping[str, str], programs: ProgramSearch | None = None
+    ) -> LoadedProfile:
+        """The profile, judged on this host before anything runs; SettingsInvalid names file, line and field.
+
+        Programs are looked for as `programs` says: not at all where no step is to be run.
+        """
         ...
 
     def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:

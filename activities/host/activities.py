@@ -56,7 +56,7 @@ class HostActivities:
     @activity.defn
     def load_profile(self, request: ProfileRequest) -> LoadedProfile:
         """Read and judge the profile; SettingsInvalid, NotARepository where its source was never checked out."""
-        return self._host.load(self._here(request.backend), request.variables)
+        return self._host.load(self._here(request.backend), request.variables, request.programs)
 
     @activity.defn
     def run_step(self, request: StepRequest) -> StepStatus:

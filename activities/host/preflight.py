@@ -6,6 +6,7 @@ from temporalio import activity
 
 from activities.host.source import Profiles, resolved
 from activities.inspection.checks import Checks
+from domain.errors import SettingsInvalid
 from domain.messages.inspection import Check, PreflightReport, PreflightRequest
 from domain.messages.source import Source
 from domain.ports import Beat, Groundwork, Secrets, Sources
@@ -14,7 +15,7 @@ from planning.backend.variables import built_in, source_request
 from planning.image.command import remarks
 from planning.manifests.circuit_name import settle
 from planning.manifests.pod import image_warnings
-from planning.preflight.checks import circuit_name, login, ok, source, warning
+from planning.preflight.checks import circuit_name, failed, login, ok, source, warning
 
 UNKNOWN_STAGE = "preflight"
 
@@ -121,7 +122,12 @@ class _Looks:
 
     def circuit(self) -> Check:
         backend = self._spec.backend
-        folder = backend.circuit_dir or self._host.profiles.load(backend, built_in(self._spec, "")).profile.circuit_dir
+        try:
+            variables = built_in(self._spec, "")
+            folder = backend.circuit_dir or self._host.profiles.load(backend, variables).profile.circuit_dir
+        except SettingsInvalid as error:
+            remedy = "mend what is named, or set CIRCUIT_DIR: clients alone are deployed without a profile then"
+            return failed("backend profile", "; ".join(error.problems), remedy)
         files = self._host.groundwork.circuit(backend.repo, folder, self._spec.config_schema)
         return ok("circuit", f"{folder}: {files}")
 

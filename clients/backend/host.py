@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from clients.backend.job import Job, Place
@@ -38,11 +38,20 @@ from clients.backend.stop import Stopping, projects
 from clients.backend.values import recorded_values
 from clients.system.environment import inherited
 from domain.errors import PermanentError, ProverError, SettingsInvalid, StepFailed
-from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, ProfileFacts, PurgeRequest, StepRequest
+from domain.messages.backend import (
+    LoadedProfile,
+    LogChunk,
+    LogRequest,
+    ProfileFacts,
+    ProgramSearch,
+    PurgeRequest,
+    StepRequest,
+)
 from domain.ports import Beat
-from domain.profile import StepState, StepStatus
+from domain.profile import Profile, StepState, StepStatus
 from domain.spec import Backend
-from planning.backend.expansion import expanded, settled
+from planning.backend.expansion import expanded, foreseen, settled
+from planning.backend.programs import searched
 from planning.backend.steps import keeps_outputs
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.stop)?")
@@ -58,14 +67,22 @@ class LocalBackendHost:
         self._environ = environ
         self._inherited = inherited(environ)
 
-    def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
+    def load(
+        self, backend: Backend, variables: Mapping[str, str], programs: ProgramSearch | None = None
+    ) -> LoadedProfile:
         """The profile, judged on this host before anything runs; SettingsInvalid names file, line and field."""
         if not backend.repo:
             raise SettingsInvalid(["BACKEND_REPO is not set: it names the backend's repository on the worker's host"])
         repo = Path(backend.repo).expanduser().absolute()
         if not repo.is_dir():
             raise SettingsInvalid([f"BACKEND_REPO={repo} is no directory on the worker's host"])
-        return load_profile(repo, backend.profile, self._environ, {**variables, **self._built_in(str(repo))})
+
+        def wanted(profile: Profile, known: Mapping[str, str], left_out: Collection[str]) -> list[str]:
+            settled = self._settled(profile, repo, known) if programs and not programs.every else set()
+            return searched(profile, programs, left_out, settled) if programs else []
+
+        built_in = {**variables, **self._built_in(str(repo))}
+        return load_profile(repo, backend.profile, self._environ, built_in, wanted)
 
     def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:
         """What a deploy of the clients needs of the profile, judged no further; SettingsInvalid."""
@@ -170,6 +187,20 @@ class LocalBackendHost:
             have = f"steps with a log: {', '.join(logs)}" if logs else "no step of it has run here"
             raise SettingsInvalid([f"backend {request.profile} has no log of a step {request.step!r}; {have}"])
         return read_chunk(Place(folder, request.step).log, request, beat)
+
+    def _settled(self, profile: Profile, repo: Path, variables: Mapping[str, str]) -> set[str]:
+        """The steps that a set-up would find done or running, or whose outputs it would adopt."""
+        folder = self._folder(profile.name)
+        known, found = {**recorded_values(folder), **variables}, set[str]()
+        running = {row.name for row in self.observe(profile.name) if row.state is StepState.RUNNING}
+        for written in profile.steps:
+            with contextlib.suppress(SettingsInvalid):  # said where the step itself is judged
+                step = foreseen(written, known)
+                job = Job(Place(folder, step.name), step, repo, (repo / step.dir).resolve(), self._inherited, known)
+                done = step.kind in {"function", "command", "submodules"} and not step.leaves
+                if step.name in running or (done and Command(job, []).settled()):
+                    found.add(step.name)
+        return found
 
     def _does(self, job: Job, request: StepRequest, beat: Beat) -> dict[str, Callable[[], StepStatus]]:
         again, file = request.again, request.functions.file if request.functions else ""

@@ -1,7 +1,7 @@
 """Finds and reads a backend's profile on its host, and says everything that is wrong with it before anything runs."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from clients.backend.profile_checks import host_faults, left_out
@@ -18,13 +18,21 @@ from planning.settings import checks
 from profiles import bundled, is_name, names
 
 _NAME = "proverctl.yaml"
+# Profile, variables and steps that are left out → names of the steps whose programs are looked for.
+Searched = Callable[[Profile, Mapping[str, str], Collection[str]], Collection[str]]
 
 
-def load_profile(repo: Path, wanted: str, environ: Mapping[str, str], built_in: Mapping[str, str]) -> LoadedProfile:
+def load_profile(
+    repo: Path,
+    wanted: str,
+    environ: Mapping[str, str],
+    built_in: Mapping[str, str],
+    searched: Searched = lambda *_: (),
+) -> LoadedProfile:
     """The profile at `wanted`: a file, the name of a bundled one, by default the repository's own; SettingsInvalid.
 
     `built_in` holds the built-in variables that the caller knows; BACKEND_REPO, BACKEND_DATA and CIRCUIT_DIR are
-    completed.
+    completed. `searched` names the steps whose programs are looked for.
     """
     path = _path(repo, wanted)
     text = read(_content(path), str(path))
@@ -37,13 +45,16 @@ def load_profile(repo: Path, wanted: str, environ: Mapping[str, str], built_in: 
     circuit_dir = _known(text.profile.circuit_dir, variables)
     variables = {"CIRCUIT_DIR": circuit_dir} | variables
     problems += faults(text.profile)
-    problems += host_faults(text.profile, repo, environ, variables, judged={problem.path for problem in problems})
+    without = left_out(text.profile, repo, variables)
+    judged = {problem.path for problem in problems}
+    names_of = searched(text.profile, variables, without)
+    problems += host_faults(text.profile, repo, environ, variables, judged, names_of)
     if problems:
         raise SettingsInvalid(text.sentences(problems))
     return LoadedProfile(
         profile=text.profile.model_copy(update={"circuit": variables["CIRCUIT"], "circuit_dir": circuit_dir}),
         repo=str(repo),
-        left_out=left_out(text.profile, repo, variables),
+        left_out=without,
     )
 
 

@@ -2,13 +2,14 @@
 
 import difflib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from clients.backend.shell_functions import sourced
+from clients.backend.steps.programs import missing_programs
 from clients.system.environment import inherited
 from domain.errors import SettingsInvalid
-from domain.profile import Profile, Step, Wait, When
+from domain.profile import Profile, Step, When
 from planning.backend.expansion import BUILT_IN, VARIABLE, FieldPath, expanded_functions, foreseen, names, texts
 from planning.backend.field_validation import DATA, form_faults, used_places
 from planning.backend.profile_parser import Fault
@@ -20,10 +21,18 @@ _MAX_TEMPLATE = 1 << 20
 
 
 def host_faults(
-    profile: Profile, repo: Path, environ: Mapping[str, str], variables: Mapping[str, str], judged: set[FieldPath]
+    profile: Profile,
+    repo: Path,
+    environ: Mapping[str, str],
+    variables: Mapping[str, str],
+    judged: set[FieldPath],
+    searched: Collection[str] = (),
 ) -> list[Fault]:
-    """Everything on this host that would make a step fail; fields that were `judged` wrong already are left alone."""
-    return _Host(profile, repo.resolve(), environ, variables, judged).faults()
+    """Everything on this host that would make a step fail; fields that were `judged` wrong already are left alone.
+
+    Programs are looked for of the `searched` steps only.
+    """
+    return _Host(profile, repo.resolve(), environ, variables, judged, searched).faults()
 
 
 def left_out(profile: Profile, repo: Path, variables: Mapping[str, str]) -> dict[str, str]:
@@ -68,6 +77,7 @@ class _Host:
         environ: Mapping[str, str],
         variables: Mapping[str, str],
         judged: set[FieldPath],
+        searched: Collection[str],
     ) -> None:
         self._profile = profile
         self._repo = repo
@@ -75,6 +85,7 @@ class _Host:
         self._inherited = inherited(environ)
         self._variables = variables
         self._judged = judged
+        self._searched = searched
 
     def faults(self) -> list[Fault]:
         """All of them."""
@@ -100,12 +111,11 @@ class _Host:
                 yield Fault(("variables", name), clause)
 
     def _program_faults(self, step: Step) -> Iterator[Fault]:
-        search = step.env.get("PATH", self._inherited["PATH"])
-        for path, program in _programs(step):
-            # One with a directory may be made by an earlier step.
-            relative = "/" in program and not program.startswith("/")
-            if program and not relative and not names(program) and not shutil.which(program, path=search):
-                yield Fault(path, f"step {step.name} needs the program {program}, which is not on the worker's PATH")
+        if step.name in self._searched:
+            env = {**self._inherited, **step.env}
+            for path, program in missing_programs(step, env):
+                clause = f"which is not on the worker's PATH ({env['PATH']})"
+                yield Fault(path, f"step {step.name} needs the program {program}, {clause}")
 
     def _link_faults(self, step: Step) -> Iterator[Fault]:
         """Textual ways out are refused already."""
@@ -185,28 +195,6 @@ def _calls(profile: Profile) -> Iterator[tuple[FieldPath, Step, str]]:
             yield ("steps", index, "function"), step, step.function
         if step.stop and step.stop.function:
             yield ("steps", index, "stop", "function"), step, step.stop.function
-
-
-def _programs(step: Step) -> Iterator[tuple[FieldPath, str]]:
-    """What the step runs, and the field that says so."""
-    if step.command:
-        yield ("command",), "bash" if isinstance(step.command, str) else step.command[0]
-    if step.process:
-        yield ("process",), step.process[0]
-    if step.function or (step.stop and step.stop.function):
-        yield ("function",), "bash"
-    if step.compose or any(left.compose for left in step.leaves):
-        yield ("compose",) if step.compose else ("leaves",), "docker"
-    if step.submodules:
-        yield ("submodules",), "git"
-    waits: list[tuple[str, Wait | None]] = [("wait", step.wait), ("ready", step.ready)]
-    for field, wait in waits:
-        if wait and wait.command:
-            yield (field, "command"), wait.command[0]
-    if step.stop and step.stop.command:
-        yield ("stop", "command"), step.stop.command[0]
-    for number, program in enumerate(step.programs):
-        yield ("programs", number), program
 
 
 def _before_glob(text: str) -> str:

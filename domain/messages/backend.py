@@ -22,6 +22,14 @@ class BackendReport(Message):
     warnings: list[str] = []  # optional steps that failed: name, reason and what to type
 
 
+class ProgramSearch(Message):
+    """For which steps the programs that they call are looked for: those that a set-up would run."""
+
+    simulated: bool = False
+    again: list[str] = []  # steps that are done again, whatever is recorded
+    every: bool = False  # also those that are done already
+
+
 class ProfileRequest(Message):
     """Read and validate the profile on the backend host.
 
@@ -31,6 +39,13 @@ class ProfileRequest(Message):
     backend: Backend
     profile: str = ""  # name
     variables: dict[str, str] = {}
+    programs: ProgramSearch | None = None  # None: nothing is to be run
+
+
+class ProfileQuestion(ClusterSpec):
+    """The spec whose profile is asked for, and which programs are looked for; a spec alone is one."""
+
+    programs: ProgramSearch | None = None
 
 
 class LoadedProfile(Message):

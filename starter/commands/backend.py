@@ -11,7 +11,7 @@ COMMANDS = {
     "restart": ("backend_lifecycle", "Stop these steps and do them again."),
     "stop": ("backend_lifecycle", "Stop the backend; its data stays."),
     "purge": ("backend_lifecycle", "Stop the backend and delete its data."),
-    "validate": ("backend_profile", "Judge the profile; contacts nothing."),
+    "validate": ("backend_profile", "Judge the profile; contacts nothing without --host."),
     "graph": ("backend_profile", "The steps and what they need; contacts nothing."),
 }
 EPILOG = """\b

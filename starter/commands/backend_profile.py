@@ -1,4 +1,4 @@
-"""`backend validate` and `backend graph`: what a profile says, without a worker; neither contacts anything."""
+"""`backend validate` and `backend graph`: what a profile says, without a worker; with `--host` a worker judges it."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic
 
 from pathlib import Path
@@ -15,22 +15,56 @@ if TYPE_CHECKING:
 DEFAULT = "proverctl.yaml"
 
 
-@options.command("validate", "proverctl backend validate", "proverctl backend validate fluidex")
+@options.command(
+    "validate", "proverctl backend validate fluidex", "proverctl backend validate --host --backend-repo ~/fluidex"
+)
 @click.argument("file", required=False)
-@options.settings("backend", but=["BACKEND_HOST", "CIRCUIT_DIR"])
-@options.everywhere
-def validate_command(file: str | None, **params: Any) -> None:
-    """Judge the profile; contacts nothing.
+@click.option("--host", is_flag=True, help="Have the worker look for programs, functions and files on its host.")
+@options.backend
+def validate_command(file: str | None, host: bool, **params: Any) -> None:
+    """Judge the profile; contacts nothing without --host.
 
-    FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. Programs, functions and files are
-    judged by `backend up`, on the machine that holds the repository.
+    FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. Programs, functions and files are not
+    looked for: that is done by `backend up` for the steps that it will run, and by --host for all steps of it, by the
+    worker on the machine that holds the repository.
     """
     from starter.cli import terminal
+
+    if host:
+        _validate_on_host(file, params)
+        return
 
     asked, path, profile = _read(params, file)
     value = {"file": str(path), "profile": profile.name, "steps": [step.name for step in profile.steps]}
     count = f"{len(profile.steps)} step{'' if len(profile.steps) == 1 else 's'}"
     terminal.data(value, asked.output, f"{path}: profile {profile.name} with {count}, nothing wrong with it")
+    terminal.note("Programs, functions and files were not looked for. On the worker's host: " + _by_host(file))
+
+
+def _by_host(file: str | None) -> str:
+    return " ".join(["proverctl backend validate --host", *([file] if file else [])])
+
+
+def _validate_on_host(file: str | None, params: dict[str, Any]) -> None:
+    from domain.messages.backend import ProgramSearch
+    from planning.settings.spec import backend_spec
+    from starter.cli import terminal
+    from starter.cli.invocation import invocation
+    from starter.temporal import session
+    from starter.temporal.backend_updates import profile
+
+    asked = invocation(params, {"BACKEND_PROFILE": file} if file else None)
+    spec = asked.validated(lambda: backend_spec(asked.values))
+
+    async def story() -> None:
+        async with session.session(asked, session.backend_queues(spec.backend.host)) as client:
+            found = await profile(client, spec, programs=ProgramSearch(every=True))
+        steps = [step.name for step in found.profile.steps]
+        value = {"profile": found.profile.name, "repo": found.repo, "steps": steps, "left_out": found.left_out}
+        said = f"profile {found.profile.name} in {found.repo}: nothing wrong with it, and no program lacks"
+        terminal.data(value, asked.output, said)
+
+    session.run(asked, story(), look=_by_host(file))
 
 
 @options.command("graph", "proverctl backend graph", "proverctl backend graph fluidex --format mermaid")

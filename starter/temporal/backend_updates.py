@@ -15,7 +15,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
-from domain.messages.backend import BackendInput, BackendReport, LoadedProfile
+from domain.messages.backend import BackendInput, BackendReport, LoadedProfile, ProfileQuestion, ProgramSearch
 from domain.spec import BackendMode, ClusterSpec
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
@@ -29,12 +29,17 @@ from workflows.backend.workflow import BackendWorkflow
 from workflows.inspection.lookup import ProfileWorkflow
 
 
-async def profile(client: Client, spec: ClusterSpec, *, named: bool = False) -> LoadedProfile:
-    """The profile as the backend host reads it; Exit with every fault, `named` also says how to do without it."""
+async def profile(
+    client: Client, spec: ClusterSpec, *, named: bool = False, programs: ProgramSearch | None = None
+) -> LoadedProfile:
+    """The profile as the backend host reads it; Exit with every fault, `named` also says how to do without it.
+
+    With `programs` the programs of its steps are looked for on that host, too.
+    """
     try:
         return await client.execute_workflow(
             ProfileWorkflow.run,
-            spec,
+            ProfileQuestion.model_validate({**spec.model_dump(), "programs": programs}),
             id=new_id("prover-inspect/profile"),
             task_queue=names.DEPLOY_QUEUE,
             static_summary=f"profile of the backend on {spec.backend.host}, asked by {session.identity()}",

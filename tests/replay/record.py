@@ -17,7 +17,7 @@ from domain import names
 from domain.commands import Answer, ResetEndpoint, Scale
 from domain.diagnosis import Choice, Diagnosis, Severity
 from domain.images import PrePulled
-from domain.messages.backend import LogRequest
+from domain.messages.backend import LogRequest, ProfileQuestion
 from domain.profile import Left, Step, StepState, StepStatus
 from domain.spec import BackendMode, Shortage
 from domain.status import Observation, Phase
@@ -68,7 +68,12 @@ async def record_backend(environment: WorkflowEnvironment) -> None:
         await again.result()
         log = LogRequest(backend=stage.spec().backend, profile="example", step="node")
         start, queue = stage.client.start_workflow, names.DEPLOY_QUEUE
-        await start(ProfileWorkflow.run, stage.spec(), id="prover-inspect/profile-1", task_queue=queue)
+        await start(
+            ProfileWorkflow.run,
+            ProfileQuestion.model_validate(stage.spec().model_dump()),
+            id="prover-inspect/profile-1",
+            task_queue=queue,
+        )
         await start(LogWorkflow.run, log, id="prover-inspect/log-1", task_queue=queue)
         await stage.tear_down("teardown", stop_backend=True, purge=True)
         await settled(stage, "teardown")

@@ -7,7 +7,14 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain import names
     from domain.diagnosis import Diagnosis
-    from domain.messages.backend import BackendInput, BackendReport, LoadedProfile, ProfileRequest, PurgeRequest
+    from domain.messages.backend import (
+        BackendInput,
+        BackendReport,
+        LoadedProfile,
+        ProfileRequest,
+        ProgramSearch,
+        PurgeRequest,
+    )
     from domain.profile import StepState, StepStatus
     from domain.spec import BackendMode
     from planning.backend.steps import optional_warnings
@@ -150,7 +157,11 @@ class BackendWorkflow:
 
     async def _load(self, request: BackendInput) -> LoadedProfile:
         variables = built_in(request.spec, request.backend.circuit_dir)
-        asked = ProfileRequest(backend=request.backend, variables=variables)
+        programs = ProgramSearch(
+            simulated=request.mode is BackendMode.SIMULATED, again=[*request.restart, *request.redo]
+        )
+        wanted = None if request.mode is BackendMode.NONE else programs
+        asked = ProfileRequest(backend=request.backend, variables=variables, programs=wanted)
         try:
             return await self._attempts(request).run(activities.LOAD_PROFILE, asked, request.spec)
         except Stopped as stop:

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, ProfileRequest
+    from domain.messages.backend import LoadedProfile, LogChunk, LogRequest, ProfileQuestion, ProfileRequest
     from domain.messages.source import CheckoutRequest
     from domain.spec import BackendMode, ClusterSpec, Endpoint, ImageTarget
     from domain.status import Retry
@@ -37,22 +37,25 @@ class ProfileWorkflow(_Lookup):
     """Read the profile that a spec names, as its set-up would (id `prover-inspect/profile-<uuid>`)."""
 
     @workflow.init
-    def __init__(self, spec: ClusterSpec) -> None:
+    def __init__(self, spec: ProfileQuestion) -> None:
         """The host is `spec.backend.host`."""
         super().__init__(spec)
 
     @workflow.run
-    async def run(self, spec: ClusterSpec) -> LoadedProfile:
+    async def run(self, spec: ProfileQuestion) -> LoadedProfile:
         """The profile as it would be run; ApplicationError with the diagnosis in its details.
 
-        Only for a backend that is to be brought up its source is checked out anew; else it is read as it is.
+        With `programs` the programs of its steps are looked for, too. Only for a backend that is to be brought up its
+        source is checked out anew; else it is read as it is.
         """
         if spec.backend.apart and spec.backend_mode is not BackendMode.NONE:
             asked = CheckoutRequest(repo=spec.backend.repo, ref=spec.backend.ref)
             await self._ask(activities.CHECKOUT_SOURCE, asked)
         return await self._ask(
             activities.LOAD_PROFILE,
-            ProfileRequest(backend=spec.backend, variables=built_in(spec, spec.backend.circuit_dir)),
+            ProfileRequest(
+                backend=spec.backend, variables=built_in(spec, spec.backend.circuit_dir), programs=spec.programs
+            ),
         )
 
     @workflow.query

@@ -14,6 +14,7 @@ from clients.backend.job import Job, Place
 from clients.backend.logs import last_line, tail
 from clients.backend.polling import Pace
 from clients.backend.processes import runner
+from clients.backend.steps.programs import require_programs
 from clients.backend.values import found_values
 from domain.errors import StepFailed, Unavailable
 from domain.ports import Beat
@@ -46,6 +47,13 @@ class Command:
         if not again and not self.pending and self._adoptable():
             return self._adopt(mark, beat)
         return self.conclude(mark, self.finish(mark, beat, first))
+
+    def settled(self) -> bool:
+        """Whether nothing will be run as far as is known beforehand: its inputs are not read."""
+        known, step = self._known(), self._job.step
+        if self._missing_outputs() or not (step.inputs or step.outputs):
+            return False
+        return self._adoptable() or bool(known and known.fingerprint)
 
     @property
     def pending(self) -> bool:
@@ -125,6 +133,7 @@ class Command:
             record = runner.read(self._place.record)
             if record and _who(record) != self._over:
                 return False
+            require_programs(self._job)
             first()
             if keeps_outputs(self._job.step):
                 known = self._known()

@@ -147,6 +147,38 @@ def down(compose: Compose, directory: Path, env: Mapping[str, str], *, volumes: 
     return True
 
 
+def restarts(step: Step, env: Mapping[str, str]) -> dict[str, int]:
+    """How often each container of the projects that a step leaves was restarted, by its id; Unavailable."""
+    found: dict[str, int] = {}
+    for compose in (left.compose for left in step.leaves if left.compose):
+        with _project(compose, env) as project:
+            found |= {one.id: one.restarts for one in project.containers()}
+    return found
+
+
+def check_left(job: Job, before: Mapping[str, int]) -> None:
+    """No service of the projects that a step leaves has failed, as for a compose step; StepFailed with its log.
+
+    `before` holds the restarts of old containers.
+    """
+    for compose in (left.compose for left in job.step.leaves if left.compose):
+        with _project(compose, job.env) as project:
+            containers = project.containers()
+            known = {one.id: before.get(one.id, 0) for one in containers}
+            standing, text, one = judge_project(containers, [], known)
+            if standing is Standing.FAILED:
+                raise _failed(job._replace(directory=job.repo), compose, text, project.log(one))
+
+
+def installed(env: Mapping[str, str]) -> bool:
+    """Whether compose is, as Docker's plugin or as a program of its own."""
+    try:
+        _program(env)
+    except StepFailed:
+        return False
+    return True
+
+
 def _compose_of(step: Step) -> Compose:
     if step.compose is None:
         raise TypeError(f"step {step.name} is no compose project")

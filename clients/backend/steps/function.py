@@ -3,6 +3,7 @@
 import functools
 import shutil
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clients.backend.job import Job
@@ -13,6 +14,7 @@ from clients.backend.ports import check_free, silent
 from clients.backend.processes import runner
 from clients.backend.steps.background import Look, look, name, record, remains, sweep
 from clients.backend.steps.command import Command
+from clients.backend.steps.compose import check_left, restarts
 from clients.backend.steps.wait import await_condition
 from clients.backend.values import found_values
 from domain.errors import StepFailed
@@ -80,13 +82,17 @@ def run_function(job: Job, file: str, beat: Beat, *, again: bool) -> StepStatus:
     if not again and not command.pending and (status := _running_already(job, fingerprint, beat)):
         return status
 
+    # Of containers that are there; those that the function is yet to make begin with none.
+    before = restarts(job.step, job.env) if command.pending else {}
+
     def first() -> None:
         sweep(job.place, job.step, job.repo, beat)
         _prepare(job)
+        before.update(restarts(job.step, job.env))
 
     ended = command.finish(fingerprint, beat, first)
     try:
-        found = _await_left(job, float(ended["ended"]) - float(ended["seconds"]), beat)
+        found = _await_left(job, float(ended["ended"]) - float(ended["seconds"]), beat, before)
     except StepFailed:
         command.give_up(ended)
         raise
@@ -109,25 +115,28 @@ def _running_already(job: Job, fingerprint: str, beat: Beat) -> StepStatus | Non
     if found.lacking != found.rising or (ran and ran["fingerprint"] != fingerprint):
         return None
     adopted = found.adopted
-    _await_left(job, time.monotonic(), beat)
+    _await_left(job, time.monotonic(), beat, restarts(job.step, job.env))
     if ran is None:
         values = found_values(job)
         runner.write(job.place.ran, Ran(fingerprint=fingerprint, values=values).model_dump())
-    detail = f"adopted pid {', '.join(map(str, adopted))}" if adopted else "running already"
+    detail = _adopted(adopted) if adopted else "running already"
     return StepStatus(name=job.step.name, kind=job.step.kind, state=StepState.RUNNING, detail=detail)
 
 
-def _await_left(job: Job, began: float, beat: Beat) -> Look:
+def _await_left(job: Job, began: float, beat: Beat, before: Mapping[str, int]) -> Look:
     """Return once all that it leaves runs, listens and is ready, within the step's timeout; StepFailed."""
     pace, alive = Pace(beat, 0.1), time.monotonic()
-    seen: set[str] = set()
+    seen, strangers = set[str](), dict[int, None]()
     while True:
         found = look(job)
+        strangers.update(dict.fromkeys(found.adopted))  # once recorded they count as known
         record(job.place, found)
         seen.update(name(left) for left in job.step.leaves if left.program and name(left) not in found.lacking)
-        lacking = found.lacking or silent(job)
+        mute = [] if found.lacking else silent(job)
+        lacking = found.lacking or mute
         if not lacking:
             break
+        check_left(job, before)
         now = time.monotonic()
         ended = seen.intersection(lacking)
         if not ended and (found.ours or found.pids or any(left.compose for left in job.step.leaves)):
@@ -136,12 +145,25 @@ def _await_left(job: Job, began: float, beat: Beat) -> Look:
             because = "it ran and ended" if ended else "nothing that the function started is alive"
             raise _failure(job, sorted(ended) or lacking, because)
         if now - began > job.step.timeout:
-            raise _failure(job, lacking, f"it is not there after {job.step.timeout} s")
-        pace.rest(functools.partial(str, f"{job.step.name}: waits for {', '.join(lacking)}"))
+            late = f"it is not there after {job.step.timeout} s"
+            raise _failure(job, lacking, f"{late}; {_strange(strangers, mute)}" if _strange(strangers, mute) else late)
+        told = _strange(strangers, mute) or f"waits for {', '.join(lacking)}"
+        pace.rest(functools.partial(str, f"{job.step.name}: {told}"))
     check_free(job, {int(who["pid"]) for who in remains(job.place, job.step, job.repo)})
     if job.step.ready:
         _await_ready(job, job.step.ready, began, beat)
     return found
+
+
+def _adopted(pids: Sequence[int]) -> str:
+    several = f"processes {', '.join(map(str, pids))} that were" if len(pids) > 1 else f"process {pids[0]} that was"
+    return f"adopted {several} started by somebody else"
+
+
+def _strange(strangers: Iterable[int], mute: Sequence[str]) -> str:
+    """Of adopted processes that do not listen where they should: perhaps they were started with another port."""
+    pids = [pid for pid in strangers if mute]
+    return f"{_adopted(pids)}, nobody listens on {', '.join(mute)}" if pids else ""
 
 
 def _await_ready(job: Job, ready: Wait, began: float, beat: Beat) -> None:

@@ -231,13 +231,33 @@ def test_started_by_hand(host: LocalBackendHost, repo: Path, leaves: dict[str, o
     try:
         step = function("serve", **leaves)
         status = run(host, repo, step)
-        assert (status.detail, count(repo / "calls")) == (f"adopted pid {started.pid}", 0)
+        assert (status.detail, count(repo / "calls")) == (_adopted(started.pid), 0)
         assert run(host, repo, step).detail == "running already"
         assert stop(host) == ["serve"]
         assert started.wait(10) == -signal.SIGTERM
     finally:
         started.kill()
         started.wait()
+
+
+def test_an_adopted_process_on_another_port_is_told(
+    host: LocalBackendHost, repo: Path, leaves: dict[str, object]
+) -> None:
+    """While its port is awaited, and when the time is over."""
+    port, started, told = _free_port(), _by_hand(repo), list[str]()
+    try:
+        with pytest.raises(StepFailed, match="does not run") as caught:
+            run(host, repo, function("serve", ports=[str(port)], timeout=2, **leaves), told.append)
+    finally:
+        started.kill()
+        started.wait()
+    expected = f"{_adopted(started.pid)}, nobody listens on port {port}"
+    assert expected in caught.value.diagnosis.because
+    assert any(expected in line for line in told)
+
+
+def _adopted(pid: int) -> str:
+    return f"adopted process {pid} that was started by somebody else"
 
 
 @pytest.mark.parametrize("moment", ["called", "returned"])

@@ -8,7 +8,7 @@ from temporalio.client import WorkflowFailureError
 from domain import names
 from domain.commands import Verdict
 from domain.errors import NotARepository
-from domain.messages.backend import LoadedProfile
+from domain.messages.backend import LoadedProfile, ProfileQuestion
 from domain.messages.inspection import InspectInput
 from domain.spec import BackendMode, ClusterSpec, ConfigSchema
 from domain.status import Phase
@@ -133,7 +133,7 @@ async def profile(stage: "Stage", spec: ClusterSpec) -> LoadedProfile:
     try:
         return await stage.client.execute_workflow(
             ProfileWorkflow.run,
-            spec,
+            ProfileQuestion.model_validate(spec.model_dump()),
             id=f"prover-inspect/profile-{stage.namespace}",
             task_queue=names.DEPLOY_QUEUE,
         )

@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 
 from domain import names
 from domain.errors import SettingsInvalid
-from domain.messages.backend import LogRequest
+from domain.messages.backend import LogRequest, ProfileQuestion, ProgramSearch
 from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ async def test_a_profile_is_read_as_its_set_up_would(stage: "Stage", world: "Wor
     """With the same built-in variables, those excepted that only the profile settles."""
     loaded = await stage.client.execute_workflow(
         ProfileWorkflow.run,
-        stage.spec(),
+        ProfileQuestion(**stage.spec().model_dump(), programs=ProgramSearch(every=True)),
         id=f"prover-inspect/profile-{stage.namespace}",
         task_queue=names.DEPLOY_QUEUE,
     )
@@ -30,6 +30,7 @@ async def test_a_profile_is_read_as_its_set_up_would(stage: "Stage", world: "Wor
     variables = world.calls[0][1].variables
     assert (variables["COORDINATOR_EP"], variables["CIRCUIT_DIR"]) == ("10.0.0.9", "circuit")
     assert "BACKEND_REPO" not in variables
+    assert world.calls[0][1].programs == ProgramSearch(every=True)
 
 
 async def test_a_profile_that_is_wrong_is_told(stage: "Stage", world: "World") -> None:
@@ -38,7 +39,7 @@ async def test_a_profile_that_is_wrong_is_told(stage: "Stage", world: "World") -
     with pytest.raises(WorkflowFailureError) as raised:
         await stage.client.execute_workflow(
             ProfileWorkflow.run,
-            stage.spec(),
+            ProfileQuestion.model_validate(stage.spec().model_dump()),
             id=f"prover-inspect/profile-{stage.namespace}",
             task_queue=names.DEPLOY_QUEUE,
         )

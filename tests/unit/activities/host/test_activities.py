@@ -19,6 +19,7 @@ from domain.messages.backend import (
     LogRequest,
     ProfileFacts,
     ProfileRequest,
+    ProgramSearch,
     PurgeRequest,
     StepRequest,
 )
@@ -76,7 +77,10 @@ class _Host:
         self.looks: list[list[StepStatus]] = []
         self._endless = endless
 
-    def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
+    def load(
+        self, backend: Backend, variables: Mapping[str, str], programs: ProgramSearch | None = None
+    ) -> LoadedProfile:
+        assert programs is None
         self.asked.append(("load", dict(variables)))
         return LoadedProfile(profile=Profile(name="demo"), repo=f"/abs/{backend.repo}")
 

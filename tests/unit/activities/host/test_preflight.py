@@ -10,6 +10,7 @@ from domain.errors import (
     CredentialsRejected,
     ImageInputMissing,
     NotARepository,
+    SettingsInvalid,
     Unavailable,
 )
 from domain.messages.backend import LoadedProfile, ProfileFacts
@@ -297,3 +298,18 @@ def test_the_activity_beats(room: HostRoom) -> None:
     calls = Room()
     report = calls.run(HostPreflightActivities(host).preflight_host, PreflightRequest(spec=room.spec, deployment_id=ID))
     assert calls.beats == [f"checking {check.name}" for check in report.checks]
+
+
+def test_a_profile_that_is_wrong_is_no_fault_of_the_circuit(room: HostRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check has a name of its own, and a remedy that does not repeat the text."""
+
+    def load(backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
+        raise SettingsInvalid([f"{backend.repo}/proverctl.yaml:3: variable {variables['CIRCUIT']} has no default"])
+
+    monkeypatch.setattr(room, "load", load)
+    room.spec = make_spec(backend=Backend(repo="/srv/backend"))
+    report = room.look()
+    assert verdicts(report.checks) == {"backend profile": FAILED}
+    check = next(check for check in report.checks if check.name == "backend profile")
+    assert "has no default" in check.detail
+    assert check.do == "mend what is named, or set CIRCUIT_DIR: clients alone are deployed without a profile then"

@@ -16,7 +16,9 @@ _BUILT_IN = {"PROVER_STATE_DIR": "/state", "CIRCUIT": "block"}
 
 def _load(repo: Path, text: str, wanted: str = "", **environ: str) -> LoadedProfile:
     (repo / "proverctl.yaml").write_text(text)
-    return load_profile(repo, wanted, _ENVIRON | environ, _BUILT_IN)
+    return load_profile(
+        repo, wanted, _ENVIRON | environ, _BUILT_IN, lambda profile, *_: [s.name for s in profile.steps]
+    )
 
 
 def _problems(repo: Path, text: str, **environ: str) -> list[str]:
@@ -92,7 +94,7 @@ steps:
   command: [ls, "${WHO}"]
 """
     secret = "DB_PASSWORD looks like a secret of the worker: steps may not read those"
-    absent = "needs the program no-such-program, which is not on the worker's PATH"
+    absent = "needs the program no-such-program, which is not on the worker's PATH (/usr/bin:/bin)"
     assert _problems(tmp_path, text) == [
         "proverctl.yaml:3: variables.UNSET: variable UNSET has no default: set UNSET in the worker's environment",
         f"proverctl.yaml:4: variables.DB_PASSWORD: {secret}",
@@ -119,17 +121,19 @@ steps:
 - {name: undo, command: ["/bin/sh"], stop: {command: [undo-it]}, programs: ["${TOOL}", "bin/own", "/no/such"]}
 """
     (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").write_text("#!/bin/sh\nexit 1\n")  # the CLI alone, without the plugin
+    (tmp_path / "bin" / "docker").chmod(0o755)
     found = _problems(tmp_path, text, PATH=str(tmp_path / "bin"))
     assert [problem.partition(": ")[2] for problem in found] == [
         "functions.file: there is no file run.sh",
         *(
-            f"{field}: step {step} needs the program {program}, which is not on the worker's PATH"
+            f"{field}: step {step} needs the program {program}, which is not on the worker's PATH (bin)"
             for field, step, program in (
                 ("steps[0].command", "shell", "bash"),
                 ("steps[2].function", "function", "bash"),
-                ("steps[3].compose", "compose", "docker"),
+                ("steps[3].compose", "compose", "docker compose"),
                 ("steps[4].function", "left", "bash"),
-                ("steps[4].leaves", "left", "docker"),
+                ("steps[4].leaves", "left", "docker compose"),
                 ("steps[5].submodules", "modules", "git"),
                 ("steps[6].wait.command", "wait", "probe-it"),
                 ("steps[7].stop.command", "undo", "undo-it"),

@@ -25,7 +25,10 @@ def test_a_good_profile_is_said_to_be_good(tmp_path: Path, capsys: pytest.Captur
     """By default it is the one of the repository around the working directory."""
     (tmp_path / "proverctl.yaml").write_text(_GOOD)
     assert main.run(["backend", "validate"]) == exits.DONE
-    assert capsys.readouterr().out == f"{tmp_path}/proverctl.yaml: profile b with 2 steps, nothing wrong with it\n"
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path}/proverctl.yaml: profile b with 2 steps, nothing wrong with it\n"
+    hint = "Programs, functions and files were not looked for. On the worker's host: proverctl backend validate --host"
+    assert said.err == f"{hint}\n"
     assert main.run(["backend", "validate", "-o", "json"]) == exits.DONE
     expected = {"file": f"{tmp_path}/proverctl.yaml", "profile": "b", "steps": ["a", "c"]}
     assert json.loads(capsys.readouterr().out) == expected
