@@ -123,9 +123,8 @@ class _Looks:
     def circuit(self) -> Check:
         backend = self._spec.backend
         try:
-            folder = (
-                backend.circuit_dir or self._host.profiles.load(backend, built_in(self._spec, "")).profile.circuit_dir
-            )
+            variables = built_in(self._spec, "")
+            folder = backend.circuit_dir or self._host.profiles.load(backend, variables).profile.circuit_dir
         except SettingsInvalid as error:
             remedy = "mend what is named, or set CIRCUIT_DIR: clients alone are deployed without a profile then"
             return failed("backend profile", "; ".join(error.problems), remedy)
