@@ -67,7 +67,7 @@ async def test_a_healthy_world_is_ok_and_stays_as_it_was(cli: Cli, room: Room) -
     nodes = checks.pop("nodes")  # everybody's: others may be at them
     assert nodes["verdict"] != "failed", nodes
     assert {name: check["detail"] for name, check in checks.items() if check["verdict"] != "ok"} == {}
-    assert len(checks) == 20
+    assert len(checks) == 21
     assert "prover-kube.default" in checks["Temporal"]["detail"]
     assert "reaches the coordinator" in checks["probe"]["detail"]
     assert room.contents_after(before) == before
