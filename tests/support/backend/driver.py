@@ -2,7 +2,7 @@
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from domain.messages.backend import LoadedProfile, PurgeRequest, StepRequest
+from domain.messages.backend import LoadedProfile, ProgramSearch, PurgeRequest, StepRequest
 from domain.ports import BackendHost
 from domain.profile import Profile, Step, StepState, StepStatus
 from domain.spec import DEFAULT_COORDINATOR_PORT, Backend
@@ -20,14 +20,14 @@ class Driver:
         self._backend = backend
         self._variables = {"COORDINATOR_EP": ip, "COORDINATOR_PORT": str(port), "CIRCUIT": "block"}
 
-    def load(self) -> LoadedProfile:
+    def load(self, programs: ProgramSearch | None = None) -> LoadedProfile:
         """The profile as the host judges it now."""
-        self.loaded = self.host.load(self._backend, self._variables)
+        self.loaded = self.host.load(self._backend, self._variables, programs)
         return self.loaded
 
     def up(self, *, simulated: bool = False) -> dict[str, StepStatus]:
         """What came of each step, in the order of their ends; raises the first failure."""
-        loaded = self.load()
+        loaded = self.load(ProgramSearch(simulated=simulated))
         found: dict[str, StepStatus] = {}
         waiting = list(loaded.profile.steps)
         running: set[Future[StepStatus]] = set()

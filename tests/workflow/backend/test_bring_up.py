@@ -9,7 +9,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from domain import names
 from domain.errors import Forbidden, StepFailed
-from domain.messages.backend import BackendInput, BackendReport
+from domain.messages.backend import BackendInput, BackendReport, StepRequest
 from domain.messages.inspection import InspectInput
 from domain.profile import Profile, Step, StepState
 from domain.spec import BackendMode
@@ -104,7 +104,12 @@ async def test_an_optional_step_that_fails_is_a_warning(stage: "Stage", world: "
         Step(name="coordinator", process=["c"], needs=["setup"]),
     ]
     world.profile = Profile(name="example", steps=steps)
-    world.faults["run_step"] = [StepFailed("no image", on="step explorer")]
+
+    def only_the_explorer(request: StepRequest) -> None:  # two steps begin at once
+        if request.step.name == "explorer":
+            raise StepFailed("no image", on="step explorer")
+
+    world.faults["run_step"] = [only_the_explorer, only_the_explorer]
     report = await converge(stage, BackendMode.REAL, "c1")
     assert [step.state for step in report.steps] == [
         StepState.FAILED,
