@@ -49,6 +49,7 @@ func run(logger *log.Logger) error {
 	answers := &service.Cluster{Tasks: made, Log: logger}
 	for name, circuit := range asked.Circuits {
 		made.circuit = name
+		answers.Circuit = name
 		if answers.Verifier, err = keys.LoadVerifier(circuit.Vk); err != nil {
 			return err
 		}
