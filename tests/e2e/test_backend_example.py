@@ -91,14 +91,15 @@ def test_the_simulation_comes_and_goes(set_up: Product) -> None:
 
 
 def test_purge_asks_first_and_leaves_no_data(set_up: Product) -> None:
-    """Without --yes nothing happens outside a terminal; with it keys and database are gone, the sources stay."""
+    """Without --yes nothing happens outside a terminal; with it keys and database are gone, sources and programs stay."""
     refused = set_up.cli("backend", "purge", code=2)
     assert "--yes" in refused.stderr
     assert len(set_up.processes("build/bin/coordinator")) == 1
     set_up.cli("backend", "purge", "--yes")
     assert set_up.processes("build/bin/coordinator") == []
     assert not (set_up.repo / "build" / "circuit").exists()
-    assert not (set_up.state / "backend" / "example").exists()
+    assert set_up.records("example") == ["logs/build.log", "logs/setup.log", "steps/build.json", "steps/setup.json"]
     assert (set_up.repo / "proverctl.yaml").exists()
     set_up.cli("backend", "up")  # and it can begin anew
-    assert {_states(set_up)[name] for name in ("build", "setup")} == {"done"}
+    states = _states(set_up)
+    assert (states["build"], states["setup"]) == ("skipped", "done")

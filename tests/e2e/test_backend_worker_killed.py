@@ -266,7 +266,7 @@ def test_stop_and_purge_touch_nothing_of_a_neighbour(staged: Staged, brought_up:
         assert not (staged.repo / "settings.conf").exists()
         assert not staged.gates.exists()
         assert (staged.repo / "proverctl.yaml").exists()
-        assert not (product.state / "backend" / staged.name).exists()
+        assert product.records(staged.name) == ["logs/command.log", "steps/command.json"]  # it has outputs
         status = json.loads(product.cli("backend", "status", "-o", "json", env=there).stdout)
         assert [row["state"] for row in status["steps"]] == ["running"]
         assert (neighbour / "data").exists()

@@ -175,6 +175,11 @@ class Product:
         answer: dict[str, Any] = json.loads(self.cli("status", *self.here(), "-o", "json").stdout)
         return answer
 
+    def records(self, profile: str) -> list[str]:
+        """Files that the backend host keeps of a profile, relative to its folder."""
+        folder = self.state / "backend" / profile
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
     def start_worker(self, env: Mapping[str, str] | None = None) -> None:
         """Start the worker as a process of its own; `env` replaces parts of its environment."""
         with self.log.open("ab") as log:
