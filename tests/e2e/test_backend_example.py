@@ -91,7 +91,7 @@ def test_the_simulation_comes_and_goes(set_up: Product) -> None:
 
 
 def test_purge_asks_first_and_leaves_no_data(set_up: Product) -> None:
-    """Without --yes nothing happens outside a terminal; with it keys and database are gone, sources and programs stay."""
+    """Without --yes nothing happens outside a terminal; with it keys and database go, sources and programs stay."""
     refused = set_up.cli("backend", "purge", code=2)
     assert "--yes" in refused.stderr
     assert len(set_up.processes("build/bin/coordinator")) == 1
