@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from domain.messages.source import Source
-from domain.spec import DEFAULT_CIRCUIT, ClusterSpec
+from domain.spec import DEFAULT_CIRCUIT, ClusterSpec, ConfigSchema
 from planning.manifests import client_schema
 
 
@@ -17,6 +17,12 @@ def settle(spec: ClusterSpec, source: Source) -> ClusterSpec:
     schema = client_schema.settled(spec.config_schema, source.config_schema)
     circuit = spec.circuit or source.circuit or DEFAULT_CIRCUIT
     return spec.model_copy(update={"config_schema": schema, "circuit": circuit})
+
+
+def is_settled(spec: ClusterSpec) -> bool:
+    """Whether stage, schema and circuit are set, so that a plan reads neither the commit nor the backend's profile."""
+    profile = spec.backend.profile or spec.backend.repo  # a repository may have one of its own
+    return bool(spec.stage) and spec.config_schema is not ConfigSchema.AUTO and bool(spec.circuit or not profile)
 
 
 def circuit_names(text: str) -> list[str]:

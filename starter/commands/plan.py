@@ -52,10 +52,10 @@ def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanRepo
         from starter.direct import inspection
 
         return inspection.Direct(asked, spec).plan()
+    from planning.manifests.circuit_name import is_settled
     from starter.temporal import session
 
-    told = bool(spec.stage) and spec.config_schema != "auto"  # by hand: then nobody reads a commit
-    host = "" if told else spec.backend.host
+    host = "" if is_settled(spec) else spec.backend.host
     return session.run(asked, _planned(asked, spec, host), what="the look at it")
 
 

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.messages.nodes import NodesRequest
     from domain.messages.source import CheckoutRequest, Source
-    from domain.spec import ClusterSpec, ConfigSchema
+    from domain.spec import ClusterSpec
     from domain.status import Release, Retry
     from planning.backend.variables import source_request
     from planning.manifests import circuit_name, render
@@ -76,9 +76,8 @@ class InspectWorkflow:
     async def _plan(self, request: InspectInput) -> PlanReport:
         """Of the release that a deploy would make now; the image is not built, so its digest may not be known yet."""
         spec = request.spec
-        backend = spec.backend.profile or spec.backend.repo  # which may name the circuit
-        told = bool(spec.stage) and spec.config_schema is not ConfigSchema.AUTO and bool(spec.circuit or not backend)
-        source = Source(commit="", stage=spec.stage) if told else await self._read_source(request)
+        settled = circuit_name.is_settled(spec)
+        source = Source(commit="", stage=spec.stage) if settled else await self._read_source(request)
         spec = self._with_schema(spec, source)
         release = Release(
             stage=source.stage,

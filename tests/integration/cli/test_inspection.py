@@ -27,15 +27,17 @@ NO_NODE = Diagnosis(
 
 
 async def test_a_plan_through_the_worker(cli: Cli, deployed: Deployed) -> None:
-    """Exit 0; a stage by hand asks no backend host, so that nobody has to poll its queue."""
+    """Exit 0; with stage and circuit set it asks no backend host, so that nobody has to poll its queue."""
     done = await cli("plan", *deployed.here)
     assert done.code == 0, done.err
     assert done.out.strip().startswith("stage ")
-    done = await cli("plan", *deployed.here[:2], "--backend-host", "nobody", "--stage", "mine", "-o", "json")
+    away = [*deployed.here[:2], "--backend-host", "nobody"]
+    done = await cli("plan", *away, "--stage", "mine", "-o", "json", CIRCUIT="block")
     assert done.code == 0, done.err
     assert json.loads(done.out)["cost"] == "stage mine"
-    done = await cli("plan", *deployed.here[:2], "--backend-host", "nobody")
-    assert (done.code, names.host_queue("nobody") in done.err) == (6, True)
+    for asked in ([], ["--stage", "mine"]):  # the profile may name the circuit
+        done = await cli("plan", *away, *asked)
+        assert (done.code, names.host_queue("nobody") in done.err) == (6, True)
 
 
 async def test_nothing_wrong_is_0_and_said_plainly(cli: Cli, deployed: Deployed) -> None:
