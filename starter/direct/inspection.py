@@ -37,7 +37,7 @@ from domain.messages.inspection import (
 )
 from domain.messages.nodes import NodesReport, NodesRequest
 from domain.messages.source import Source
-from domain.spec import ClusterSpec, ConfigSchema
+from domain.spec import ClusterSpec
 from domain.status import Release
 from planning.backend.variables import source_request
 from planning.kubernetes.objects import annotations
@@ -155,8 +155,7 @@ class Direct:
         """What would be deployed, and the spec with the configuration that its client takes."""
         spec = self._spec
         sources, backend = GitSources(self._settings.state_dir), spec.backend
-        circuit = spec.circuit or not (backend.profile or backend.repo)  # a profile may name it
-        if spec.stage and spec.config_schema is not ConfigSchema.AUTO and circuit:
+        if circuit_name.is_settled(spec):
             return spec, Source(commit="", stage=spec.stage)
         if backend.apart:
             made = sources.checkout(backend.repo, backend.ref, self._beat)
