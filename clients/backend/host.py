@@ -52,7 +52,7 @@ from domain.profile import Profile, StepState, StepStatus
 from domain.spec import Backend
 from planning.backend.expansion import expanded, foreseen, settled
 from planning.backend.programs import searched
-from planning.backend.steps import keeps_outputs
+from planning.backend.steps import outlives_purge
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.stop)?")
 _PASSING = {"wait", "file"}  # kinds that start nothing
@@ -155,7 +155,7 @@ class LocalBackendHost:
                     deleted.append(f"containers and volumes of compose project {project.project}")
         deleted += delete(paths, beat)
         steps = [*request.profile.steps, *(started.step for started in records)]
-        keep = {step.name for step in steps if keeps_outputs(step) and Place(folder, step.name).ran.exists()}
+        keep = {step.name for step in steps if outlives_purge(step) and Place(folder, step.name).ran.exists()}
         keep = set() if owner_is_gone(folder) else keep
         if folder.exists() and delete_folder(folder, self._processes(request.profile.name).socket_folder, keep):
             but = f" (but the records of {', '.join(sorted(keep))}, whose outputs stay)" if keep else ""

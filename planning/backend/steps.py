@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from domain.errors import SettingsInvalid
 from domain.model import Message
@@ -88,8 +90,19 @@ def fingerprint(argv: Sequence[str], env: Mapping[str, str], directory: str, inp
 
 
 def keeps_outputs(step: Step) -> bool:
-    """Whether the outputs of a step are kept: they are adopted, and their record outlives a purge."""
+    """Return whether the outputs of a step are adopted where they exist, instead of a run that may delete them."""
     return bool(step.outputs) and step.kind in {"function", "command"} and not step.leaves
+
+
+def outlives_purge(step: Step) -> bool:
+    """Return whether a purge keeps the record of a step: outputs are kept, and its own `purge` spares one of them."""
+    spared = [path for path in step.outputs if not any(_is_below(path, purged) for purged in step.purge)]
+    return keeps_outputs(step) and bool(spared)
+
+
+def _is_below(path: str, pattern: str) -> bool:
+    output = PurePosixPath(path)
+    return any(fnmatchcase(str(one), pattern.rstrip("/")) for one in (output, *output.parents))
 
 
 def may_adopt(step: Step, ran: Ran | None, missing_outputs: Sequence[str], *, began: bool, newer: bool) -> bool:

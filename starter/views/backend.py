@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from domain.messages.backend import BackendReport
 from domain.profile import Profile, StepState, StepStatus
 from domain.spec import BackendMode
-from planning.backend.steps import keeps_outputs
+from planning.backend.steps import outlives_purge
 from planning.text.sanitize import one_line
 from starter.cli import terminal
 from starter.views import deployment
@@ -97,6 +97,6 @@ def doomed(profile: Profile) -> list[str]:
     ]
     projects = dict.fromkeys(compose.project for compose in composes if compose)
     found += [f"the volumes of compose project {project}" for project in projects]
-    kept = [step.name for step in profile.steps if keeps_outputs(step)]
+    kept = [step.name for step in profile.steps if outlives_purge(step)]
     but = f", but those of {', '.join(kept)}, whose outputs stay" if kept else ""
     return [*found, f"the records and logs that proverctl keeps of {profile.name}{but}"]

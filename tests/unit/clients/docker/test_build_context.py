@@ -124,6 +124,10 @@ def test_another_dockerfile(tmp_path: Path) -> None:
     other = build_context.pack(str(repo), "client", lambda _: None, "prover.docker")
     assert (usual.digest, usual.identity) == (other.digest, usual.digest)
     assert other.identity != usual.identity
+    (repo / "client" / "Dockerfile").unlink()
+    alone = build_context.pack(str(repo), "client", lambda _: None, "prover.docker")
+    assert alone.dockerfile == "prover.docker"
+    assert other.identity != usual.identity
 
 
 def test_too_much_is_refused_before_it_is_read(tmp_path: Path) -> None:

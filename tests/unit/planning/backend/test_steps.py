@@ -95,3 +95,14 @@ def test_whose_outputs_are_kept() -> None:
     assert not steps.keeps_outputs(
         Step.model_validate({"name": "s", "function": "x", "outputs": ["k"], "leaves": left})
     )
+
+
+@pytest.mark.parametrize(
+    ("purge", "expected"),
+    [([], True), (["other"], True), (["keys/log"], True), (["keys"], False), (["keys/"], False), (["k*"], False)],
+)
+def test_records_of_outputs_that_a_purge_deletes_go_with_them(purge: list[str], expected: bool) -> None:
+    """A record without its outputs would claim what is no longer there."""
+    step = Step(name="s", command=["x"], outputs=["keys/mon.key"], purge=purge)
+    assert steps.outlives_purge(step) is expected
+    assert steps.keeps_outputs(step)

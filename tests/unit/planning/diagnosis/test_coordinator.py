@@ -112,6 +112,24 @@ def test_the_real_clients_words_are_recognised(text: str, code: str, evidence: s
     assert found.on == "pod fleet/p1 (1 of 1 asked)"
 
 
+@pytest.mark.parametrize(
+    ("text", "what", "do"),
+    [
+        (DATABASE, "the coordinator answers that its database does not", "start the coordinator's database"),
+        (
+            f"ERROR {WATCH}: poll task error failed to lookup address information: Name or service not known",
+            "clients run and cannot resolve the coordinator's name",
+            "look at the cluster's DNS pods",
+        ),
+    ],
+)
+def test_what_is_away_is_named_with_its_remedy(text: str, what: str, do: str) -> None:
+    """The database and the name of the coordinator are told apart from the coordinator itself."""
+    found = one(stamped(*[POLL, text] * 8))
+    assert found.what == what
+    assert found.do.startswith(do)
+
+
 def test_a_chain_without_its_head_still_names_what_was_refused() -> None:
     """The head was before the tail that was read."""
     cut = "\n".join(REFUSED.splitlines()[4:])
