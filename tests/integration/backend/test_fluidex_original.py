@@ -71,7 +71,7 @@ def test_the_coordinator_is_reached_by_every_client(world: dict[str, str], drive
     """At the address of nodes, and at the one that the configuration of this host's client names."""
     driver = drive()
     driver.run("config-prover-cluster")
-    driver.run("prove-master")
+    driver.run("prove-master", timeout=60)
     for address in (world["COORDINATOR_EP"], "::1"):
         socket.create_connection((address, PORTS["COORDINATOR_PORT"]), timeout=3).close()
 

@@ -52,10 +52,12 @@ class Driver:
         """One step."""
         return self.host.stop(self.loaded.profile.name, [name], lambda _: None)
 
-    def run(self, name: str) -> StepStatus:
-        """One step, whatever it needs."""
+    def run(self, name: str, timeout: float | None = None) -> StepStatus:
+        """Run one step, whatever it needs, within `timeout` seconds in place of the profile's."""
         loaded = self.load()
         step = next(step for step in loaded.profile.steps if step.name == name)
+        if timeout is not None:
+            step = step.model_copy(update={"timeout": timeout})
         return self.host.run(self._request(loaded, step), lambda _: None)
 
     def stop(self) -> list[str]:
