@@ -111,6 +111,7 @@ class DiagnoseReport(Message):
     bundle: str = ""  # path on `host`
     host: str = ""
     warnings: list[str] = []  # what could not be seen
+    circuit: str = ""  # the circuit that clients ask for; empty: not known, or they receive tasks of it
 
 
 class InspectInput(Message):

@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 from domain.diagnosis import Diagnosis, Severity
-from domain.kubernetes import Manifest
+from domain.kubernetes import Manifest, Snapshot
+from domain.messages.source import Source
 from planning.diagnosis import client_log
 from planning.diagnosis.client_log import Entry
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects
+from planning.manifests.circuit_name import known_circuit, mismatches
 
 CODES = {"TASKS_FAIL", "NO_TASKS", "CLIENT_HANGS"}
 ENOUGH = 3  # tasks that failed: then the next one will as well
@@ -118,6 +120,28 @@ def _no_tasks(clients: list[Told], evidence: Evidence) -> Diagnosis | None:
         else "no task is waiting, or CIRCUIT is not the coordinator's name of the circuit",
         do="compare CIRCUIT with the column `circuit` of the coordinator's table `task`, and with its configuration",
         severity=Severity.PROGRESS,
+    )
+
+
+def receives_tasks(snapshot: Snapshot) -> bool:
+    """Return whether a client's log shows a task, so that the coordinator has tasks of its circuit."""
+    entries = [entry for log in snapshot.logs.values() for entry in client_log.entries(log)]
+    return any(entry.working or entry.failed_task for entry in entries)
+
+
+def unknown_circuit(circuit: str, source: Source) -> Diagnosis | None:
+    """Return NO_TASKS when the backend's programs are configured for other circuits than the clients' one."""
+    found = mismatches(circuit, source)
+    if not found:
+        return None
+    return Diagnosis(
+        code="NO_TASKS",
+        what=f"clients ask for tasks of circuit {circuit}, which the backend's programs are not configured for",
+        on=f"CIRCUIT={circuit}",
+        evidence="; ".join(found),
+        because="a client of a circuit that its coordinator does not know gets no task",
+        do=f"set CIRCUIT={known_circuit(circuit, source)} and deploy, or bring up the backend that has {circuit}",
+        severity=Severity.NEEDS_HUMAN,
     )
 
 

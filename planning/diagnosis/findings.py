@@ -6,7 +6,8 @@ run); what only the whole group tells, such as the nodes concerned, is added by 
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest, Snapshot
-from planning.diagnosis import coordinator, details, disruption, pod_creation, release_view
+from domain.messages.source import Source
+from planning.diagnosis import client_work, coordinator, details, disruption, pod_creation, release_view
 from planning.diagnosis.pod import IDLE_GRACE, judge_leaving, judge_pod
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects
@@ -46,6 +47,15 @@ def judge(evidence: Evidence) -> list[Diagnosis]:
     found.sort(key=lambda finding: _RANK.index(finding.severity))
     served = _serving(evidence)
     return [finding.model_copy(update={"serving": served}) for finding in _with_deadline(found, evidence)]
+
+
+def with_circuit(found: list[Diagnosis], circuit: str, source: Source) -> list[Diagnosis]:
+    """Add what a comparison of the clients' circuit with the backend's configuration finds, in place of a guess."""
+    mismatch = client_work.unknown_circuit(circuit, source)
+    if mismatch is None:
+        return found
+    others = [finding for finding in found if finding.code != mismatch.code]
+    return sorted([*others, mismatch], key=lambda finding: _RANK.index(finding.severity))
 
 
 def _of_pods(evidence: Evidence) -> list[Diagnosis]:

@@ -39,9 +39,8 @@ def circuit_names(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, found)))
 
 
-def mismatches(spec: ClusterSpec, source: Source) -> list[str]:
-    """A clause for each configuration that knows other circuits than the clients'; empty when all is well."""
-    wanted = spec.circuit_name
+def mismatches(wanted: str, source: Source) -> list[str]:
+    """Return a clause for each configuration that has other circuits than the clients' one, `wanted`."""
     found = [
         f"{file} has {' and '.join(names)}" for file, names in source.circuits.items() if names and wanted not in names
     ]
@@ -50,13 +49,23 @@ def mismatches(spec: ClusterSpec, source: Source) -> list[str]:
     return found
 
 
+def known_circuit(wanted: str, source: Source) -> str:
+    """Return a circuit that the backend has in place of `wanted`, as a value for CIRCUIT."""
+    return next((names[0] for names in source.circuits.values() if names and wanted not in names), source.circuit)
+
+
 def warnings(spec: ClusterSpec, source: Source) -> list[str]:
     """What a deploy and a plan say of it, one sentence."""
-    found = mismatches(spec, source)
+    found = mismatches(spec.circuit_name, source)
     if not found:
         return []
     differing = f"clients prove CIRCUIT={spec.circuit_name}, but {'; '.join(found)}"
     return [f"{differing}: a client of a circuit that its coordinator does not know gets no task."]
+
+
+def not_compared(why: str) -> str:
+    """Return the warning that the backend's configuration could not be read."""
+    return f"CIRCUIT was not compared with the configuration of the backend's programs: {why}"
 
 
 def _name(value: Any) -> str:

@@ -12,7 +12,7 @@ from domain.messages.source import Source
 from domain.ports import TOKEN_USER, Login
 from domain.spec import ClusterSpec, Shortage
 from planning.kubernetes import objects, rbac
-from planning.manifests.circuit_name import mismatches
+from planning.manifests.circuit_name import known_circuit, mismatches
 from planning.manifests.render import require_password
 from planning.text import sanitize
 
@@ -99,10 +99,10 @@ def source(found: Source, repo: str) -> Check:
 
 def circuit_name(spec: ClusterSpec, found: Source, *, given: str) -> Check:
     """The circuit that clients ask for, beside those of the backend's programs; `given` is the setting's value."""
-    name, differing = "circuit name", mismatches(spec, found)
+    name, differing = "circuit name", mismatches(spec.circuit_name, found)
     if differing:
         said = f"clients would prove {spec.circuit_name}, but {'; '.join(differing)}"
-        known = next((names[0] for names in found.circuits.values() if spec.circuit_name not in names), found.circuit)
+        known = known_circuit(spec.circuit_name, found)
         return warning(name, said, f"set CIRCUIT={known}, or bring up the backend that has {spec.circuit_name}")
     if found.circuits:
         return ok(name, f"{spec.circuit_name}, as {' and '.join(found.circuits)} have it")
