@@ -6,7 +6,8 @@ from typing import Any
 
 from domain.kubernetes import Manifest
 from planning.capacity.requests import Amounts, Ask
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
+from planning.text import quantity
 
 _KINDS = {"Container", "Pod"}  # a client is a pod of one container
 

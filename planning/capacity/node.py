@@ -8,7 +8,8 @@ from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec, KeyValue
 from planning.capacity.occupancy import Held
 from planning.capacity.requests import Amounts
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
+from planning.text import quantity
 
 _REPELLING = {"NoSchedule", "NoExecute"}
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from domain import names
 from domain.kubernetes import Manifest, Snapshot
 from planning.capacity import requests
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
+from planning.text import quantity
 
 REPELLING = {"NoSchedule", "NoExecute"}
 CORDON = "node.kubernetes.io/unschedulable"

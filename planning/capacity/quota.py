@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from domain.kubernetes import Manifest
 from planning.capacity.requests import Amounts, Ask
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
+from planning.text import quantity
 
 _DEMANDED = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
 

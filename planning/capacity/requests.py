@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
 from planning.manifests import pod
+from planning.text import quantity
 
 Amounts = dict[str, Decimal]  # resource → cores, bytes or pieces
 

@@ -6,8 +6,7 @@ from domain.diagnosis import Diagnosis, Severity
 from domain.spec import ClusterSpec
 from planning.capacity.node import Judged
 from planning.capacity.quota import Limit
-from planning.kubernetes import quantity
-from planning.text import sizes
+from planning.text import quantity, sizes
 
 SHOWN = 5  # nodes or values in one sentence
 _ASKS = {  # what a quota may demand → how a client comes to name it

@@ -10,8 +10,8 @@ from planning.capacity import placement, requests
 from planning.capacity.placement import Places
 from planning.diagnosis import container_exit, image_pull, release_view
 from planning.diagnosis.release_view import Evidence
-from planning.kubernetes import objects, quantity
-from planning.text import sanitize
+from planning.kubernetes import objects
+from planning.text import quantity, sanitize
 
 _SHOWN = 5  # names in one sentence
 Explain = Callable[[Diagnosis, list[Manifest], Evidence], Diagnosis]

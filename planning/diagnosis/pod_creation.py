@@ -7,8 +7,8 @@ from typing import NamedTuple
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
 from planning.diagnosis.release_view import Evidence
-from planning.kubernetes import objects, quantity
-from planning.text import sanitize
+from planning.kubernetes import objects
+from planning.text import quantity, sanitize
 
 QUOTA_GRACE = 30.0  # seconds: the count of a quota lags behind pods that have gone
 DOWN_GRACE = 300.0  # seconds that a webhook, or what else refuses for the moment, may be away

@@ -6,6 +6,7 @@ from domain.kubernetes import Manifest
 from domain.messages.release import Target
 from domain.spec import ClusterSpec
 from planning.kubernetes.objects import annotations, labels, name, terminating
+from planning.manifests.live_deployment import makers
 
 OTHER_NAMESPACE = "or choose another namespace with -n (CLUSTER_NS)"
 
@@ -72,11 +73,11 @@ def _require_objects(objects: list[Manifest], spec: ClusterSpec, owner: str) -> 
         )
     strangers = [found for found, mark in marked if not mark]
     if strangers:
-        makers = sorted({maker for found in strangers if (maker := _maker(found))})
+        creators = sorted({maker for found in strangers for maker in makers(found)[:1]})
         raise OwnedByAnother(
             f"{', '.join(_title(found) for found in strangers)} exists and was not made by proverctl",
             on=f"namespace {spec.namespace}",
-            because=f"it was made by {', '.join(makers) or 'somebody else'}, and nothing was changed",
+            because=f"it was made by {', '.join(creators) or 'somebody else'}, and nothing was changed",
             do=f"remove it with the tool that made it, {OTHER_NAMESPACE}",
         )
 
@@ -90,12 +91,6 @@ def _expected(found: Manifest, spec: ClusterSpec) -> bool:
 
 def _title(found: Manifest) -> str:
     return f"{found.get('kind')} {name(found)}"
-
-
-def _maker(found: Manifest) -> str:
-    """The field manager that wrote it first; controllers that only report a status are none."""
-    fields = (found.get("metadata") or {}).get("managedFields") or []
-    return next((str(entry.get("manager")) for entry in fields if not entry.get("subresource")), "")
 
 
 def _warnings(spec: ClusterSpec, marks: dict[str, str], *, deployed: bool, readable: bool) -> list[str]:

@@ -13,8 +13,9 @@ from domain.kubernetes import Manifest
 from domain.messages.nodes import NodesReport, NodesRequest
 from domain.spec import KeyValue
 from domain.status import Release
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
 from planning.manifests import render
+from planning.text import quantity
 from sandbox.host.readiness import wait_until
 from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings

@@ -11,7 +11,7 @@ from domain.kubernetes import Manifest
 from domain.messages.nodes import NodesReport
 from planning.capacity.occupancy import Occupancy
 from planning.capacity.verdict import Surroundings
-from planning.kubernetes import quantity
+from planning.text import quantity
 from tests.support.capacity.nodes import TAINT, node, prover, spec
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from planning.capacity import requests
-from planning.kubernetes import quantity
+from planning.text import quantity
 
 
 def container(cpu: str, **more: Any) -> dict[str, Any]:
