@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
+from domain.diagnosis import Severity
 from domain.errors import (
     ApplyConflict,
     CredentialsRejected,
@@ -15,6 +16,7 @@ from domain.errors import (
     ProverError,
     Unavailable,
 )
+from planning.kubernetes import admission
 from planning.text.sanitize import scrub
 
 MAX_EVIDENCE = 1000
@@ -23,15 +25,6 @@ RBAC = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 MANAGER = re.compile(r'conflict with "(?P<manager>[^"]*)"')
-ADMISSION = (
-    ("exceeded quota", "QUOTA", "raise the ResourceQuota of the namespace, or ask for fewer or smaller clients"),
-    ("failed quota", "LIMITRANGE", "set CLIENT_CPU and CLIENT_MEMORY: the namespace's ResourceQuota demands them"),
-    ("violates PodSecurity", "PODSECURITY", "use an image with a non-root USER, or relax the namespace's label"),
-    ("admission webhook", "ADMISSION_DENIED", "ask the owner of this admission webhook"),
-    ("ValidatingAdmissionPolicy", "ADMISSION_DENIED", "ask the owner of this admission policy"),
-    ("usage per", "LIMITRANGE", "set CLIENT_CPU and CLIENT_MEMORY within the namespace's LimitRange"),
-    ("limit to request ratio", "LIMITRANGE", "set CLIENT_CPU and CLIENT_MEMORY within the namespace's LimitRange"),
-)
 
 
 class Call(NamedTuple):
@@ -145,16 +138,17 @@ def _causes(status: dict[str, Any]) -> list[dict[str, Any]]:
 def _is_passing(status: dict[str, Any]) -> bool:
     """Refusals that end by themselves: a namespace still terminating, a webhook that is down."""
     terminating = any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status))
-    return terminating or "failed calling webhook" in str(status.get("message", ""))
+    return terminating or admission.by_webhook_failure(str(status.get("message", "")))
 
 
 def _unavailable(call: Call, answer: Answer, status: dict[str, Any], evidence: str) -> Unavailable:
     known = (
-        ("failed calling webhook", "ADMISSION_DOWN", "an admission webhook of the cluster does not answer"),
         ("being terminated", "NAMESPACE_TERMINATING", "the namespace is being deleted"),
         ("database space exceeded", "CONTROL_PLANE_DOWN", "etcd has no space left: its operator must compact it"),
     )
     named = [(code, because) for text, code, because in known if text in evidence]
+    if admission.by_webhook_failure(evidence):
+        named = [("ADMISSION_DOWN", "an admission webhook of the cluster does not answer")]
     throttled = answer.status == 429  # noqa: PLR2004
     code, because = named[0] if named else ("UNAVAILABLE" if throttled else "CONTROL_PLANE_DOWN", "")
     return Unavailable(
@@ -215,11 +209,10 @@ def _forbidden(call: Call, denied: re.Match[str], evidence: str) -> Forbidden:
 
 
 def _rejected(call: Call, code: int, status: dict[str, Any], evidence: str) -> ObjectRejected:
-    for text, word, remedy in ADMISSION:
-        if text in evidence:
-            return ObjectRejected(
-                f"the cluster does not admit it ({word})", on=call.on, evidence=evidence, do=remedy, code=word
-            )
+    denied = admission.refusal(evidence)
+    if denied and denied.severity is Severity.FATAL:
+        what = f"the cluster does not admit it ({denied.code})"
+        return ObjectRejected(what, on=call.on, evidence=evidence, do=denied.do, code=denied.code)
     fields = ", ".join(dict.fromkeys(str(cause.get("field", "")) for cause in _causes(status) if cause.get("field")))
     immutable = any("immutable" in str(cause.get("message", "")) for cause in _causes(status))
     if immutable or "field is immutable" in evidence:

@@ -2,12 +2,12 @@
 
 import re
 from decimal import Decimal
-from typing import NamedTuple
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
 from planning.diagnosis.release_view import Evidence
-from planning.kubernetes import objects
+from planning.kubernetes import admission, objects
+from planning.kubernetes.admission import AdmissionRefusal
 from planning.text import quantity, sanitize
 
 QUOTA_GRACE = 30.0  # seconds: the count of a quota lags behind pods that have gone
@@ -15,62 +15,7 @@ DOWN_GRACE = 300.0  # seconds that a webhook, or what else refuses for the momen
 _FAILED = "FailedCreate"
 
 
-class Rule(NamedTuple):
-    """What the refusal looks like, and what it means."""
-
-    pattern: re.Pattern[str]
-    code: str
-    what: str
-    do: str
-    severity: Severity
-
-
-_RULES = [
-    Rule(
-        re.compile(r"exceeded quota|insufficient quota", re.IGNORECASE),
-        "QUOTA",
-        "a ResourceQuota refuses more pods",
-        "raise the quota that the evidence names, or deploy fewer clients (`proverctl scale N`)",
-        Severity.FATAL,
-    ),
-    Rule(
-        re.compile(r"violates PodSecurity", re.IGNORECASE),
-        "PODSECURITY",
-        "Pod Security refuses the pods",
-        "set a numeric USER other than 0 in the base image (PROVER_BASE_IMAGE), or relax the namespace's label "
-        "pod-security.kubernetes.io/enforce",
-        Severity.FATAL,
-    ),
-    Rule(
-        re.compile(r"failed calling webhook|failed to call webhook", re.IGNORECASE),
-        "ADMISSION_DOWN",
-        "an admission webhook does not answer",
-        "look at the service of the webhook that the evidence names; creation is retried",
-        Severity.TRANSIENT,
-    ),
-    Rule(
-        re.compile(r"admission webhook .* denied|ValidatingAdmissionPolicy .* denied", re.IGNORECASE),
-        "ADMISSION_DENIED",
-        "an admission policy refuses the pods",
-        "ask the policy's owner, or change what the evidence names",
-        Severity.FATAL,
-    ),
-    Rule(
-        re.compile(r"must specify|(?:maximum|minimum) (?:cpu|memory)|limit to request ratio", re.IGNORECASE),
-        "LIMITRANGE",
-        "a LimitRange or quota demands other requests or limits",
-        "set CLIENT_CPU and CLIENT_MEMORY to what the evidence asks for",
-        Severity.FATAL,
-    ),
-    Rule(
-        re.compile(r"serviceaccount .* not found|error looking up service account", re.IGNORECASE),
-        "STUCK_CREATING",
-        "the namespace's service account does not exist yet",
-        "look at the cluster's controller manager, which makes it; creation is retried",
-        Severity.TRANSIENT,
-    ),
-]
-_OTHER = Rule(
+_OTHER = AdmissionRefusal(
     re.compile(""),
     "CREATE_FAILED",
     "pods cannot be created",
@@ -97,30 +42,30 @@ def judge(evidence: Evidence) -> list[Diagnosis]:
     if condition.get("status") != "True":
         return []
     message, since = _latest(owner, condition, evidence)
-    rule = classify(message)
+    refused = classify(message)
     short = objects.replicas(evidence.deployment) - len(evidence.pods)
     found = Diagnosis(
-        code=rule.code,
-        what=_what(rule, message),
+        code=refused.code,
+        what=_what(refused, message),
         on=f"{owner.get('kind') or 'ReplicaSet'} {objects.name(owner)}"
         + (f" ({short} of {objects.replicas(evidence.deployment)} pods)" if short > 0 else ""),
         evidence=sanitize.one_line(message),
-        do=rule.do,
-        severity=rule.severity,
+        do=refused.do,
+        severity=refused.severity,
         since=since,
     )
-    if rule.code == "QUOTA":
+    if refused.code == "QUOTA":
         return [_quota(found, message, evidence)]
-    if rule.code == "PODSECURITY":
+    if refused.code == "PODSECURITY":
         return [_pod_security(found, message)]
-    if rule.severity is Severity.TRANSIENT:
+    if refused.severity is Severity.TRANSIENT:
         return [_passing(found, evidence)]
     return [found]
 
 
-def classify(message: str) -> Rule:
-    """The first rule that recognises the API server's refusal."""
-    return next((rule for rule in _RULES if rule.pattern.search(message)), _OTHER)
+def classify(message: str) -> AdmissionRefusal:
+    """Return the kind of the API server's refusal; CREATE_FAILED when it is not a known one."""
+    return admission.refusal(message) or _OTHER
 
 
 def _latest(owner: Manifest, condition: dict[str, str], evidence: Evidence) -> tuple[str, str]:
@@ -140,10 +85,10 @@ def _latest(owner: Manifest, condition: dict[str, str], evidence: Evidence) -> t
     )
 
 
-def _what(rule: Rule, message: str) -> str:
-    found = _NAMED[rule.code].search(message) if rule.code in _NAMED else None
+def _what(refused: AdmissionRefusal, message: str) -> str:
+    found = _NAMED[refused.code].search(message) if refused.code in _NAMED else None
     named = next((group for group in found.groups() if group), "") if found else ""
-    return f"{rule.what} ({named})" if named else rule.what
+    return f"{refused.what} ({named})" if named else refused.what
 
 
 def _passing(found: Diagnosis, evidence: Evidence) -> Diagnosis:

@@ -11,7 +11,7 @@ from domain.messages.release import Target
 from domain.messages.source import Source
 from domain.ports import TOKEN_USER, Login
 from domain.spec import ClusterSpec, Shortage
-from planning.kubernetes import objects, rbac
+from planning.kubernetes import admission, objects, rbac
 from planning.manifests.circuit_name import known_circuit, mismatches
 from planning.manifests.render import require_password
 from planning.text import sanitize
@@ -198,9 +198,9 @@ def dry_run(refused: list[ProverError], tried: int) -> Check:
 def pod(error: ProverError | None, warnings: list[str], *, user_known: bool) -> Check:
     """Whether Pod Security, limit ranges and admission let in one client; a Deployment's admission does not tell."""
     name = "pod admission"
-    if error and "exceeded quota" in error.diagnosis.evidence:
+    if error and admission.by_quota(error.diagnosis.evidence):
         return ok(name, "admitted but for a quota that is used up now; whether it suffices is the check of the nodes")
-    if error and "does not support dry run" in error.diagnosis.evidence:
+    if error and admission.for_dry_run(error.diagnosis.evidence):
         return unknown(name, f"an admission webhook cannot be asked on trial. {error.diagnosis.evidence}")
     if error:
         return raised(name, error)
