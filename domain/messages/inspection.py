@@ -65,7 +65,7 @@ class Action(StrEnum):
 
 
 class ObjectChange(Message):
-    """One object of a plan: `lines` is the difference, `-` as it is and `+` as it would be, secrets masked."""
+    """One object of a plan; `lines` is a unified diff of its YAML, secrets masked."""
 
     kind: str
     name: str

@@ -38,7 +38,7 @@ _Dumper.add_representer(str, _text)
 def to_yaml(manifests: list[Manifest], *, show_secrets: bool = False) -> str:
     """Multi-document YAML; each Secret is a comment without its data unless `show_secrets`."""
     shown = [
-        _redacted(manifest) if manifest.get("kind") == "Secret" and not show_secrets else _dump(manifest)
+        _redacted(manifest) if manifest.get("kind") == "Secret" and not show_secrets else dump(manifest)
         for manifest in manifests
     ]
     return "".join(f"---\n{text}" if not text.startswith("#") else text for text in shown)
@@ -59,12 +59,13 @@ def _redacted(secret: Manifest) -> str:
     meta = secret.get("metadata") or {}
     # kubectl's last-applied holds the whole Secret once more
     kept = {key: value for key, value in (meta.get("annotations") or {}).items() if key != LAST_APPLIED}
-    return _comment(_dump(secret | hidden | {"metadata": meta | {"annotations": kept}}))
+    return _comment(dump(secret | hidden | {"metadata": meta | {"annotations": kept}}))
 
 
 def _comment(text: str) -> str:
     return "".join(f"# {line}\n" for line in text.rstrip("\n").splitlines())
 
 
-def _dump(manifest: Manifest) -> str:
+def dump(manifest: Manifest) -> str:
+    """Return one object as YAML in block style, its keys in their own order."""
     return yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)

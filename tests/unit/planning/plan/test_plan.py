@@ -46,14 +46,25 @@ def test_an_equal_object_is_the_same() -> None:
 def test_a_changed_object_says_what_changes() -> None:
     """By field."""
     found = plan.change(deployment_trial(spec=SPEC.model_copy(update={"replicas": 3})), SPEC, OWNER)
-    assert (found.action, found.lines) == (Action.CHANGE, ["- spec.replicas: 2", "+ spec.replicas: 3"])
+    assert (found.action, found.lines) == (
+        Action.CHANGE,
+        [
+            "@@ spec @@",
+            f"     prover-cluster/owner: {OWNER}",
+            " spec:",
+            "-  replicas: 2",
+            "+  replicas: 3",
+            "   selector:",
+            "     matchLabels:",
+        ],
+    )
 
 
 def test_a_new_object_is_shown_whole() -> None:
     """Only what we write, not what the server adds."""
     found = plan.change(deployment_trial(live_spec=None), SPEC, OWNER)
     assert found.action is Action.CREATE
-    assert "+ spec.replicas: 2" in found.lines
+    assert "+  replicas: 2" in found.lines
 
 
 def test_a_refusal_is_a_line_and_shows_what_was_wanted() -> None:
@@ -64,8 +75,8 @@ def test_a_refusal_is_a_line_and_shows_what_was_wanted() -> None:
     found = plan.change(trial, other, OWNER)
     assert found.action is Action.REFUSED
     assert "IMMUTABLE_FIELD" in found.note
-    assert "- spec.selector.matchLabels.app: client" in found.lines
-    assert "+ spec.selector.matchLabels.app: other" in found.lines
+    start = found.lines.index("@@ spec.selector.matchLabels @@")
+    assert found.lines[start + 3 : start + 5] == ["-      app: client", "+      app: other"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +100,7 @@ def test_another_address_family_is_a_replacement() -> None:
     six = SPEC.model_copy(update={"coordinator": Endpoint(ip="fd00::1")})
     found = plan.change(Trial(rendered(six)["EndpointSlice"], rendered()["EndpointSlice"]), six, OWNER)
     assert found.action is Action.REPLACE
-    assert "+ addressType: IPv6" in found.lines
+    assert "+addressType: IPv6" in found.lines
 
 
 def test_what_may_not_be_read_is_unknown() -> None:
