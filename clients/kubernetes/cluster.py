@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from clients.kubernetes.connection import Connection, configuration
 from clients.kubernetes.errors import Absent, Call
-from clients.kubernetes.reflector import Stream
+from clients.kubernetes.object_store import ObjectStore
+from clients.kubernetes.reflector import Reflector
 from clients.kubernetes.resources import ACCESS_REVIEW, collection, item, item_of, label, log_of
-from clients.kubernetes.rollout_watch import Feed
+from clients.kubernetes.rollout_watch import RolloutWatch
 from domain.errors import Forbidden, ProverError
 from domain.kubernetes import Manifest, Right, Snapshot
 from domain.names import CONTAINER, FIELD_MANAGER
@@ -107,26 +108,28 @@ class KubernetesCluster:
 
     def changes(self, namespace: str, stop: Callable[[], bool]) -> Iterator[None]:
         """Yields at once, whenever something of a rollout changed in the namespace, and at least every TICK seconds."""
-        signal = _Signal()
-        streams = [Stream(self.connection, collection(kind, namespace), signal) for kind in WATCHED]
+        news = threading.Event()
+        # A refusal is none: the caller reads the same objects and meets it.
+        stores = {kind: ObjectStore(lambda _: news.set(), refused=lambda _: None) for kind in WATCHED}
+        reflectors = [Reflector(self.connection, collection(kind, namespace), store) for kind, store in stores.items()]
         try:
-            for stream in streams:
-                stream.start()
+            for reflector in reflectors:
+                reflector.start()
             yield
             while not stop():
-                if signal.raised.wait(TICK):
+                if news.wait(TICK):
                     time.sleep(SETTLE)
-                    signal.raised.clear()
+                    news.clear()
                 yield
         finally:
-            for stream in streams:
-                stream.close(wait=False)
-            for stream in streams:
-                stream.close()
+            for reflector in reflectors:
+                reflector.close(wait=False)
+            for reflector in reflectors:
+                reflector.close()
 
     def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
-        """The watched parts of a snapshot, at once after each change; see `Feed`."""
-        return Feed(self.connection, namespace, deploy_name).snapshots(stop)
+        """The watched parts of a snapshot, at once after each change; see `RolloutWatch`."""
+        return RolloutWatch(self.connection, namespace, deploy_name).snapshots(stop)
 
     def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:
         """The tail of what the client in a pod said, scrubbed; empty where there is none, or no right to read it."""
@@ -166,19 +169,3 @@ class KubernetesCluster:
         except Absent:
             return None
         return found
-
-
-class _Signal:
-    """A sink that remembers only that something happened."""
-
-    def __init__(self) -> None:
-        self.raised = threading.Event()
-
-    def replaced(self, objects: list[Manifest]) -> None:  # noqa: ARG002 - any list is news
-        self.raised.set()
-
-    def changed(self, change: str, found: Manifest) -> None:  # noqa: ARG002 - any change is news
-        self.raised.set()
-
-    def refused(self, error: ProverError) -> None:
-        """Nothing to do: the caller reads the same objects and meets the same refusal."""

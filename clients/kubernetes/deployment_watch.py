@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 
 from clients.kubernetes.cluster import KubernetesCluster
-from clients.kubernetes.informers import WatchCache
+from clients.kubernetes.informers import SharedInformers
 from clients.kubernetes.node_watch import NodeWatch
 from domain.errors import ProverError
 from domain.kubernetes import Manifest, Snapshot
@@ -26,7 +26,7 @@ class SharedWatches:
 
     def __init__(self, cluster: KubernetesCluster) -> None:
         self._cluster = cluster
-        self._cache = WatchCache(cluster.connection)
+        self._informers = SharedInformers(cluster.connection)
         self._nodes = NodeWatch(cluster.connection)
 
     async def observations(
@@ -41,12 +41,12 @@ class SharedWatches:
         changed, notify = _bell()
         events = _Events(self._cluster, namespace)
         last: Observation | None = None
-        self._cache.subscribe(namespace, notify)
+        self._informers.subscribe(namespace, notify)
         try:
             while True:
                 news = changed.is_set()
                 changed.clear()
-                refusal = self._cache.refusal(namespace)
+                refusal = self._informers.refusal(namespace)
                 if refusal:
                     raise refusal
                 snapshot = self._snapshot(namespace, deploy_name)
@@ -61,7 +61,7 @@ class SharedWatches:
                     await asyncio.wait_for(changed.wait(), REVIEW)
                     await asyncio.sleep(SETTLE)
         finally:
-            self._cache.unsubscribe(namespace, notify)
+            self._informers.unsubscribe(namespace, notify)
 
     async def capacity(self) -> AsyncGenerator[None, None]:
         """Yields at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
@@ -78,12 +78,12 @@ class SharedWatches:
 
     def close(self) -> None:
         """End the watches and their threads."""
-        self._cache.close()
+        self._informers.close()
         self._nodes.close()
 
     def _snapshot(self, namespace: str, deploy_name: str) -> Snapshot | None:
         """None until every kind was listed once; a first look at half of it would report missing pods."""
-        found = {kind: self._cache.objects(kind, namespace) for kind in ("Deployment", "ReplicaSet", "Pod")}
+        found = {kind: self._informers.objects(kind, namespace) for kind in ("Deployment", "ReplicaSet", "Pod")}
         deployments, sets, pods = found["Deployment"], found["ReplicaSet"], found["Pod"]
         if deployments is None or sets is None or pods is None:
             return None

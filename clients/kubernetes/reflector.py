@@ -30,7 +30,7 @@ PAGE = 1000  # objects a page of a list: a page of nodes is some MB
 Slim = Callable[[Manifest], Manifest]
 
 
-class Sink(Protocol):
+class EventHandler(Protocol):
     """Who is told what a stream sees; called on the stream's thread."""
 
     def replaced(self, objects: list[Manifest]) -> None:
@@ -46,7 +46,7 @@ class Sink(Protocol):
         ...
 
 
-class Stream:
+class Reflector:
     """One thread that follows one collection (a path, perhaps with a selector) until closed.
 
     `away` is set while the API server does not answer, and `refusal` when it said no at first contact, or again and
@@ -57,7 +57,7 @@ class Stream:
         self,
         connection: Connection,
         path: str,
-        sink: Sink,
+        handler: EventHandler,
         *,
         selectors: dict[str, str] | None = None,
         server_timeout: int = SERVER_TIMEOUT,
@@ -68,7 +68,7 @@ class Stream:
         self.refusal: ProverError | None = None
         self._connection = connection
         self._path = path
-        self._sink = sink
+        self._handler = handler
         self._selectors = selectors or {}
         self._server_timeout = server_timeout
         self._silence = silence
@@ -82,7 +82,7 @@ class Stream:
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first thing the sink hears is `replaced`, or `refused`."""
+        """Begin; the first thing the handler gets is `replaced`, or `refused`."""
         self._thread.start()
 
     def close(self, *, wait: bool = True) -> None:
@@ -128,7 +128,7 @@ class Stream:
         self._refusals += 1
         if self._refusals > 1 or not self._listed:
             self.refusal = error
-        self._sink.refused(error)
+        self._handler.refused(error)
 
     def _list(self) -> str:
         query = {**self._selectors, "limit": str(PAGE)}
@@ -142,7 +142,7 @@ class Stream:
             if not query["continue"]:
                 break
         self._listed, self.away = True, None
-        self._sink.replaced(objects)
+        self._handler.replaced(objects)
         return str(page["metadata"]["resourceVersion"])
 
     def _watch(self, version: str) -> Iterator[str]:
@@ -175,5 +175,5 @@ class Stream:
             # an expired version comes as an event inside a 200; other errors (timeouts) also call for a fresh list
             raise Gone(str(found.get("message", "the watch failed")), on=self._path)
         if change != "BOOKMARK":
-            self._sink.changed(change, self._slim(found))
+            self._handler.changed(change, self._slim(found))
         return str(found["metadata"]["resourceVersion"])

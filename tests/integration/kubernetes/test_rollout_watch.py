@@ -11,7 +11,7 @@ import urllib3
 from clients.kubernetes import rollout_watch
 from clients.kubernetes.cluster import KubernetesCluster, connect
 from clients.kubernetes.errors import Call
-from clients.kubernetes.rollout_watch import Feed
+from clients.kubernetes.rollout_watch import RolloutWatch
 from domain import names
 from domain.errors import Forbidden
 from domain.kubernetes import Snapshot
@@ -33,7 +33,7 @@ def counting(world: dict[str, str]) -> Iterator[Counting]:
     made.close()
 
 
-def followed(feed: Feed) -> Iterator[Snapshot | None]:
+def followed(feed: RolloutWatch) -> Iterator[Snapshot | None]:
     """Its snapshots, until the test is over."""
     return feed.snapshots(lambda: False)
 
@@ -70,7 +70,7 @@ def wanting(replicas: int, *, events: bool = False) -> Callable[[Snapshot | None
 def test_one_list_a_kind_and_then_watches(cluster: KubernetesCluster, namespace: str, counting: Counting) -> None:
     """Everything about the deployment, nothing about others, no field managers, and no thread left behind."""
     before = set(threading.enumerate())
-    snapshots = followed(Feed(counting, namespace, "client"))
+    snapshots = followed(RolloutWatch(counting, namespace, "client"))
     nothing = first(snapshots, listed)
     assert nothing is not None
     assert (nothing.deployment, nothing.replica_sets, nothing.pods, nothing.events) == (None, [], [], [])
@@ -126,7 +126,7 @@ def _turn(snapshot: Snapshot | None) -> str:
 
 def test_watches_that_the_server_closes_go_on(cluster: KubernetesCluster, namespace: str, counting: Counting) -> None:
     """Closed again and again while the deployment grows: still one list a kind, and the truth at the end."""
-    snapshots = followed(Feed(counting, namespace, "client", watch=2))
+    snapshots = followed(RolloutWatch(counting, namespace, "client", watch=2))
     for replicas in (1, 2, 3, 0):
         cluster.apply(deployment(namespace, replicas))
         first(snapshots, wanting(replicas))
@@ -170,7 +170,7 @@ def test_a_wire_that_falls_silent_is_found_out(
     """Nothing says that it is broken; what happened meanwhile is told when the silence has lasted too long."""
     wire = Wire(world, tmp_path)
     through = connect("default", {}, wire.kubeconfig)
-    snapshots = followed(Feed(through.connection, namespace, "client", watch=3, silence=4.0))
+    snapshots = followed(RolloutWatch(through.connection, namespace, "client", watch=3, silence=4.0))
     first(snapshots, listed)
     wire.silent = True
     cluster.apply(deployment(namespace, 1))
@@ -208,7 +208,7 @@ def test_a_version_that_is_compacted_away_is_listed_again(
     """A real 410, of the Events, which the API server does not cache: the list makes up for what was missed."""
     wire = Wire(world, tmp_path)
     counting = Counting(wire.kubeconfig)
-    snapshots = followed(Feed(counting, namespace, "client"))
+    snapshots = followed(RolloutWatch(counting, namespace, "client"))
     first(snapshots, listed)
     wire.cut = True
     wire.break_all()
