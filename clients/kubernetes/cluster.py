@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from clients.kubernetes.connection import Connection, configuration
+from clients.kubernetes.connection import ApiConnection, configuration
 from clients.kubernetes.errors import Absent, Call
 from clients.kubernetes.object_store import ObjectStore
 from clients.kubernetes.reflector import Reflector
@@ -21,22 +21,22 @@ from planning.text.sanitize import scrub
 
 __all__ = ["KubernetesCluster", "connect"]
 
-WATCHED = ("Deployment", "ReplicaSet", "Pod", "Event")
-TICK = 2.0  # seconds between yields of `changes` when nothing happens, so that callers beat
-SETTLE = 0.05  # seconds to let a burst of changes become one
-APPLY = "application/apply-patch+yaml"  # JSON is YAML
+WATCHED_KINDS = ("Deployment", "ReplicaSet", "Pod", "Event")
+TICK_SECONDS = 2.0  # seconds between yields of `changes` when nothing happens, so that callers beat
+SETTLE_SECONDS = 0.05  # seconds to let a burst of changes become one
+APPLY_CONTENT_TYPE = "application/apply-patch+yaml"  # JSON is YAML
 LOG_BYTES = 16 * 1024  # of one tail
 
 
 def connect(cluster: str, contexts: Mapping[str, str], kubeconfig: str | None) -> "KubernetesCluster":
     """The cluster of that CLUSTER name; nothing is read or contacted before the first call (SettingsInvalid then)."""
-    return KubernetesCluster(Connection(lambda: configuration(cluster, contexts, kubeconfig)))
+    return KubernetesCluster(ApiConnection(lambda: configuration(cluster, contexts, kubeconfig)))
 
 
 class KubernetesCluster:
     """Fulfils `domain.ports.Cluster` on one connection; safe to share between threads."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self.connection = connection
 
     def uid(self) -> str:
@@ -82,7 +82,7 @@ class KubernetesCluster:
             item_of(manifest),
             query={"fieldManager": FIELD_MANAGER, "force": "false", "dryRun": "All" if dry_run else ""},
             body=manifest,
-            content_type=APPLY,
+            content_type=APPLY_CONTENT_TYPE,
         )
         return applied
 
@@ -110,15 +110,15 @@ class KubernetesCluster:
         """Yields at once, whenever something of a rollout changed in the namespace, and at least every TICK seconds."""
         news = threading.Event()
         # A refusal is none: the caller reads the same objects and meets it.
-        stores = {kind: ObjectStore(lambda _: news.set(), refused=lambda _: None) for kind in WATCHED}
+        stores = {kind: ObjectStore(lambda _: news.set(), refused=lambda _: None) for kind in WATCHED_KINDS}
         reflectors = [Reflector(self.connection, collection(kind, namespace), store) for kind, store in stores.items()]
         try:
             for reflector in reflectors:
                 reflector.start()
             yield
             while not stop():
-                if news.wait(TICK):
-                    time.sleep(SETTLE)
+                if news.wait(TICK_SECONDS):
+                    time.sleep(SETTLE_SECONDS)
                     news.clear()
                 yield
         finally:

@@ -19,13 +19,13 @@ from kubernetes.client.rest import RESTClientObject
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from clients.kubernetes.errors import Answer, Call, failure, nonsense, refusal
+from clients.kubernetes.errors import Call, ErrorResponse, failure, nonsense, refusal
 from domain.errors import SettingsInvalid
 
 CONNECT_TIMEOUT = 3.0  # seconds
 READ_TIMEOUT = 6.0  # seconds without a byte; with the above still below every heartbeat timeout
 POOL_SIZE = 256  # idle connections kept: each rollout that is waited for has four streams
-UNAUTHORIZED = 401
+HTTP_UNAUTHORIZED = 401
 FIRST_ERROR_STATUS = 300
 DEFAULT = "default"
 
@@ -63,7 +63,7 @@ def _in_pod() -> bool:
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not (Path.home() / ".kube" / "config").exists()
 
 
-class Connection:
+class ApiConnection:
     """Calls one API server; loads its configuration at the first call and again after a 401.
 
     Thread-safe. `close` ends idle connections only: a stream is closed by whoever reads it.
@@ -139,14 +139,14 @@ class Connection:
     ) -> urllib3.BaseHTTPResponse:
         data = None if body is None else json.dumps(body).encode()
         response = self._send(call, method, path, query, data, content_type, read_timeout)
-        if response.status == UNAUTHORIZED:
+        if response.status == HTTP_UNAUTHORIZED:
             # a rotated token: the file has the new one already
             response.drain_conn()
             self.close()
             response = self._send(call, method, path, query, data, content_type, read_timeout)
         if response.status >= FIRST_ERROR_STATUS:
             try:
-                answer = Answer(response.status, response.headers, response.read())
+                answer = ErrorResponse(response.status, response.headers, response.read())
             except (HTTPError, OSError) as error:
                 raise failure(call, error, self.host) from None
             finally:

@@ -15,10 +15,10 @@ from domain.status import Observation
 from planning.diagnosis import rollout_status
 from planning.kubernetes import objects
 
-REVIEW = 10.0  # seconds after which an unfinished state is judged again: a grace period may have passed
-SETTLE = 0.05  # seconds to let a burst of changes become one
-EVENTS_EVERY = 5.0  # seconds at least between two lists of events, of a deployment in which something changes
-EVENTS_AGAIN = 30.0  # seconds between them while nothing else changes: some troubles are told by events alone
+REVIEW_SECONDS = 10.0  # seconds after which an unfinished state is judged again: a grace period may have passed
+SETTLE_SECONDS = 0.05  # seconds to let a burst of changes become one
+EVENTS_EVERY_SECONDS = 5.0  # seconds at least between two lists of events, of a deployment in which something changes
+EVENTS_AGAIN_SECONDS = 30.0  # seconds between them while nothing else changes: some troubles are told by events alone
 
 
 class SharedWatches:
@@ -58,8 +58,8 @@ class SharedWatches:
                         last = seen
                         yield seen
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), REVIEW)
-                    await asyncio.sleep(SETTLE)
+                    await asyncio.wait_for(changed.wait(), REVIEW_SECONDS)
+                    await asyncio.sleep(SETTLE_SECONDS)
         finally:
             self._informers.unsubscribe(namespace, notify)
 
@@ -108,7 +108,7 @@ class _Events:
     async def read(self, *, news: bool) -> list[Manifest]:
         """Those known, read again when they may have changed."""
         self._stale = self._stale or news
-        if time.monotonic() - self._read_at > (EVENTS_EVERY if self._stale else EVENTS_AGAIN):
+        if time.monotonic() - self._read_at > (EVENTS_EVERY_SECONDS if self._stale else EVENTS_AGAIN_SECONDS):
             with contextlib.suppress(ProverError):  # events explain; without them the state is still true
                 self._known = await asyncio.to_thread(self._cluster.events, self._namespace)
             self._read_at, self._stale = time.monotonic(), False

@@ -19,12 +19,12 @@ from domain.errors import (
 from planning.kubernetes import admission
 from planning.text.sanitize import scrub
 
-MAX_EVIDENCE = 1000
-RBAC = re.compile(
+MAX_EVIDENCE_CHARACTERS = 1000
+FORBIDDEN_MESSAGE = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
-MANAGER = re.compile(r'conflict with "(?P<manager>[^"]*)"')
+CONFLICT_MANAGER = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 
 
 class Call(NamedTuple):
@@ -36,7 +36,7 @@ class Call(NamedTuple):
     namespace: str = ""
 
 
-class Answer(NamedTuple):
+class ErrorResponse(NamedTuple):
     """An answer that is no success."""
 
     status: int
@@ -54,7 +54,7 @@ class Gone(Unavailable):
     """A watch's resource version is too old (410): list again."""
 
 
-def refusal(call: Call, answer: Answer) -> ProverError:
+def refusal(call: Call, answer: ErrorResponse) -> ProverError:
     """The domain error of an HTTP answer other than 2xx."""
     status = _status_object(answer.body)
     evidence = _evidence(call, status, answer.body)
@@ -64,7 +64,7 @@ def refusal(call: Call, answer: Answer) -> ProverError:
         return _unavailable(call, answer, status, evidence)
     if answer.status == 409:  # noqa: PLR2004
         return _conflict(call, status, evidence)
-    if answer.status == 403 and (denied := RBAC.search(evidence)):  # noqa: PLR2004
+    if answer.status == 403 and (denied := FORBIDDEN_MESSAGE.search(evidence)):  # noqa: PLR2004
         return _forbidden(call, denied, evidence)
     return _rejected(call, answer.status, status, evidence)
 
@@ -97,7 +97,7 @@ def failure(call: Call, error: HTTPError | OSError, host: str) -> Unavailable:
         f"could not {call.verb} {call.on}: the Kubernetes API is not reachable",
         on=host,
         because=because,
-        evidence=scrub(str(error))[:MAX_EVIDENCE],
+        evidence=scrub(str(error))[:MAX_EVIDENCE_CHARACTERS],
         do="check that the cluster is up and that the worker's kubeconfig names its address",
         code="CONTROL_PLANE_DOWN",
     )
@@ -123,12 +123,12 @@ def _status_object(body: bytes) -> dict[str, Any]:
 
 
 def _evidence(call: Call, status: dict[str, Any], body: bytes) -> str:
-    if call.kind == "Secret" and not RBAC.search(str(status.get("message", ""))):
+    if call.kind == "Secret" and not FORBIDDEN_MESSAGE.search(str(status.get("message", ""))):
         # an Invalid-value message echoes what was sent: name the fields, never the text
         fields = [str(cause.get("field", "")) for cause in _causes(status)]
         return " ".join(part for part in (str(status.get("reason", "")), ", ".join(fields)) if part)
-    text = str(status.get("message") or body[:MAX_EVIDENCE].decode(errors="replace"))
-    return scrub(text)[:MAX_EVIDENCE]
+    text = str(status.get("message") or body[:MAX_EVIDENCE_CHARACTERS].decode(errors="replace"))
+    return scrub(text)[:MAX_EVIDENCE_CHARACTERS]
 
 
 def _causes(status: dict[str, Any]) -> list[dict[str, Any]]:
@@ -141,7 +141,7 @@ def _is_passing(status: dict[str, Any]) -> bool:
     return terminating or admission.by_webhook_failure(str(status.get("message", "")))
 
 
-def _unavailable(call: Call, answer: Answer, status: dict[str, Any], evidence: str) -> Unavailable:
+def _unavailable(call: Call, answer: ErrorResponse, status: dict[str, Any], evidence: str) -> Unavailable:
     known = (
         ("being terminated", "NAMESPACE_TERMINATING", "the namespace is being deleted"),
         ("database space exceeded", "CONTROL_PLANE_DOWN", "etcd has no space left: its operator must compact it"),
@@ -161,7 +161,7 @@ def _unavailable(call: Call, answer: Answer, status: dict[str, Any], evidence: s
     )
 
 
-def _delay(answer: Answer, status: dict[str, Any]) -> float | None:
+def _delay(answer: ErrorResponse, status: dict[str, Any]) -> float | None:
     given = answer.headers.get("Retry-After") or (status.get("details") or {}).get("retryAfterSeconds")
     try:
         return float(given) if given else None
@@ -191,7 +191,7 @@ def _conflict(call: Call, status: dict[str, Any], evidence: str) -> ProverError:
 
 
 def _manager(message: str) -> str:
-    found = MANAGER.search(message)
+    found = CONFLICT_MANAGER.search(message)
     return f"'{found['manager']}'" if found else "of another writer"
 
 

@@ -4,7 +4,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
-from clients.kubernetes.connection import Connection
+from clients.kubernetes.connection import ApiConnection
 from clients.kubernetes.object_store import ObjectStore
 from clients.kubernetes.reflector import Reflector
 from clients.kubernetes.resources import collection
@@ -30,7 +30,7 @@ class SharedInformers:
     Three threads serve any number of namespaces where cluster-wide rights allow, else three per namespace.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._lock = threading.Lock()
         self._listeners: defaultdict[str, set[Notify]] = defaultdict(set)
         self._kinds = {kind: _KindInformers(connection, kind, self._tell) for kind in KINDS}
@@ -77,14 +77,14 @@ class SharedInformers:
 class _KindInformers:
     """One kind: cluster-wide at first, per namespace once that was forbidden."""
 
-    def __init__(self, connection: Connection, kind: str, tell: Tell) -> None:
+    def __init__(self, connection: ApiConnection, kind: str, tell: Tell) -> None:
         self._connection = connection
         self._kind = kind
         self._tell = tell
         self._lock = threading.Lock()
         self._wanted: set[str] = set()
         self._divided = False
-        self._scopes: dict[str, _Scope] = {}  # by namespace; "" is the whole cluster
+        self._scopes: dict[str, _WatchScope] = {}  # by namespace; "" is the whole cluster
 
     def want(self, namespace: str) -> None:
         with self._lock:
@@ -129,17 +129,17 @@ class _KindInformers:
 
     def _open(self, scope: str) -> None:
         if scope not in self._scopes:
-            opened = _Scope(self._connection, self._kind, scope, self._tell, None if scope else self.divide)
+            opened = _WatchScope(self._connection, self._kind, scope, self._tell, None if scope else self.divide)
             self._scopes[scope] = opened
             opened.reflector.start()
 
 
-class _Scope:
+class _WatchScope:
     """One watch, of the whole cluster or of one namespace, and its objects."""
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ApiConnection,
         kind: str,
         namespace: str,
         tell: Tell,

@@ -3,15 +3,15 @@
 import threading
 from collections.abc import Callable
 
-from clients.kubernetes.connection import Connection
+from clients.kubernetes.connection import ApiConnection
 from clients.kubernetes.object_store import ObjectStore
 from clients.kubernetes.reflector import Reflector, Slim
 from clients.kubernetes.resources import collection
 from domain import names
 from domain.kubernetes import Manifest
 
-REVIEW = 10.0  # seconds; quotas and the pods of others are not watched
-BLIND_REVIEW = 5.0  # seconds, where nodes may not be watched
+REVIEW_SECONDS = 10.0  # seconds; quotas and the pods of others are not watched
+BLIND_REVIEW_SECONDS = 5.0  # seconds, where nodes may not be watched
 
 Notify = Callable[[], None]
 
@@ -22,7 +22,7 @@ class NodeWatch:
     A worker waits for days here, and clusters have thousands of nodes: of each only what decides is kept.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._listeners: set[Notify] = set()
@@ -32,7 +32,7 @@ class NodeWatch:
     def review(self) -> float:
         """Seconds after which a caller should look again, though nothing was heard."""
         with self._lock:
-            return BLIND_REVIEW if any(reflector.refusal for reflector in self._reflectors) else REVIEW
+            return BLIND_REVIEW_SECONDS if any(reflector.refusal for reflector in self._reflectors) else REVIEW_SECONDS
 
     def subscribe(self, notify: Notify) -> None:
         """Call `notify` (on any thread) whenever there may be more or less room."""

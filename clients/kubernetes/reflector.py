@@ -13,19 +13,19 @@ from typing import Any, Protocol
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from clients.kubernetes.connection import Connection
+from clients.kubernetes.connection import ApiConnection
 from clients.kubernetes.errors import Call, Gone
 from domain.errors import PermanentError, ProverError
 from domain.kubernetes import Manifest
 from planning.kubernetes.objects import bare
 
-SERVER_TIMEOUT = 240  # seconds until the server ends a watch; a bookmark comes about every 60
-SILENCE = 90.0  # seconds without a byte after which the connection counts as dead
-FIRST_BACKOFF, LAST_BACKOFF = 0.2, 5.0  # seconds between attempts that fail
-FORBIDDEN_BACKOFF = 30.0  # seconds; rights may be granted while we wait
-STEADY = 1.0  # seconds that a watch must last for its end to be no failure
-JOIN = 5.0  # seconds to wait for the thread at the end
-PAGE = 1000  # objects a page of a list: a page of nodes is some MB
+SERVER_TIMEOUT_SECONDS = 240  # seconds until the server ends a watch; a bookmark comes about every 60
+SILENCE_SECONDS = 90.0  # seconds without a byte after which the connection counts as dead
+FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.2, 5.0  # seconds between attempts that fail
+FORBIDDEN_BACKOFF_SECONDS = 30.0  # seconds; rights may be granted while we wait
+STEADY_SECONDS = 1.0  # seconds that a watch must last for its end to be no failure
+JOIN_SECONDS = 5.0  # seconds to wait for the thread at the end
+PAGE_OBJECTS = 1000  # objects a page of a list: a page of nodes is some MB
 
 Slim = Callable[[Manifest], Manifest]
 
@@ -55,13 +55,13 @@ class Reflector:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ApiConnection,
         path: str,
         handler: EventHandler,
         *,
         selectors: dict[str, str] | None = None,
-        server_timeout: int = SERVER_TIMEOUT,
-        silence: float = SILENCE,
+        server_timeout: int = SERVER_TIMEOUT_SECONDS,
+        silence: float = SILENCE_SECONDS,
         slim: Slim = bare,
     ) -> None:
         self.away: ProverError | None = None
@@ -93,7 +93,7 @@ class Reflector:
                 with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be closing at this moment
                     self._response.shutdown()  # wakes the thread out of its read
         if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(JOIN)
+            self._thread.join(JOIN_SECONDS)
 
     @property
     def alive(self) -> bool:
@@ -101,7 +101,7 @@ class Reflector:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        version, backoff = "", FIRST_BACKOFF
+        version, backoff = "", FIRST_BACKOFF_SECONDS
         while not self._stopping.is_set():
             began = time.monotonic()
             pause = 0.0
@@ -109,20 +109,20 @@ class Reflector:
                 if not version:
                     version = self._list()
                 for seen in self._watch(version):
-                    version, backoff = seen, FIRST_BACKOFF
+                    version, backoff = seen, FIRST_BACKOFF_SECONDS
             except Gone:
                 version, pause = "", backoff
             except PermanentError as error:
-                version, pause = "", FORBIDDEN_BACKOFF
+                version, pause = "", FORBIDDEN_BACKOFF_SECONDS
                 self._refuse(error)
             except ProverError as error:
                 self.away, pause = error, backoff
             except (HTTPError, OSError, ValueError):  # the watch broke off: no more than a reason to open it again
                 pause = backoff
-            if time.monotonic() - began < STEADY:
+            if time.monotonic() - began < STEADY_SECONDS:
                 pause = max(pause, backoff)
             if pause and not self._stopping.wait(pause):
-                backoff = min(backoff * 2, LAST_BACKOFF)
+                backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
 
     def _refuse(self, error: ProverError) -> None:
         self._refusals += 1
@@ -131,7 +131,7 @@ class Reflector:
         self._handler.refused(error)
 
     def _list(self) -> str:
-        query = {**self._selectors, "limit": str(PAGE)}
+        query = {**self._selectors, "limit": str(PAGE_OBJECTS)}
         objects: list[Manifest] = []
         while True:
             page = self._connection.call(self._call, "GET", self._path, query=query)

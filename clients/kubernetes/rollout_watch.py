@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from clients.kubernetes.connection import Connection
+from clients.kubernetes.connection import ApiConnection
 from clients.kubernetes.object_store import ObjectStore
 from clients.kubernetes.reflector import Reflector
 from clients.kubernetes.resources import collection
@@ -13,12 +13,14 @@ from domain.errors import ProverError
 from domain.kubernetes import Manifest, Snapshot
 from planning.kubernetes.objects import last_seen
 
-TICK = 2.0  # seconds between yields when nothing happens, so that callers beat
-BURST = 0.01  # seconds between yields when much happens; the first change of a burst does not wait
-LONGEST_PAUSE = 0.2  # seconds; a caller that takes long to judge many pods is given time to do other things, too
+TICK_SECONDS = 2.0  # seconds between yields when nothing happens, so that callers beat
+BURST_SECONDS = 0.01  # seconds between yields when much happens; the first change of a burst does not wait
+LONGEST_PAUSE_SECONDS = (
+    0.2  # seconds; a caller that takes long to judge many pods is given time to do other things, too
+)
 # A watch of a rollout is short, so that a connection that silently leads nowhere is found out within seconds: the
 # server ends it after WATCH, and shortly before that it sends a bookmark.
-WATCH, SILENCE = 20, 23.0
+WATCH_SECONDS, SILENCE_SECONDS = 20, 23.0
 MOST_EVENTS = 3000  # the newest are kept
 
 
@@ -26,7 +28,13 @@ class RolloutWatch:
     """The Deployment of one namespace, the ReplicaSets and pods of its `app` label, and the events about them."""
 
     def __init__(
-        self, connection: Connection, namespace: str, deploy_name: str, *, watch: int = WATCH, silence: float = SILENCE
+        self,
+        connection: ApiConnection,
+        namespace: str,
+        deploy_name: str,
+        *,
+        watch: int = WATCH_SECONDS,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         """`watch` and `silence` in seconds."""
         self._news = threading.Event()
@@ -54,11 +62,11 @@ class RolloutWatch:
             for reflector in self._reflectors.values():
                 reflector.start()
             while not stop():
-                self._news.wait(TICK)
+                self._news.wait(TICK_SECONDS)
                 self._news.clear()
                 began = time.monotonic()
                 yield self._snapshot()
-                time.sleep(min(max(BURST, time.monotonic() - began), LONGEST_PAUSE))
+                time.sleep(min(max(BURST_SECONDS, time.monotonic() - began), LONGEST_PAUSE_SECONDS))
         finally:
             for reflector in self._reflectors.values():
                 reflector.close(wait=False)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec, KeyValue
-from planning.capacity.occupancy import Held
+from planning.capacity.occupancy import NodeUsage
 from planning.capacity.requests import Amounts
 from planning.kubernetes import objects
 from planning.text import quantity
@@ -26,7 +26,7 @@ class Reason(NamedTuple):
     lasting: bool = False  # it would be so on an empty node, too
 
 
-class Judged(NamedTuple):
+class NodeFitness(NamedTuple):
     """One node with everything that is against it; the first reason is the main one."""
 
     name: str
@@ -73,11 +73,11 @@ def slim(node: Manifest, key: str) -> Manifest:
     }
 
 
-def judge(node: Manifest, spec: ClusterSpec, requests: Amounts, held: Held) -> Judged:
+def node_fitness(node: Manifest, spec: ClusterSpec, requests: Amounts, held: NodeUsage) -> NodeFitness:
     """Everything that is against a client with these requests on this node."""
     condition = [*_cordon(node), *_readiness(node)]
     reasons = [*_label(node, spec.node_label), *_taints(node, spec.node_taint, explained=bool(condition)), *condition]
-    return Judged(
+    return NodeFitness(
         name=objects.name(node),
         reasons=[*reasons, *_minimum(node, spec), *_room(node, spec, requests, held)],
         value=objects.labels(node).get(spec.node_label.key),
@@ -151,7 +151,7 @@ def _minimum(node: Manifest, spec: ClusterSpec) -> Iterator[Reason]:
             yield Reason("SCHED_RESOURCES", text, lasting=True)
 
 
-def _room(node: Manifest, spec: ClusterSpec, requests: Amounts, held: Held) -> Iterator[Reason]:
+def _room(node: Manifest, spec: ClusterSpec, requests: Amounts, held: NodeUsage) -> Iterator[Reason]:
     for resource, asked in requests.items():
         has = _allocatable(node, resource)
         if has is None and "/" not in resource:  # a node that has just come does not say yet

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 from domain import names
 from domain.kubernetes import Manifest
-from planning.capacity.requests import Amounts, Ask, of_pod
+from planning.capacity.requests import Amounts, PodResources, of_pod
 from planning.kubernetes import objects
 
 
 @dataclass(slots=True)
-class Held:
+class NodeUsage:
     """What one node holds, our own clients apart: they go before new ones come."""
 
     pods: int = 0
@@ -28,8 +28,8 @@ class Occupancy:
     def __init__(self, namespace: str, selector: Mapping[str, str], *, everywhere: bool = True) -> None:
         """Our clients are the pods with the labels of `selector` in `namespace`."""
         self.everywhere = everywhere
-        self.nodes: dict[str, Held] = {}
-        self.running: list[Ask] = []  # what each of our clients asks for, those without a node too
+        self.nodes: dict[str, NodeUsage] = {}
+        self.running: list[PodResources] = []  # what each of our clients asks for, those without a node too
         self.seen = 0
         self._namespace = namespace
         self._selector = selector
@@ -49,7 +49,7 @@ class Occupancy:
             return
         labels, namespace = objects.labels(pod), str(pod["metadata"].get("namespace") or "")
         node = str(objects.spec(pod).get("nodeName") or "")
-        held = self.nodes.setdefault(node, Held()) if node else Held()
+        held = self.nodes.setdefault(node, NodeUsage()) if node else NodeUsage()
         full_name = f"{namespace}/{objects.name(pod)}"
         if namespace == self._namespace and self._selector.items() <= labels.items():
             self.running.append(of_pod(pod))
@@ -62,7 +62,7 @@ class Occupancy:
                 held.prover = full_name
 
 
-def _add(held: Held, ask: Ask, full_name: str) -> None:
+def _add(held: NodeUsage, ask: PodResources, full_name: str) -> None:
     held.pods += 1
     for resource, value in ask.requests.items():
         held.requests[resource] = held.requests.get(resource, Decimal(0)) + value

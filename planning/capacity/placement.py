@@ -31,7 +31,7 @@ class Obstacle(NamedTuple):
     detail: str = ""
 
 
-class Places(NamedTuple):
+class CandidateNodes(NamedTuple):
     """The nodes that carry the clients' label, and who is on them."""
 
     labelled: list[Manifest]
@@ -39,7 +39,7 @@ class Places(NamedTuple):
     whole: bool  # whether the pods of all namespaces are known
 
 
-def places(pod: Manifest, snapshot: Snapshot) -> Places | None:
+def candidate_nodes(pod: Manifest, snapshot: Snapshot) -> CandidateNodes | None:
     """Where a pod like this could run; None when nodes were not read."""
     if snapshot.nodes is None:
         return None
@@ -50,7 +50,7 @@ def places(pod: Manifest, snapshot: Snapshot) -> Places | None:
     for found in known.values():
         if objects.node_name(found) and not objects.finished(found):
             held.setdefault(objects.node_name(found), []).append(found)
-    return Places(labelled, held, snapshot.neighbours is not None)
+    return CandidateNodes(labelled, held, snapshot.neighbours is not None)
 
 
 def obstacle(pod: Manifest, node: Manifest, there: list[Manifest]) -> Obstacle:

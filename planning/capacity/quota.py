@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from domain.kubernetes import Manifest
-from planning.capacity.requests import Amounts, Ask
+from planning.capacity.requests import Amounts, PodResources
 from planning.kubernetes import objects
 from planning.text import quantity
 
@@ -38,7 +38,7 @@ class Allowance(NamedTuple):
     missing: dict[str, list[str]]  # quota → resources that it demands of every pod and a client does not name
 
 
-def allowance(quotas: list[Manifest], client: Ask, running: list[Ask]) -> Allowance:
+def allowance(quotas: list[Manifest], client: PodResources, running: list[PodResources]) -> Allowance:
     """`running` are our clients that exist now: what they use is not taken by others."""
     limits, missing = [], {}
     for found in quotas:
@@ -60,7 +60,7 @@ def allowance(quotas: list[Manifest], client: Ask, running: list[Ask]) -> Allowa
     return Allowance(limits, missing)
 
 
-def _usage(ask: Ask) -> Amounts:
+def _usage(ask: PodResources) -> Amounts:
     """What a pod counts for, by the names that a quota may use."""
     found = {"pods": Decimal(1), "count/pods": Decimal(1)}
     for resource, value in ask.requests.items():
@@ -68,14 +68,14 @@ def _usage(ask: Ask) -> Amounts:
     return found | {f"limits.{resource}": value for resource, value in ask.limits.items()}
 
 
-def _covers(quota: Manifest, ask: Ask) -> bool:
+def _covers(quota: Manifest, ask: PodResources) -> bool:
     spec = objects.spec(quota)
     scopes = [{"scopeName": scope, "operator": "Exists"} for scope in spec.get("scopes") or []]
     scopes += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
     return all(_in_scope(scope, ask) for scope in scopes)
 
 
-def _in_scope(scope: dict[str, Any], ask: Ask) -> bool:
+def _in_scope(scope: dict[str, Any], ask: PodResources) -> bool:
     best_effort = not any((ask.requests | ask.limits).get(resource) for resource in ("cpu", "memory"))
     return {
         "NotTerminating": True,  # clients have no deadline

@@ -13,25 +13,25 @@ from planning.text import quantity
 Amounts = dict[str, Decimal]  # resource → cores, bytes or pieces
 
 
-class Ask(NamedTuple):
+class PodResources(NamedTuple):
     """What one pod asks for in sum."""
 
     requests: Amounts
     limits: Amounts
 
 
-def of_client(spec: ClusterSpec) -> Ask:
+def of_client(spec: ClusterSpec) -> PodResources:
     """What a client asks for by our settings; a LimitRange may add to it."""
     return _of({"containers": [{"resources": pod.resources(spec)}]})
 
 
-def of_pod(manifest: Manifest) -> Ask:
+def of_pod(manifest: Manifest) -> PodResources:
     """What a pod asks for: its containers with the sidecars, or its hungriest moment before they start."""
     return _of(objects.spec(manifest))
 
 
-def _of(spec: Mapping[str, Any]) -> Ask:
-    return Ask(_total(spec, "requests"), _total(spec, "limits"))
+def _of(spec: Mapping[str, Any]) -> PodResources:
+    return PodResources(_total(spec, "requests"), _total(spec, "limits"))
 
 
 def _total(spec: Mapping[str, Any], part: str) -> Amounts:

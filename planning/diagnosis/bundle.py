@@ -16,7 +16,7 @@ from planning.manifests.yaml_output import LAST_APPLIED
 from planning.plan.diff import SERVER_OWNED
 from planning.text.sanitize import MASK, scrub
 
-LIMIT = 5_000_000  # bytes of JSON
+MAX_BUNDLE_BYTES = 5_000_000  # bytes of JSON
 LOG_LIMIT = 100_000  # characters of one log, or of any other text; its end is kept
 MAX_LOGS = 20  # pods whose logs are read
 _KEPT = {"creationTimestamp", "uid", "generation"}  # they join and date what is in a bundle
@@ -90,7 +90,7 @@ def _variable(entry: Any) -> Any:
 def _fitting(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
     """At most LIMIT bytes, and how many entries of which part are missing then."""
     left_out: dict[str, int] = {}
-    while _size(document) > LIMIT:
+    while _size(document) > MAX_BUNDLE_BYTES:
         part = next((name for name in _CUTTABLE if document.get(name)), "logs")
         kept = document[part]
         if not kept:

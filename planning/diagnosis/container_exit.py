@@ -7,10 +7,10 @@ from domain.diagnosis import Diagnosis, Severity
 from planning.diagnosis import client_log, image_pull
 from planning.kubernetes import objects
 
-RESTARTS = 3  # a client that ended so often will end again
+FINAL_RESTARTS = 3  # a client that ended so often will end again
 OOM_RESTARTS = 2
-STEADY = 30.0  # seconds a restarted client must run to count as recovered
-LONG = 600.0  # seconds after which kubelet, too, forgets earlier crashes
+STEADY_RUN_SECONDS = 30.0  # seconds a restarted client must run to count as recovered
+LONG_RUN_SECONDS = 600.0  # seconds after which kubelet, too, forgets earlier crashes
 _CANNOT_RUN = {"StartError", "ContainerCannotRun", "RunContainerError", "CreateContainerError"}
 _CONFIG_EXIT, _RUNTIME_EXIT, _KILLED, _SEGMENT = 101, 128, 137, 139
 _OWN_FAULT = re.compile(
@@ -29,7 +29,7 @@ _CONFIG = re.compile(
 _PANIC = re.compile(r"panicked at|^panic:|goroutine \d+ \[|segmentation fault|SIGSEGV", re.IGNORECASE | re.MULTILINE)
 
 
-def judge(container: dict[str, Any], now: float | None) -> Diagnosis | None:
+def exit_finding(container: dict[str, Any], now: float | None) -> Diagnosis | None:
     """The finding for a container that ended and has not recovered; None for one that runs."""
     state = container.get("state") or {}
     last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
@@ -97,19 +97,19 @@ def _recovered(state: dict[str, Any], now: float | None) -> bool:
     if running is None:
         return False
     since = objects.elapsed(running.get("startedAt"), now)
-    return since is None or since >= STEADY
+    return since is None or since >= STEADY_RUN_SECONDS
 
 
 def _ran_long(last: dict[str, Any]) -> bool:
     began, ended = objects.seconds(last.get("startedAt")), objects.seconds(last.get("finishedAt"))
     # A client that could not be started at all began in 1970.
-    return bool(began) and ended is not None and ended - (began or 0.0) >= LONG
+    return bool(began) and ended is not None and ended - (began or 0.0) >= LONG_RUN_SECONDS
 
 
 def _loop(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
     code = last.get("exitCode")
     because, coordinator = meaning(code, log)
-    many = restarts >= RESTARTS
+    many = restarts >= FINAL_RESTARTS
     do = "read its last output with `kubectl logs --previous`, mend circuit files or settings, then deploy again"
     if coordinator:
         do = "look at the backend with `proverctl backend status`, and at COORDINATOR_EP and COORDINATOR_PORT"
@@ -135,7 +135,7 @@ def _out_of_memory(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
     else:
         what = "the client dies of a bad memory access (exit code 139)"
         because = "on nodes with little memory the load of the keys ends so; else it is a fault of the client"
-    enough = OOM_RESTARTS if certain else RESTARTS
+    enough = OOM_RESTARTS if certain else FINAL_RESTARTS
     return Diagnosis(
         code="OOM",
         what=f"{what} ({restarts} restarts)",
@@ -161,5 +161,5 @@ def _cannot_run(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
         do="mend the base image (PROVER_BASE_IMAGE), then deploy again"
         if own
         else "look at the pod's node and its container runtime; it is retried",
-        severity=final if restarts >= RESTARTS else Severity.TRANSIENT,
+        severity=final if restarts >= FINAL_RESTARTS else Severity.TRANSIENT,
     )

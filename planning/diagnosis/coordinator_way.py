@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
-from planning.diagnosis.release_view import Evidence
+from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 from planning.text import sanitize
 
@@ -36,14 +36,14 @@ def endpoint(deployment: Manifest | None, slices: list[Manifest] | None) -> tupl
     return None
 
 
-def judge(evidence: Evidence) -> Diagnosis | None:
+def route_finding(view: ReleaseView) -> Diagnosis | None:
     """What is wrong with Service and slice; None where clients do not use them, or nothing was read."""
-    slices = evidence.snapshot.slices
-    if slices is None or override(evidence.deployment):
+    slices = view.snapshot.slices
+    if slices is None or override(view.deployment):
         return None
     if not slices:
         return _lost("the Service leads nowhere: its EndpointSlice is gone", "", "somebody deleted it")
-    port_names = _service_ports(evidence.snapshot.service)
+    port_names = _service_ports(view.snapshot.service)
     for found in slices:
         ports = {str(port.get("name") or "") for port in found.get("ports") or []}
         if not ports & port_names:

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
-from planning.diagnosis.release_view import Evidence
+from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import admission, objects
 from planning.kubernetes.admission import AdmissionRefusal
 from planning.text import quantity, sanitize
 
-QUOTA_GRACE = 30.0  # seconds: the count of a quota lags behind pods that have gone
-DOWN_GRACE = 300.0  # seconds that a webhook, or what else refuses for the moment, may be away
+QUOTA_GRACE_SECONDS = 30.0  # seconds: the count of a quota lags behind pods that have gone
+DOWN_GRACE_SECONDS = 300.0  # seconds that a webhook, or what else refuses for the moment, may be away
 _FAILED = "FailedCreate"
 
 
@@ -35,31 +35,31 @@ _QUOTA = re.compile(
 )
 
 
-def judge(evidence: Evidence) -> list[Diagnosis]:
+def creation_findings(view: ReleaseView) -> list[Diagnosis]:
     """Why pods of the wanted release cannot be created; empty when nothing says so."""
-    owner = evidence.replica_set or evidence.deployment
+    owner = view.replica_set or view.deployment
     condition = objects.condition(owner, "ReplicaFailure")
     if condition.get("status") != "True":
         return []
-    message, since = _latest(owner, condition, evidence)
+    message, since = _latest(owner, condition, view)
     refused = classify(message)
-    short = objects.replicas(evidence.deployment) - len(evidence.pods)
+    short = objects.replicas(view.deployment) - len(view.pods)
     found = Diagnosis(
         code=refused.code,
         what=_what(refused, message),
         on=f"{owner.get('kind') or 'ReplicaSet'} {objects.name(owner)}"
-        + (f" ({short} of {objects.replicas(evidence.deployment)} pods)" if short > 0 else ""),
+        + (f" ({short} of {objects.replicas(view.deployment)} pods)" if short > 0 else ""),
         evidence=sanitize.one_line(message),
         do=refused.do,
         severity=refused.severity,
         since=since,
     )
     if refused.code == "QUOTA":
-        return [_quota(found, message, evidence)]
+        return [_quota(found, message, view)]
     if refused.code == "PODSECURITY":
         return [_pod_security(found, message)]
     if refused.severity is Severity.TRANSIENT:
-        return [_passing(found, evidence)]
+        return [_passing(found, view)]
     return [found]
 
 
@@ -68,13 +68,13 @@ def classify(message: str) -> AdmissionRefusal:
     return admission.refusal(message) or _OTHER
 
 
-def _latest(owner: Manifest, condition: dict[str, str], evidence: Evidence) -> tuple[str, str]:
+def _latest(owner: Manifest, condition: dict[str, str], view: ReleaseView) -> tuple[str, str]:
     """The latest refusal, and since when that one is given.
 
     The condition keeps the words of the first refusal until a pod is made, whatever refuses the later ones.
     """
     message, since = str(condition.get("message") or ""), str(condition.get("lastTransitionTime") or "")
-    told = [event for event in evidence.of(owner) if event.get("reason") == _FAILED]
+    told = [event for event in view.of(owner) if event.get("reason") == _FAILED]
     if not told or not objects.later(objects.last_seen(told[-1]), since):
         return message, since
     code = classify(objects.message(told[-1])).code
@@ -91,11 +91,11 @@ def _what(refused: AdmissionRefusal, message: str) -> str:
     return f"{refused.what} ({named})" if named else refused.what
 
 
-def _passing(found: Diagnosis, evidence: Evidence) -> Diagnosis:
-    lasted = objects.elapsed(found.since, evidence.now)
-    late = lasted is not None and lasted >= DOWN_GRACE
+def _passing(found: Diagnosis, view: ReleaseView) -> Diagnosis:
+    lasted = objects.elapsed(found.since, view.now)
+    late = lasted is not None and lasted >= DOWN_GRACE_SECONDS
     return found.model_copy(
-        update={"grace": int(DOWN_GRACE), "severity": Severity.NEEDS_HUMAN if late else Severity.TRANSIENT}
+        update={"grace": int(DOWN_GRACE_SECONDS), "severity": Severity.NEEDS_HUMAN if late else Severity.TRANSIENT}
     )
 
 
@@ -108,7 +108,7 @@ def _pod_security(found: Diagnosis, message: str) -> Diagnosis:
     return found.model_copy(update={"because": f"{len(fields)} fields of the pod violate it: {'; '.join(fields)}"})
 
 
-def _quota(found: Diagnosis, message: str, evidence: Evidence) -> Diagnosis:
+def _quota(found: Diagnosis, message: str, view: ReleaseView) -> Diagnosis:
     """Who holds the quota decides: older pods of ours free it, others do not."""
     parsed = _QUOTA.search(message)
     if parsed:
@@ -117,19 +117,19 @@ def _quota(found: Diagnosis, message: str, evidence: Evidence) -> Diagnosis:
             f"{parsed['used']} is used, {parsed['limited']} is the limit"
         )
         found = found.model_copy(update={"what": what})
-    older = len(evidence.leaving)
-    if older and not evidence.needs_surge:
+    older = len(view.leaving)
+    if older and not view.needs_surge:
         because = f"{older} older pods still count; it goes on as they leave"
         return found.model_copy(update={"because": because, "severity": Severity.TRANSIENT})
     if parsed and not _fits(parsed["requested"], "", parsed["limited"]):
         return found.model_copy(update={"because": "it admits not even one pod"})
-    if parsed and _fits_now(parsed, evidence.snapshot.quotas):
+    if parsed and _fits_now(parsed, view.snapshot.quotas):
         because = "the quota has room again; the controller has not tried since"
         return found.model_copy(update={"because": because, "severity": Severity.TRANSIENT})
-    lasted = objects.elapsed(found.since, evidence.now)
+    lasted = objects.elapsed(found.since, view.now)
     never = "the strategy removes no old pod first, so none will ever fit" if older else "nothing of ours will free it"
-    severity = Severity.FATAL if lasted is not None and lasted >= QUOTA_GRACE else Severity.TRANSIENT
-    return found.model_copy(update={"because": never, "severity": severity, "grace": int(QUOTA_GRACE)})
+    severity = Severity.FATAL if lasted is not None and lasted >= QUOTA_GRACE_SECONDS else Severity.TRANSIENT
+    return found.model_copy(update={"because": never, "severity": severity, "grace": int(QUOTA_GRACE_SECONDS)})
 
 
 def _fits_now(parsed: re.Match[str], quotas: list[Manifest] | None) -> bool:

@@ -6,7 +6,7 @@ from domain.kubernetes import Manifest, Snapshot
 from planning.kubernetes import objects
 
 
-class Wanted(NamedTuple):
+class WantedRelease(NamedTuple):
     """The release that is judged; empty parts match everything."""
 
     stage: str
@@ -20,7 +20,7 @@ class Wanted(NamedTuple):
         )
 
 
-class Evidence(NamedTuple):
+class ReleaseView(NamedTuple):
     """One moment of a rollout, as its parts are judged."""
 
     snapshot: Snapshot
@@ -55,16 +55,16 @@ class Evidence(NamedTuple):
         return self.events.get(objects.uid(manifest), []) if manifest else []
 
 
-def gather(
+def view_of(
     snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
-) -> Evidence | None:
+) -> ReleaseView | None:
     """The evidence about the release with this stage and image (empty: whatever the Deployment wants).
 
     None when there is no Deployment.
     """
     if snapshot.deployment is None:
         return None
-    wanted = Wanted(stage, image)
+    wanted = WantedRelease(stage, image)
     newest = _newest(snapshot.deployment, snapshot.replica_sets, wanted)
     current, older, ended = [], [], []
     for pod in ours(snapshot, app):
@@ -76,7 +76,7 @@ def gather(
         else:
             older.append(pod)
     events = objects.by_object(snapshot.events)
-    return Evidence(snapshot, snapshot.deployment, newest, current, older, ended, events, autoscale, trial)
+    return ReleaseView(snapshot, snapshot.deployment, newest, current, older, ended, events, autoscale, trial)
 
 
 def ours(snapshot: Snapshot, app: str) -> list[Manifest]:
@@ -95,20 +95,20 @@ def seen_by_controller(deployment: Manifest) -> bool:
     return int(objects.status(deployment).get("observedGeneration") or 0) >= generation
 
 
-def previous(evidence: Evidence) -> Manifest | None:
+def previous(view: ReleaseView) -> Manifest | None:
     """The ReplicaSet of the release before, as far as it is kept; None for a first one."""
-    parent, newest = objects.uid(evidence.deployment), evidence.replica_set
+    parent, newest = objects.uid(view.deployment), view.replica_set
     if newest is None:
         return None
     older = [
         found
-        for found in evidence.snapshot.replica_sets
+        for found in view.snapshot.replica_sets
         if objects.controller(found) == parent and _revision(found) < _revision(newest)
     ]
     return max(older, key=_revision, default=None)
 
 
-def _newest(deployment: Manifest, replica_sets: list[Manifest], wanted: Wanted) -> Manifest | None:
+def _newest(deployment: Manifest, replica_sets: list[Manifest], wanted: WantedRelease) -> Manifest | None:
     """The ReplicaSet of the Deployment's present revision, when it is of the wanted release."""
     revision = _revision(deployment)
     for replica_set in replica_sets:
@@ -122,7 +122,7 @@ def _revision(manifest: Manifest) -> int:
     return int(found) if found.isdigit() else 0
 
 
-def _is_current(pod: Manifest, newest: Manifest | None, wanted: Wanted) -> bool:
+def _is_current(pod: Manifest, newest: Manifest | None, wanted: WantedRelease) -> bool:
     if newest is not None:  # the same release with another configuration has a ReplicaSet of its own
         return objects.controller(pod) == objects.uid(newest)
     return wanted.is_template(pod)

@@ -6,8 +6,8 @@ from domain.diagnosis import Severity
 from domain.kubernetes import Manifest, Snapshot
 from domain.status import Observation, Pod
 from planning.diagnosis import coordinator, release_view
-from planning.diagnosis.findings import judge
-from planning.diagnosis.release_view import Evidence, Wanted
+from planning.diagnosis.findings import release_findings
+from planning.diagnosis.release_view import ReleaseView, WantedRelease
 from planning.kubernetes import objects
 
 
@@ -21,7 +21,7 @@ def observe(
     waits for an autoscaler. With `trial` the release has not served yet, and is not complete when its clients fail
     every task.
     """
-    found = release_view.gather(snapshot, app=app, stage=stage, image=image, autoscale=autoscale, trial=trial)
+    found = release_view.view_of(snapshot, app=app, stage=stage, image=image, autoscale=autoscale, trial=trial)
     # One that has ended and is being deleted is gone but for the paperwork.
     pods = [
         _pod(pod)
@@ -38,8 +38,8 @@ def observe(
         available=int(objects.status(found.deployment).get("availableReplicas") or 0),
         pods=pods,
     )
-    complete = _complete(found, seen, Wanted(stage, image))
-    findings = judge(found)
+    complete = _complete(found, seen, WantedRelease(stage, image))
+    findings = release_findings(found)
     if complete:  # what runs as it should may still not reach its coordinator; nothing else can be wrong with it
         findings = [finding for finding in findings if finding.code in coordinator.CODES]
         complete = not any(finding.severity is Severity.FATAL for finding in findings)
@@ -62,7 +62,7 @@ def _essence(observation: Observation) -> tuple[Any, ...]:
     )
 
 
-def _complete(found: Evidence, seen: Observation, wanted: Wanted) -> bool:
+def _complete(found: ReleaseView, seen: Observation, wanted: WantedRelease) -> bool:
     status = objects.status(found.deployment)
     counts = [int(status.get(key) or 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
     return (

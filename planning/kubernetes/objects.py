@@ -8,7 +8,6 @@ from domain import names
 from domain.kubernetes import Manifest
 
 REVISION = "deployment.kubernetes.io/revision"
-TEMPLATE_HASH = "pod-template-hash"
 FINISHED = {"Succeeded", "Failed"}
 
 

@@ -25,7 +25,7 @@ def service_url() -> str:
     return f"http://{names.COORDINATOR_SERVICE}"
 
 
-def content(spec: ClusterSpec, *, lagrange: bool = True) -> str:
+def config_text(spec: ClusterSpec, *, lagrange: bool = True) -> str:
     """The text of `client.yaml`; `lagrange` says whether the image holds lag.key."""
     return yaml.safe_dump(_settings(spec, lagrange), sort_keys=False, width=1000)
 

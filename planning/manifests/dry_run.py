@@ -8,7 +8,7 @@ from planning.manifests import render
 
 UNKNOWN_STAGE = "preflight"
 ANY_USER = "65532"  # assumed of an image whose user is not known, so that only the rest is judged
-POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked and keeps nothing
+DRY_RUN_POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked and keeps nothing
 
 
 def manifests(spec: ClusterSpec, owner: str, *, stage: str = "", image_user: str | None = None) -> list[Manifest]:
@@ -30,5 +30,5 @@ def manifests(spec: ClusterSpec, owner: str, *, stage: str = "", image_user: str
 def pod(deployment: Manifest) -> Manifest:
     """One client as its ReplicaSet would make it."""
     template, namespace = deployment["spec"]["template"], deployment["metadata"]["namespace"]
-    meta = template["metadata"] | {"name": POD, "namespace": namespace}
+    meta = template["metadata"] | {"name": DRY_RUN_POD, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}

@@ -7,7 +7,7 @@ from domain.status import Observation, Release
 from planning.kubernetes.objects import annotations, client_image, labels, name, spec
 
 
-class Standing(Message):
+class LiveDeployment(Message):
     """What `status --direct` shows: no phase, for only the workflow knows that."""
 
     namespace: str
@@ -20,12 +20,14 @@ class Standing(Message):
     warnings: list[str] = []
 
 
-def standing(namespace: str, found: Manifest | None, objects: list[Manifest], observed: Observation) -> Standing:
+def from_objects(
+    namespace: str, found: Manifest | None, objects: list[Manifest], observed: Observation
+) -> LiveDeployment:
     """Told from the Namespace (None: absent, or may not be read), the objects of our names, and the clients."""
     marks = annotations(found or {})
     deployment = _of_kind(objects, "Deployment")
     template = spec(deployment or {}).get("template") or {}
-    return Standing(
+    return LiveDeployment(
         namespace=namespace,
         stage=marks.get(names.STAGE_ANNOTATION) or labels(template).get("stage", ""),
         owner=marks.get(names.OWNER_ANNOTATION) or _owner(objects),

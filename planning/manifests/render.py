@@ -121,7 +121,7 @@ def _config_map(spec: ClusterSpec, release: Release, owner: str) -> Manifest:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(names.CONFIG_MAP, spec, owner, release.stage),
-        "data": {names.CONFIG_KEY: client_config.content(spec, lagrange=release.lagrange)},
+        "data": {names.CONFIG_KEY: client_config.config_text(spec, lagrange=release.lagrange)},
     }
 
 

@@ -24,7 +24,7 @@ MAX_NODES = 50  # verdicts in a plan; `proverctl nodes` lists all
 NEW_ADDRESS = "its address family cannot be changed: it is deleted and made anew"
 
 
-class Trial(NamedTuple):
+class DryRun(NamedTuple):
     """One object of the rendering: as it is, as it would be, or why the API server would not have it."""
 
     manifest: Manifest
@@ -43,7 +43,7 @@ def family(manifest: Manifest) -> str:
     return str(families[0]) if families else ""
 
 
-def change(trial: Trial, spec: ClusterSpec, owner: str) -> ObjectChange:
+def change(trial: DryRun, spec: ClusterSpec, owner: str) -> ObjectChange:
     """What a deploy would do to one object; an empty `owner` means that ours is not known."""
     kind = trial.manifest["kind"]
     secret = kind == "Secret"
@@ -103,7 +103,7 @@ def slim(found: Manifest, spec: ClusterSpec) -> Manifest:
 
 def report(
     changes: list[ObjectChange],
-    deployment: Trial,
+    deployment: DryRun,
     pods: list[Manifest],
     nodes: list[Manifest] | None,
     judged: NodesReport | None,
@@ -127,7 +127,7 @@ def report(
     )
 
 
-def _restarts(trial: Trial) -> bool:
+def _restarts(trial: DryRun) -> bool:
     """Whether the pod template becomes another one: only then are pods replaced."""
     if trial.live is None or trial.unread:
         return False
@@ -185,7 +185,7 @@ def _cost(running: int, wanted: int, replaced: int, starting: int, pulls: int | 
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _unknown_digest(deployment: Trial) -> list[str]:
+def _unknown_digest(deployment: DryRun) -> list[str]:
     image = _image(deployment.manifest)
     if not image or "@" in image:
         return []

@@ -17,7 +17,7 @@ from planning.manifests.render import require_password
 from planning.text import sanitize
 
 CONNECTED = "ok"
-SHOWN = 5  # nodes in one sentence
+SHOWN_NODES = 5  # nodes in one sentence
 _WEB_PORTS = {"http": 80, "https": 443}
 _ENDINGS = {  # of a connection: what is said of it, and what to do
     "refused": ("nothing listens there", "start the coordinator, or correct COORDINATOR_EP and COORDINATOR_PORT"),
@@ -54,13 +54,13 @@ def failed(name: str, detail: str, do: str = "") -> Check:
     return Check(name=name, verdict=CheckVerdict.FAILED, detail=sanitize.one_line(detail), do=do)
 
 
-def raised(name: str, error: ProverError) -> Check:
+def from_error(name: str, error: ProverError) -> Check:
     """What a deploy would fail with; what we may not look at is unknown."""
     verdict = CheckVerdict.UNKNOWN if isinstance(error, Forbidden) else CheckVerdict.FAILED
-    return told(name, verdict, error.diagnosis)
+    return from_diagnoses(name, verdict, error.diagnosis)
 
 
-def told(name: str, verdict: CheckVerdict, *found: Diagnosis) -> Check:
+def from_diagnoses(name: str, verdict: CheckVerdict, *found: Diagnosis) -> Check:
     """The words of one or more diagnoses, with the remedy of the first.
 
     Each part is cleaned by itself: `CREDENTIALS: …` as a whole would look like a secret.
@@ -157,7 +157,7 @@ def nodes(report: NodesReport, spec: ClusterSpec) -> Check:
     name = "nodes"
     if report.diagnosis:
         refused = spec.shortage is Shortage.REFUSE
-        return told(name, CheckVerdict.FAILED if refused else CheckVerdict.WARNING, report.diagnosis)
+        return from_diagnoses(name, CheckVerdict.FAILED if refused else CheckVerdict.WARNING, report.diagnosis)
     counts = f"{report.usable} of {report.total} nodes are usable, {report.possible} clients can run"
     said = f"{counts}, {report.wanted} are wanted"
     odd = _few([f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings])
@@ -169,8 +169,8 @@ def nodes(report: NodesReport, spec: ClusterSpec) -> Check:
 
 def _few(lines: list[str]) -> str:
     """The first ones, and how many more there are."""
-    more = len(lines) - SHOWN
-    return ", ".join(lines[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(lines) - SHOWN_NODES
+    return ", ".join(lines[:SHOWN_NODES]) + (f" and {more} more" if more > 0 else "")
 
 
 def quota(quotas: list[Manifest]) -> Check:
@@ -192,7 +192,7 @@ def dry_run(refused: list[ProverError], tried: int) -> Check:
     name = "objects"
     if not refused:
         return ok(name, f"the API server would take all {tried}")
-    return told(name, CheckVerdict.FAILED, *(error.diagnosis for error in refused))
+    return from_diagnoses(name, CheckVerdict.FAILED, *(error.diagnosis for error in refused))
 
 
 def pod(error: ProverError | None, warnings: list[str], *, user_known: bool) -> Check:
@@ -203,7 +203,7 @@ def pod(error: ProverError | None, warnings: list[str], *, user_known: bool) -> 
     if error and admission.for_dry_run(error.diagnosis.evidence):
         return unknown(name, f"an admission webhook cannot be asked on trial. {error.diagnosis.evidence}")
     if error:
-        return raised(name, error)
+        return from_error(name, error)
     if warnings:
         return warning(name, " ".join(warnings))
     if not user_known:

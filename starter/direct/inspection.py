@@ -116,7 +116,7 @@ class Direct:
         where = {"bundle": str(file), "host": diagnose.host_name()} if file else {}
         return self._with_circuit(seen.report()).model_copy(update=where)
 
-    def status(self) -> live_deployment.Standing:
+    def status(self) -> live_deployment.LiveDeployment:
         """What stands in the namespace, whoever made it."""
         namespace = self._spec.namespace
         with self._own_words():
@@ -124,7 +124,7 @@ class Direct:
             kinds = [*OURS, ("Endpoints", names.COORDINATOR_SERVICE)]
             objects = [reading.read(self._cluster, kind, name, namespace) for kind, name in kinds]
             seen = diagnose.look(self._cluster, DiagnoseRequest(spec=self._spec), self._beat)
-        standing = live_deployment.standing(
+        standing = live_deployment.from_objects(
             namespace, home.manifest, [one.manifest for one in objects if one.manifest], seen.observed
         )
         unread = [one.unread for one in [home, *objects] if one.unread]

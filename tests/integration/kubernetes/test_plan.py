@@ -159,7 +159,7 @@ async def test_the_plan_of_the_command_line(room: Inspected) -> None:
     assert "= Deployment prover-cli-t: same" in same.out
     changed = await room.cli("plan", "--direct", "--replicas", "3")
     assert changed.code == 0, changed.err
-    assert "    - spec.replicas: 2\n    + spec.replicas: 3" in changed.out
+    assert "    -  replicas: 2\n    +  replicas: 3" in changed.out
     assert "\x1b" not in changed.out
     write_as(room, "kubectl-scale", 5)
     refused = await room.cli("plan", "--direct", "-o", "json")

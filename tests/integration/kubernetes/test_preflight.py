@@ -9,7 +9,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.release.activities import KubeActivities
-from clients.kubernetes.cluster import APPLY, KubernetesCluster, connect
+from clients.kubernetes.cluster import APPLY_CONTENT_TYPE, KubernetesCluster, connect
 from clients.kubernetes.errors import Call
 from clients.kubernetes.pods import PodTrials
 from clients.kubernetes.resources import item
@@ -205,7 +205,7 @@ def test_what_the_api_server_would_not_take(room: Room) -> None:
         item("ConfigMap", names.CONFIG_MAP, room.name),
         query={"fieldManager": "somebody", "force": "true"},
         body=other | {"metadata": {"name": names.CONFIG_MAP}},
-        content_type=APPLY,
+        content_type=APPLY_CONTENT_TYPE,
     )
     before = room.contents()
     changed = spec.model_copy(update={"deploy_name": "another"})

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from clients.kubernetes.cluster import KubernetesCluster, connect
-from clients.kubernetes.connection import Connection, configuration
-from clients.kubernetes.errors import Answer, Call, refusal
+from clients.kubernetes.connection import ApiConnection, configuration
+from clients.kubernetes.errors import Call, ErrorResponse, refusal
 from clients.kubernetes.reflector import Reflector
 from clients.kubernetes.resources import collection
 from domain.errors import ProverError, Unavailable
@@ -89,7 +89,7 @@ class Expired:
         """Nothing to close."""
 
 
-class Forgetful(Connection):
+class Forgetful(ApiConnection):
     """Its first watch is too old, in one of the two ways that the API server says so."""
 
     def __init__(self, world: dict[str, str], *, by_event: bool) -> None:
@@ -104,7 +104,7 @@ class Forgetful(Connection):
             return super().stream(call, path, query, read_timeout=read_timeout)
         if self._by_event:
             return Expired()
-        raise refusal(call, Answer(410, {}, b'{"message": "too old resource version"}'))
+        raise refusal(call, ErrorResponse(410, {}, b'{"message": "too old resource version"}'))
 
 
 @pytest.mark.parametrize("by_event", [True, False])

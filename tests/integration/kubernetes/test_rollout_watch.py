@@ -107,7 +107,7 @@ def test_a_change_is_told_at_once(cluster: KubernetesCluster, namespace: str) ->
         first(snapshots, lambda snapshot, turn=str(number): _turn(snapshot) == turn)  # type: ignore[misc]
         lags.append(time.monotonic() - began)
     snapshots.close()  # type: ignore[attr-defined]
-    assert min(lags) < rollout_watch.TICK / 4
+    assert min(lags) < rollout_watch.TICK_SECONDS / 4
 
 
 def _until_quiet(snapshots: Iterator[Snapshot | None]) -> None:
@@ -115,7 +115,7 @@ def _until_quiet(snapshots: Iterator[Snapshot | None]) -> None:
     while True:
         began = time.monotonic()
         next(snapshots)
-        if time.monotonic() - began > rollout_watch.TICK / 2:
+        if time.monotonic() - began > rollout_watch.TICK_SECONDS / 2:
             return
 
 

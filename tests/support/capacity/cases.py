@@ -7,7 +7,7 @@ from domain.messages.nodes import NodesReport
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from planning.capacity import verdict
 from planning.capacity.occupancy import Occupancy
-from planning.capacity.verdict import Surroundings
+from planning.capacity.verdict import ClusterCapacity
 from tests.support.capacity.scheduler_model import Ask, Case, Node
 
 GPU = "nvidia.com/gpu"
@@ -35,13 +35,13 @@ def spec(case: Case, *, label: KeyValue = LABEL, taint: KeyValue = TAINT, namesp
 
 def judge(case: Case) -> NodesReport:
     """What we say of it."""
-    around = Surroundings(
+    around = ClusterCapacity(
         nodes=[_node(f"n{index}", node) for index, node in enumerate(case.nodes)],
         occupancy=Occupancy.of(_pods(case), NAMESPACE, {"app": "client"}),
         quotas=quotas(case),
         ranges=ranges(case),
     )
-    return verdict.judge(around, spec(case), case.replicas, keep=case.scaled)
+    return verdict.capacity_report(around, spec(case), case.replicas, keep=case.scaled)
 
 
 def quotas(case: Case) -> list[Manifest]:

@@ -43,7 +43,7 @@ async def test_trouble_with_the_coordinator_is_seen_while_clients_serve(monkeypa
     """At the pace of the review, with nothing else changing; and that it is over, too."""
     monkeypatch.setattr(deployment_watch, "SharedInformers", Listed)
     monkeypatch.setattr(deployment_watch, "NodeWatch", Listed)
-    monkeypatch.setattr(deployment_watch, "REVIEW", 0.01)
+    monkeypatch.setattr(deployment_watch, "REVIEW_SECONDS", 0.01)
     cluster: Any = FakeCluster()
     cluster.connection = None
     said = iter(["INFO polling task", AWAY, "INFO polling task"])

@@ -9,7 +9,7 @@ from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
 from domain.messages.nodes import NodesReport
 from planning.capacity.occupancy import Occupancy
-from planning.capacity.verdict import Surroundings
+from planning.capacity.verdict import ClusterCapacity
 from tests.support.capacity.cases import judge as judge_case
 from tests.support.capacity.nodes import TAINT, node, prover, spec
 from tests.support.capacity.scheduler_model import Ask, Case, Node
@@ -21,8 +21,8 @@ def judge(
     found: list[Manifest], replicas: int, *pods: Manifest, keep: bool = False, around: Any = None, **changes: Any
 ) -> NodesReport:
     """Judge for the namespace `fleet`, whose quotas and ranges are in `around`."""
-    seen = Surroundings(found, Occupancy.of(pods, "fleet", CLIENT), **(around or {}))
-    return planning.capacity.verdict.judge(seen, spec(**changes), replicas, keep=keep)
+    seen = ClusterCapacity(found, Occupancy.of(pods, "fleet", CLIENT), **(around or {}))
+    return planning.capacity.verdict.capacity_report(seen, spec(**changes), replicas, keep=keep)
 
 
 def nodes(count: int) -> list[Manifest]:

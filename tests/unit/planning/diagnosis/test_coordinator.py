@@ -299,7 +299,7 @@ def test_the_first_panic_is_why_a_client_ends(log: str) -> None:
 def test_kubelets_words_are_no_last_words() -> None:
     """Of an empty log nothing is quoted."""
     assert container_exit.last_words("unable to retrieve container logs for containerd://ba23") == ""
-    found = container_exit.judge(
+    found = container_exit.exit_finding(
         objects.crashed("p1", restarts=3, log="failed to try resolving symlinks in path /var/log: no such file")[
             "status"
         ]["containerStatuses"][0],
