@@ -29,7 +29,7 @@ LOG_BYTES = 16 * 1024  # of one tail
 
 
 def connect(cluster: str, contexts: Mapping[str, str], kubeconfig: str | None) -> "KubernetesCluster":
-    """The cluster of that CLUSTER name; nothing is read or contacted before the first call (SettingsInvalid then)."""
+    """Return the cluster of that CLUSTER name; it is contacted, and SettingsInvalid raised, by the first call."""
     return KubernetesCluster(ApiConnection(lambda: configuration(cluster, contexts, kubeconfig)))
 
 
@@ -40,7 +40,7 @@ class KubernetesCluster:
         self.connection = connection
 
     def uid(self) -> str:
-        """The fence: `<UID of kube-system's namespace>@ca-<hash of the CA>`; the UID is empty where unreadable."""
+        """Return `<UID of kube-system's namespace>@ca-<hash of the CA>`; the UID is empty where unreadable."""
         try:
             found = self.get("Namespace", "kube-system")
         except Forbidden:
@@ -49,14 +49,14 @@ class KubernetesCluster:
         return f"{uid}@ca-{hashlib.sha256(self.connection.authority()).hexdigest()[:16]}"
 
     def get(self, kind: str, name: str, namespace: str = "") -> Manifest | None:
-        """The object or None."""
+        """Return the object, or None when it is absent."""
         call = Call("get", label(kind, name, namespace), kind, name if kind == "Namespace" else namespace)
         return self._unless_absent(call, "GET", item(kind, name, namespace))
 
     def find(
         self, kind: str, namespace: str = "", *, selector: str = "", fields: str = "", slim: Slim | None = None
     ) -> list[Manifest]:
-        """The objects of a namespace, or of all; `selector` by labels, `fields` by fields; `slim` saves memory."""
+        """List the objects of a namespace, or of all; `slim` reduces or drops each one, which saves memory."""
         call = Call("list", label(kind, "objects", namespace), kind, namespace)
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": "500"}
         objects: list[Manifest] = []
@@ -73,7 +73,7 @@ class KubernetesCluster:
             query["continue"] = more
 
     def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        """Server-side apply as `prover-cluster`, never forced; the object as it is (or would be) afterwards."""
+        """Apply on the server as `prover-cluster`, never forced; return the object as it is or would be then."""
         metadata = manifest["metadata"]
         kind, name, namespace = manifest["kind"], metadata["name"], metadata.get("namespace", "")
         applied: Manifest = self.connection.call(
@@ -95,7 +95,7 @@ class KubernetesCluster:
         return self._unless_absent(call, "DELETE", item(kind, name, namespace), body) is not None
 
     def events(self, namespace: str) -> list[Manifest]:
-        """Events of the namespace, newest last; empty with no right to read them."""
+        """List the events of the namespace, newest last; empty without the right to read them."""
         try:
             found = self.find("Event", namespace)
         except Forbidden:
@@ -103,11 +103,11 @@ class KubernetesCluster:
         return sorted(found, key=last_seen)
 
     def missing(self, namespace: str, rights: list[Right]) -> list[Right]:
-        """Those of the rights that this worker lacks in the namespace (empty: cluster-wide)."""
+        """Return the rights that this worker lacks in the namespace (empty: cluster-wide)."""
         return [right for right in rights if not self._allowed(namespace, right)]
 
     def changes(self, namespace: str, stop: Callable[[], bool]) -> Iterator[None]:
-        """Yields at once, whenever something of a rollout changed in the namespace, and at least every TICK seconds."""
+        """Yield at once, after each change of a rollout's objects, and at least every TICK_SECONDS."""
         news = threading.Event()
         # A refusal is none: the caller reads the same objects and meets it.
         stores = {kind: ObjectStore(lambda _: news.set(), refused=lambda _: None) for kind in WATCHED_KINDS}
@@ -128,11 +128,11 @@ class KubernetesCluster:
                 reflector.close()
 
     def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
-        """The watched parts of a snapshot, at once after each change; see `RolloutWatch`."""
+        """Yield the watched parts of a snapshot, at once after each change; see `RolloutWatch`."""
         return RolloutWatch(self.connection, namespace, deploy_name).snapshots(stop)
 
     def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:
-        """The tail of what the client in a pod said, scrubbed; empty where there is none, or no right to read it."""
+        """Return the last lines of a client's log, scrubbed; empty without a log or the right to read it."""
         query = {"container": CONTAINER, "tailLines": str(lines), "limitBytes": str(LOG_BYTES)}
         query |= {"previous": "true"} if previous else {}
         with contextlib.suppress(ProverError):  # it only explains: without it the rest is still true

@@ -33,7 +33,7 @@ Load = Callable[[], Configuration]
 
 
 def configuration(cluster: str, contexts: Mapping[str, str], kubeconfig: str | None) -> Configuration:
-    """How to reach a CLUSTER: its context in `contexts`, for `default` the current one, in a pod the service account.
+    """Return the configuration of a CLUSTER: its context in `contexts`, by default the current one, else the pod's.
 
     `kubeconfig` is a path or several with the system's separator; None means `~/.kube/config`. SettingsInvalid.
     """
@@ -80,7 +80,7 @@ class ApiConnection:
         return str(self._current()[0].host)
 
     def authority(self) -> bytes:
-        """The certificates that vouch for the API server, else its URL: tells clusters apart without rights."""
+        """Return the certificates that sign the API server's, else its URL: they identify a cluster without rights."""
         current = self._current()[0]
         if current.ssl_ca_cert:
             return Path(current.ssl_ca_cert).read_bytes()
@@ -97,7 +97,7 @@ class ApiConnection:
         content_type: str = "application/json",
         warnings: list[str] | None = None,
     ) -> Any:
-        """The JSON of a success; any other answer, and none, as a domain error.
+        """Return the JSON of a 2xx answer; raise the domain error of any other answer, and of none.
 
         What the API server warns of is added to `warnings`, as it comes in the headers.
         """
@@ -111,13 +111,13 @@ class ApiConnection:
             raise nonsense(call, self.host, content) from None
 
     def text(self, call: Call, path: str, query: Mapping[str, str]) -> str:
-        """The text of a GET; the same errors."""
+        """Return the text of a GET; raises as `call`."""
         return self._read(call, self._open(call, "GET", path, query, None, "", READ_TIMEOUT)).decode(errors="replace")
 
     def stream(
         self, call: Call, path: str, query: Mapping[str, str], *, read_timeout: float
     ) -> urllib3.BaseHTTPResponse:
-        """An open GET whose body is read line by line; `shutdown()` on it from another thread ends the reading."""
+        """Open a GET whose body is read line by line; `shutdown()` on it from another thread ends the reading."""
         return self._open(call, "GET", path, query, None, "", read_timeout)
 
     def close(self) -> None:

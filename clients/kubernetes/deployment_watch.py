@@ -32,7 +32,7 @@ class SharedWatches:
     async def observations(
         self, namespace: str, deploy_name: str, stage: str, explain: Explain | None = None
     ) -> AsyncGenerator[Observation, None]:
-        """The current observation and then each one that differs; a slow consumer gets the latest only.
+        """Yield the current observation and then each one that differs; a slow consumer gets the latest only.
 
         `explain` is asked before each while clients run.
 
@@ -64,7 +64,7 @@ class SharedWatches:
             self._informers.unsubscribe(namespace, notify)
 
     async def capacity(self) -> AsyncGenerator[None, None]:
-        """Yields at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
+        """Yield at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
         changed, notify = _bell()
         self._nodes.subscribe(notify)
         try:
@@ -82,7 +82,7 @@ class SharedWatches:
         self._nodes.close()
 
     def _snapshot(self, namespace: str, deploy_name: str) -> Snapshot | None:
-        """None until every kind was listed once; a first look at half of it would report missing pods."""
+        """Return None until every kind was listed once: half of it would look like missing pods."""
         found = {kind: self._informers.objects(kind, namespace) for kind in ("Deployment", "ReplicaSet", "Pod")}
         deployments, sets, pods = found["Deployment"], found["ReplicaSet"], found["Pod"]
         if deployments is None or sets is None or pods is None:
@@ -106,7 +106,7 @@ class _Events:
         self._stale = False
 
     async def read(self, *, news: bool) -> list[Manifest]:
-        """Those known, read again when they may have changed."""
+        """Return the known events, read again when they may have changed."""
         self._stale = self._stale or news
         if time.monotonic() - self._read_at > (EVENTS_EVERY_SECONDS if self._stale else EVENTS_AGAIN_SECONDS):
             with contextlib.suppress(ProverError):  # events explain; without them the state is still true
@@ -128,7 +128,7 @@ def _ready(snapshot: Snapshot) -> bool:
 
 
 def _bell() -> tuple[asyncio.Event, Callable[[], None]]:
-    """An event of this loop, and what sets it from any thread."""
+    """Return an event of this loop and a function that sets it from any thread."""
     loop, rung = asyncio.get_running_loop(), asyncio.Event()
 
     def ring() -> None:

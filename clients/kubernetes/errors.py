@@ -55,7 +55,7 @@ class Gone(Unavailable):
 
 
 def refusal(call: Call, answer: ErrorResponse) -> ProverError:
-    """The domain error of an HTTP answer other than 2xx."""
+    """Return the domain error of an HTTP answer other than 2xx."""
     status = _status_object(answer.body)
     evidence = _evidence(call, status, answer.body)
     if answer.status in (401, 404, 410):
@@ -84,7 +84,7 @@ def _plain(call: Call, code: int, evidence: str) -> ProverError:
 
 
 def failure(call: Call, error: HTTPError | OSError, host: str) -> Unavailable:
-    """The domain error when there was no answer at all."""
+    """Return the domain error of a call that got no answer."""
     if isinstance(error, SSLError):
         because = "TLS failed"
     elif isinstance(error, NewConnectionError | ConnectionRefusedError):
@@ -104,7 +104,7 @@ def failure(call: Call, error: HTTPError | OSError, host: str) -> Unavailable:
 
 
 def nonsense(call: Call, host: str, body: bytes) -> Unavailable:
-    """The domain error when a success carries no JSON: truncated, or somebody else answers."""
+    """Return the domain error of a 2xx answer without JSON: truncated, or not from the API server."""
     return Unavailable(
         f"the answer of {host} to {call.verb} is not JSON",
         on=call.on,
@@ -136,7 +136,7 @@ def _causes(status: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_passing(status: dict[str, Any]) -> bool:
-    """Refusals that end by themselves: a namespace still terminating, a webhook that is down."""
+    """Return whether the refusal ends by itself: the namespace still terminates, or a webhook is down."""
     terminating = any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status))
     return terminating or admission.by_webhook_failure(str(status.get("message", "")))
 

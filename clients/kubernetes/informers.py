@@ -54,11 +54,11 @@ class SharedInformers:
                 informers.forget(namespace)
 
     def objects(self, kind: str, namespace: str) -> list[Manifest] | None:
-        """What is there now; None until the first list of it succeeded."""
+        """Return the objects of the namespace; None until they were listed once."""
         return self._kinds[kind].objects(namespace)
 
     def refusal(self, namespace: str) -> ProverError | None:
-        """Why the namespace cannot be watched any more, when the API server says so again and again."""
+        """Return why the namespace cannot be watched, once the API server refused again and again."""
         return next((found for informers in self._kinds.values() if (found := informers.refusal(namespace))), None)
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class _KindInformers:
             scope.reflector.close()
 
     def divide(self) -> None:
-        """Cluster-wide is forbidden: go on with a watch per namespace."""
+        """Replace the cluster-wide watch, which is forbidden, by a watch for each namespace."""
         with self._lock:
             whole = self._scopes.pop("", None)
             self._divided = True

@@ -73,7 +73,7 @@ class NodeWatch:
 
 
 def node_mark(found: Manifest) -> Manifest:
-    """What of a node decides whether it takes a client."""
+    """Return the parts of a node that decide whether it takes a client."""
     status, spec = found.get("status") or {}, found.get("spec") or {}
     conditions = [(entry.get("type"), entry.get("status")) for entry in status.get("conditions") or []]
     kept = {key: found["metadata"].get(key) for key in ("name", "labels", "deletionTimestamp")}
@@ -85,7 +85,7 @@ def node_mark(found: Manifest) -> Manifest:
 
 
 def pod_mark(found: Manifest) -> Manifest:
-    """What of a prover decides whether it holds a node."""
+    """Return the parts of a prover that decide whether it holds a node."""
     status, spec = found.get("status") or {}, found.get("spec") or {}
     kept = {key: found["metadata"].get(key) for key in ("namespace", "name", "labels", "deletionTimestamp")}
     return {"metadata": kept, "spec": {"nodeName": spec.get("nodeName")}, "status": {"phase": status.get("phase")}}

@@ -34,15 +34,15 @@ class EventHandler(Protocol):
     """Who is told what a stream sees; called on the stream's thread."""
 
     def replaced(self, objects: list[Manifest]) -> None:
-        """All objects there are, after a list."""
+        """Take all objects, after a list."""
         ...
 
     def changed(self, change: str, found: Manifest) -> None:
-        """One object was ADDED, MODIFIED or DELETED."""
+        """Take one object that was ADDED, MODIFIED or DELETED."""
         ...
 
     def refused(self, error: ProverError) -> None:
-        """The list or the watch was refused; it is tried again later."""
+        """Take the refusal of a list or watch, which is tried again later."""
         ...
 
 

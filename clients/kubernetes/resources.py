@@ -49,7 +49,7 @@ ACCESS_REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 def collection(kind: str, namespace: str = "") -> str:
-    """The path of all objects of a kind, in one namespace or in all."""
+    """Return the path of all objects of a kind, in one namespace or in all."""
     place = RESOURCE_TYPES[kind]
     if place.namespaced and namespace:
         return f"{place.root}/namespaces/{quote(namespace, safe='')}/{place.plural}"
@@ -57,23 +57,23 @@ def collection(kind: str, namespace: str = "") -> str:
 
 
 def item(kind: str, name: str, namespace: str = "") -> str:
-    """The path of one object."""
+    """Return the path of one object."""
     return f"{collection(kind, namespace)}/{quote(name, safe='')}"
 
 
 def item_of(manifest: Manifest) -> str:
-    """The path of the object that a manifest describes."""
+    """Return the path of the object that a manifest describes."""
     metadata = manifest["metadata"]
     return item(manifest["kind"], metadata["name"], metadata.get("namespace", ""))
 
 
 def log_of(pod: str, namespace: str) -> str:
-    """The path of what a pod's containers said."""
+    """Return the path of the logs of a pod's containers."""
     return f"{item('Pod', pod, namespace)}/log"
 
 
 def label(kind: str, name: str, namespace: str = "") -> str:
-    """The object as messages name it: `Deployment prover-cli-t in namespace provers`."""
+    """Return the object's name for messages: `Deployment prover-cli-t in namespace provers`."""
     named = f"{kind} {name}".strip()
     return (
         f"{named} in namespace {namespace}"

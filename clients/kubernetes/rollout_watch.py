@@ -36,7 +36,7 @@ class RolloutWatch:
         watch: int = WATCH_SECONDS,
         silence: float = SILENCE_SECONDS,
     ) -> None:
-        """`watch` and `silence` in seconds."""
+        """Prepare the watches; `watch` and `silence` are in seconds."""
         self._news = threading.Event()
         ours, app = {"fieldSelector": f"metadata.name={names.DEPLOYMENT}"}, {"labelSelector": f"app={deploy_name}"}
         selectors = {"Deployment": ours, "ReplicaSet": app, "Pod": app, "Event": {}}
@@ -57,7 +57,7 @@ class RolloutWatch:
         }
 
     def snapshots(self, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
-        """Until `stop`, at least every TICK seconds; None while the API server is away or not all was listed yet."""
+        """Yield until `stop`, at least every TICK_SECONDS; None while the API server is away or not all is listed."""
         try:
             for reflector in self._reflectors.values():
                 reflector.start()
@@ -78,7 +78,7 @@ class RolloutWatch:
             self._news.set()
 
     def _refusal(self) -> ProverError | None:
-        """Of what cannot be done without; events only explain."""
+        """Return the refusal of a kind that is needed; events only explain."""
         return next(
             (found.refusal for kind, found in self._reflectors.items() if kind != "Event" and found.refusal), None
         )
@@ -118,5 +118,5 @@ class _EventStore(ObjectStore):
 
 
 def _ours(event: Manifest) -> bool:
-    """Whether it is about the Deployment, its ReplicaSets or its pods, whose names all begin alike."""
+    """Return whether it is about the Deployment, its ReplicaSets or its pods, whose names all begin alike."""
     return str((event.get("involvedObject") or {}).get("name") or "").startswith(names.DEPLOYMENT)

@@ -13,7 +13,7 @@ _KINDS = {"Container", "Pod"}  # a client is a pod of one container
 
 
 def admit(ask: PodResources, ranges: list[Manifest]) -> tuple[PodResources, list[str]]:
-    """The client's requests with the defaults of all ranges, and a sentence for each rule that refuses it."""
+    """Return the client's requests with the defaults of all ranges, and a sentence for each rule that refuses it."""
     items = [(objects.name(found), item) for found in ranges for item in objects.spec(found).get("limits") or []]
     requests, limits = dict(ask.requests), dict(ask.limits)
     for _, item in items:
@@ -53,7 +53,7 @@ def _refusals(item: dict[str, Any], ask: PodResources) -> Iterator[str]:
 
 
 def _beyond(ask: PodResources) -> Iterator[str]:
-    """A default limit may lie below our own request."""
+    """Return the sentence for a default limit that lies below our own request."""
     for resource, request in ask.requests.items():
         limit = ask.limits.get(resource, request)
         if limit < request:

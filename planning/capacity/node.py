@@ -58,7 +58,7 @@ class NodeFitness(NamedTuple):
 
 
 def slim(node: Manifest, key: str) -> Manifest:
-    """The parts of a node that are judged, `key` being that of the label; a tenth of what the API server sends."""
+    """Return the parts of a node that are judged, `key` being that of the label; a tenth of the whole."""
     labels, status = objects.labels(node), objects.status(node)
     kinds = ("Ready", *_PRESSURES)
     parts = ("type", "status", "reason", "lastTransitionTime")
@@ -74,7 +74,7 @@ def slim(node: Manifest, key: str) -> Manifest:
 
 
 def node_fitness(node: Manifest, spec: ClusterSpec, requests: Amounts, held: NodeUsage) -> NodeFitness:
-    """Everything that is against a client with these requests on this node."""
+    """Return the node with everything that keeps a client with these requests off it."""
     condition = [*_cordon(node), *_readiness(node)]
     reasons = [*_label(node, spec.node_label), *_taints(node, spec.node_taint, explained=bool(condition)), *condition]
     return NodeFitness(
@@ -109,7 +109,7 @@ def _is(taint: dict[str, Any], tolerated: KeyValue) -> bool:
 
 
 def _taints(node: Manifest, tolerated: KeyValue, *, explained: bool) -> Iterator[Reason]:
-    """Taints that follow from what has a reason of its own are no further reason."""
+    """Yield the taints that are not tolerated, without those that follow from another reason."""
     for taint in _repelling(node):
         key, value, effect = (str(taint.get(part) or "") for part in ("key", "value", "effect"))
         if _is(taint, tolerated) or (explained and key.startswith(_OF_THE_NODE)):

@@ -26,7 +26,7 @@ class Occupancy:
     """The pods of a cluster by node; `everywhere` is False when those of other namespaces could not be read."""
 
     def __init__(self, namespace: str, selector: Mapping[str, str], *, everywhere: bool = True) -> None:
-        """Our clients are the pods with the labels of `selector` in `namespace`."""
+        """Count the pods with the labels of `selector` in `namespace` as our clients."""
         self.everywhere = everywhere
         self.nodes: dict[str, NodeUsage] = {}
         self.running: list[PodResources] = []  # what each of our clients asks for, those without a node too
@@ -36,7 +36,7 @@ class Occupancy:
 
     @classmethod
     def of(cls, pods: Iterable[Manifest], namespace: str, selector: Mapping[str, str]) -> "Occupancy":
-        """Of pods that are at hand."""
+        """Return the occupancy by these pods."""
         made = cls(namespace, selector)
         for pod in pods:
             made.take(pod)

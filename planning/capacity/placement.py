@@ -40,7 +40,7 @@ class CandidateNodes(NamedTuple):
 
 
 def candidate_nodes(pod: Manifest, snapshot: Snapshot) -> CandidateNodes | None:
-    """Where a pod like this could run; None when nodes were not read."""
+    """Return the nodes with the label that the pod asks for; None when nodes were not read."""
     if snapshot.nodes is None:
         return None
     key, value = wanted_label(pod)
@@ -54,7 +54,7 @@ def candidate_nodes(pod: Manifest, snapshot: Snapshot) -> CandidateNodes | None:
 
 
 def obstacle(pod: Manifest, node: Manifest, there: list[Manifest]) -> Obstacle:
-    """The first thing that keeps the pod off a labelled node, in the scheduler's order; none is an empty code."""
+    """Return the first thing that keeps the pod off a labelled node, in the scheduler's order, or an empty code."""
     if objects.spec(node).get("unschedulable"):
         return Obstacle("SCHED_CORDON", _since(node, CORDON))
     ready = objects.condition(node, "Ready")
@@ -73,7 +73,7 @@ def obstacle(pod: Manifest, node: Manifest, there: list[Manifest]) -> Obstacle:
 
 
 def taint_code(key: str) -> str:
-    """Which cause a taint stands for: that of a node's state, a cordon, or one that somebody set on purpose."""
+    """Return the cause of a taint: a state of the node, a cordon, or somebody who set it on purpose."""
     if key == CORDON:
         return "SCHED_CORDON"
     if key.startswith(_NODE_PREFIXES) and key.endswith(_NODE_STATES):
@@ -82,7 +82,7 @@ def taint_code(key: str) -> str:
 
 
 def wanted_label(pod: Manifest) -> tuple[str, str]:
-    """The node label that the pod asks for."""
+    """Return the node label that the pod asks for."""
     affinity = (objects.spec(pod).get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     for term in required.get("nodeSelectorTerms") or []:
@@ -92,7 +92,7 @@ def wanted_label(pod: Manifest) -> tuple[str, str]:
 
 
 def free(node: Manifest, resource: str, there: Iterable[Manifest]) -> Decimal:
-    """What is left of a node's resource beside the pods there."""
+    """Return how much of a node's resource the pods there leave."""
     has = (objects.status(node).get("allocatable") or {}).get(resource, "0")
     return quantity.amount(str(has)) - sum(
         (requests.of_pod(pod).requests.get(resource, Decimal(0)) for pod in there), Decimal(0)
@@ -100,24 +100,24 @@ def free(node: Manifest, resource: str, there: Iterable[Manifest]) -> Decimal:
 
 
 def is_prover(pod: Manifest) -> bool:
-    """Whether the pod is a prove-client of anybody."""
+    """Return whether the pod is a prove-client of any deployment."""
     return objects.labels(pod).get(names.ROLE_LABEL) == names.ROLE_VALUE
 
 
 def keeps_apart(pod: Manifest) -> bool:
-    """Whether the pod refuses to share a node with another client."""
+    """Return whether the pod refuses to share a node with another client."""
     affinity = (objects.spec(pod).get("affinity") or {}).get("podAntiAffinity") or {}
     return bool(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"))
 
 
 def booking(pod: Manifest) -> str:
-    """Whose client it is: `namespace/pod (stage s)`."""
+    """Return the client as `namespace/pod (stage s)`."""
     stage = objects.labels(pod).get("stage", "")
     return f"{objects.namespace(pod)}/{objects.name(pod)}" + (f" (stage {stage})" if stage else "")
 
 
 def shown(taint: dict[str, Any]) -> str:
-    """`key=value:Effect`."""
+    """Return the taint as `key=value:Effect`."""
     value = str(taint.get("value") or "")
     return f"{taint.get('key')}" + (f"={value}" if value else "") + f":{taint.get('effect')}"
 

@@ -27,7 +27,7 @@ class Limit(NamedTuple):
         return max(0, int((self.hard - self.taken) // self.each))
 
     def admits(self, old: int, new: int) -> bool:
-        """Whether so many clients of the old and of the new release may exist at once."""
+        """Return whether so many clients of the old and of the new release may exist at once."""
         return self.taken + old * self.before + new * self.each <= self.hard
 
 
@@ -39,7 +39,7 @@ class Allowance(NamedTuple):
 
 
 def allowance(quotas: list[Manifest], client: PodResources, running: list[PodResources]) -> Allowance:
-    """`running` are our clients that exist now: what they use is not taken by others."""
+    """Return what the quotas leave; `running` are our clients, whose use counts as free."""
     limits, missing = [], {}
     for found in quotas:
         if not _covers(found, client):
@@ -61,7 +61,7 @@ def allowance(quotas: list[Manifest], client: PodResources, running: list[PodRes
 
 
 def _usage(ask: PodResources) -> Amounts:
-    """What a pod counts for, by the names that a quota may use."""
+    """Return what a pod counts for, by the names that a quota may use."""
     found = {"pods": Decimal(1), "count/pods": Decimal(1)}
     for resource, value in ask.requests.items():
         found |= {resource: value, f"requests.{resource}": value}

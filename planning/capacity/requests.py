@@ -21,12 +21,12 @@ class PodResources(NamedTuple):
 
 
 def of_client(spec: ClusterSpec) -> PodResources:
-    """What a client asks for by our settings; a LimitRange may add to it."""
+    """Return the resources of a client by our settings; a LimitRange may add to them."""
     return _of({"containers": [{"resources": pod.resources(spec)}]})
 
 
 def of_pod(manifest: Manifest) -> PodResources:
-    """What a pod asks for: its containers with the sidecars, or its hungriest moment before they start."""
+    """Return the resources of a pod: its containers and sidecars, or the most that an init container needs."""
     return _of(objects.spec(manifest))
 
 

@@ -20,7 +20,7 @@ _ASKS = {  # what a quota may demand → how a client comes to name it
 
 
 def of_nodes(judged: list[NodeFitness], spec: ClusterSpec, usable: int, replicas: int) -> Diagnosis:
-    """The refusal by the cause whose cure would suffice, with the command that helps; nodes for clients come first."""
+    """Return the refusal by the cause whose removal would suffice, with the command; labelled nodes come first."""
     cause = _cause(judged, usable, replicas)
     against = [node for node in judged if node.code]
     more = f"; and {len(against) - SHOWN_NODES} more" if len(against) > SHOWN_NODES else ""
@@ -36,7 +36,7 @@ def of_nodes(judged: list[NodeFitness], spec: ClusterSpec, usable: int, replicas
 
 
 def of_quota(tightest: Limit, spec: ClusterSpec, possible: int, replicas: int) -> Diagnosis:
-    """A quota that admits fewer, or that a rollout cannot get through."""
+    """Return the refusal by a quota that admits fewer, or that a rollout cannot get through."""
     limit, resource = tightest, tightest.resource
     stalls = limit.room >= replicas
     hard, taken, each = (quantity.shown(value, resource) for value in (limit.hard, limit.taken, limit.each))
@@ -56,7 +56,7 @@ def of_quota(tightest: Limit, spec: ClusterSpec, possible: int, replicas: int) -
 
 
 def of_demands(quota: str, lacking: list[str], spec: ClusterSpec) -> Diagnosis:
-    """A quota that admits no pod without certain requests or limits."""
+    """Return the refusal by a quota that admits no pod without certain requests or limits."""
     return Diagnosis(
         code="QUOTA",
         what=f"ResourceQuota {quota} admits no client",
@@ -68,7 +68,7 @@ def of_demands(quota: str, lacking: list[str], spec: ClusterSpec) -> Diagnosis:
 
 
 def of_ranges(sentences: list[str], spec: ClusterSpec) -> Diagnosis:
-    """A LimitRange that admits no client."""
+    """Return the refusal by a LimitRange that admits no client."""
     return Diagnosis(
         code="LIMITRANGE",
         what="a LimitRange admits no client",
@@ -81,13 +81,13 @@ def of_ranges(sentences: list[str], spec: ClusterSpec) -> Diagnosis:
 
 
 def listed(names: list[str], separator: str = ", ") -> str:
-    """The first few, and how many more."""
+    """Join the first few, and count the others."""
     more = [f"and {len(names) - SHOWN_NODES} more"] if len(names) > SHOWN_NODES else []
     return separator.join([*names[:SHOWN_NODES], *more])
 
 
 def _cause(judged: list[NodeFitness], usable: int, replicas: int) -> str:
-    """The largest cause among the nodes meant for clients when mending those is enough, else the missing label."""
+    """Return the largest cause among the labelled nodes when fixing those is enough, else the missing label."""
     meant = Counter(node.code for node in judged if node.code and node.labelled)
     if meant and usable + meant.total() >= replicas:
         return meant.most_common(1)[0][0]
@@ -113,7 +113,7 @@ def _because(cause: str, judged: list[NodeFitness], spec: ClusterSpec, lacking: 
 
 
 def _unmatched(judged: list[NodeFitness], spec: ClusterSpec) -> str:
-    """That the setting itself may be wrong, for no node at all has that label."""
+    """Return the hint that the setting may be wrong, since no node has that label."""
     if any(node.labelled for node in judged):
         return ""
     values = sorted({node.value for node in judged if node.value is not None})

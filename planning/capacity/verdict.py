@@ -27,7 +27,7 @@ class ClusterCapacity(NamedTuple):
 
 
 def capacity_report(around: ClusterCapacity, spec: ClusterSpec, replicas: int, *, keep: bool = False) -> NodesReport:
-    """A verdict for each node and, when `replicas` clients cannot all come to run, a diagnosis with the numbers.
+    """Judge each node and, when `replicas` clients cannot all run, give a diagnosis with the numbers.
 
     With `keep` the clients that run stay where they are, as when only their number changes; else all are replaced.
     """
@@ -64,13 +64,13 @@ def _usable(found: NodeFitness, *, keep: bool) -> bool:
 
 
 def _room_beside(allowed: Allowance, staying: int) -> int | None:
-    """Clients that the quotas admit with those that stay; None when none of them counts clients."""
+    """Return how many clients the quotas admit beside those that stay; None without a quota that counts them."""
     more = [int((limit.hard - limit.taken - staying * limit.before) // limit.each) for limit in allowed.limits]
     return staying + max(0, min(more)) if more else None
 
 
 def _room(allowed: Allowance, spec: ClusterSpec, replicas: int, old: int) -> int | None:
-    """The same when all are replaced: all at once, and on the way there."""
+    """Return the numbers when all clients are replaced: all at once, and during the rollout."""
     if not allowed.limits:
         return None
     room = min(limit.room for limit in allowed.limits)
@@ -110,7 +110,7 @@ def _diagnosis(
 
 
 def _listed(judged: list[NodeFitness], spec: ClusterSpec, *, keep: bool, everywhere: bool) -> list[NodeVerdict]:
-    """The nodes for clients first; when not all can be told, rather those with something against them."""
+    """Return the nodes for clients first; when not all fit, those with something against them."""
     telling = sorted(judged, key=lambda found: (not found.labelled, not found.code, found.name))
     told: list[NodeVerdict] = []
     left = MAX_BYTES

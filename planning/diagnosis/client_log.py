@@ -94,7 +94,7 @@ class LogEntry(NamedTuple):
         return sanitize.one_line(self.text)
 
     def at(self, now: float) -> float | None:
-        """Unix time; None when the line bears none. `now` tells the year of a time without one."""
+        """Return the Unix time; None when the line has none. `now` gives the year of a time without one."""
         if found := _ISO.search(self.lines[0][:48]):
             return datetime.fromisoformat(found[0]).replace(tzinfo=UTC).timestamp()
         if found := _NO_YEAR.match(self.lines[0]):
@@ -110,12 +110,12 @@ class LogEntry(NamedTuple):
 
 
 def own(log: str) -> str:
-    """Without what kubelet wrote about the log."""
+    """Remove what kubelet wrote about the log."""
     return "\n".join(line for line in sanitize.printable(log).splitlines() if not _KUBELET.match(line))
 
 
 def entries(log: str) -> list[LogEntry]:
-    """What the client said, oldest first."""
+    """Return the entries of the log, oldest first."""
     found: list[LogEntry] = []
     for line in own(log).splitlines():
         named = _LEVEL.match(line)
@@ -128,12 +128,12 @@ def entries(log: str) -> list[LogEntry]:
 
 
 def first_panic(log: str) -> str:
-    """The panic that others followed from, such as that of a channel whose receiver is gone; empty without one."""
+    """Return the panic that others followed from, e.g. that of a channel without receiver; empty without one."""
     return next((found.text for found in entries(log) if found.panic), "")
 
 
 def failures(said: list[LogEntry]) -> list[tuple[str, str]]:
-    """The tasks that failed since the last proof, each with what was said of it first, on one line."""
+    """Return the tasks that failed since the last proof, each with its first error, on one line."""
     found: dict[str, str] = {}
     for index, entry in enumerate(said):
         if entry.proved:
@@ -144,7 +144,7 @@ def failures(said: list[LogEntry]) -> list[tuple[str, str]]:
 
 
 def _before(said: list[LogEntry]) -> list[str]:
-    """Lines without a level, right before: the words of a program that the client called."""
+    """Return the lines without a level right before: the output of a program that the client called."""
     found: list[str] = []
     for entry in reversed(said):
         if entry.level or entry.panic:
@@ -154,7 +154,7 @@ def _before(said: list[LogEntry]) -> list[str]:
 
 
 def complaint(said: list[LogEntry]) -> list[LogEntry]:
-    """The faults that its calls end in now, oldest first; empty when the latest went well.
+    """Return the faults that its calls end in now, oldest first; empty when the latest went well.
 
     A poll after a fault says that the connection was made, and not yet how the call ends: two of them do.
     """

@@ -31,7 +31,7 @@ class ClientLog(NamedTuple):
 
 
 def client_logs(view: ReleaseView) -> list[ClientLog]:
-    """The running clients of the release whose logs were read; a silent one counts where another one was heard."""
+    """Return the running clients of the release with a log; a silent one counts where another one wrote."""
     logs = view.snapshot.logs
     found = [
         ClientLog(pod, client_log.entries(logs[objects.name(pod)]))
@@ -42,7 +42,7 @@ def client_logs(view: ReleaseView) -> list[ClientLog]:
 
 
 def work_findings(view: ReleaseView) -> list[Diagnosis]:
-    """What is wrong with the work itself."""
+    """Return what is wrong with the clients' work itself."""
     clients = client_logs(view)
     found = [_tasks_fail(clients, view), _hangs(clients, view.now), _no_tasks(clients, view)]
     return [one for one in found if one]
@@ -91,7 +91,7 @@ def _hangs(clients: list[ClientLog], now: float | None) -> Diagnosis | None:
 
 
 def _hung(client: ClientLog, now: float | None) -> tuple[str, str] | None:
-    """What hangs, and why."""
+    """Return what hangs, and why."""
     age = objects.age(client.pod, now)
     if age is None or now is None or age < START_SECONDS:
         return None
@@ -146,7 +146,7 @@ def unknown_circuit(circuit: str, source: Source) -> Diagnosis | None:
 
 
 def _idle(client: ClientLog, now: float) -> bool:
-    """Whether it did nothing but poll for so long; a log without times tells nothing of it."""
+    """Return whether the client only polled for IDLE_SECONDS; a log without times does not tell."""
     for entry in reversed(client.said):
         at = entry.at(now) if entry.poll else None
         if at is None or now - at >= IDLE_SECONDS:

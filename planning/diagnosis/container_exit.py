@@ -30,7 +30,7 @@ _PANIC = re.compile(r"panicked at|^panic:|goroutine \d+ \[|segmentation fault|SI
 
 
 def exit_finding(container: dict[str, Any], now: float | None) -> Diagnosis | None:
-    """The finding for a container that ended and has not recovered; None for one that runs."""
+    """Return the finding for a container that ended and has not recovered; None for one that runs."""
     state = container.get("state") or {}
     last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     if not last or _recovered(state, now):
@@ -53,14 +53,14 @@ def exit_finding(container: dict[str, Any], now: float | None) -> Diagnosis | No
 
 
 def wrong_architecture(image: str, message: str) -> Diagnosis:
-    """Fatal at once: no retry makes a binary fit another processor."""
+    """Return the finding for a binary of another processor, which no retry helps."""
     rule = image_pull.classify("exec format error")
     what = rule.what.format(image=image)
     return Diagnosis(code=rule.code, what=what, evidence=message, because=rule.because, do=rule.do)
 
 
 def meaning(exit_code: int | None, log: str) -> tuple[str, bool]:
-    """What the client's end means, in words, and whether the coordinator is to blame."""
+    """Return the meaning of the client's end, and whether the coordinator caused it."""
     if _COORDINATOR.search(client_log.first_panic(log) or _last_line(log)):
         return "the coordinator does not answer it; neither configuration nor image is at fault", True
     if exit_code == _CONFIG_EXIT and not _PANIC.search(log):
@@ -76,7 +76,7 @@ def meaning(exit_code: int | None, log: str) -> tuple[str, bool]:
 
 
 def last_words(log: str, limit: int = 400) -> str:
-    """The first panic, for others only follow from it; else the end of what it said, in whole lines where possible."""
+    """Return the first panic, from which others follow, else the end of the log, in whole lines where possible."""
     if panic := client_log.first_panic(log):
         return panic[:limit]
     kept: list[str] = []
@@ -92,7 +92,7 @@ def _last_line(log: str) -> str:
 
 
 def _recovered(state: dict[str, Any], now: float | None) -> bool:
-    """A client that runs has recovered, unless it was started a moment ago and may end as before."""
+    """Return whether the client runs for long enough that it will not end as before."""
     running = state.get("running")
     if running is None:
         return False
@@ -147,7 +147,7 @@ def _out_of_memory(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
 
 
 def _cannot_run(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
-    """The program could not even be started: the image's own fault, or trouble of node and runtime."""
+    """Return the finding for a program that could not be started: the image's fault, or the node's or runtime's."""
     started = last.get("reason") not in _CANNOT_RUN
     own = bool(_OWN_FAULT.search(log)) and not started
     final = Severity.FATAL if own else Severity.NEEDS_HUMAN

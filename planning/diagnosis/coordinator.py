@@ -39,7 +39,7 @@ class Complaint(NamedTuple):
 
 
 def coordinator_findings(view: ReleaseView) -> list[Diagnosis]:
-    """What keeps clients from their coordinator or from proofs; empty when nothing is known to, or nothing was read."""
+    """Return what keeps clients from their coordinator or from proofs; empty when nothing is known to."""
     if not any(objects.ready(pod) for pod in view.pods):
         return []
     clients = client_work.client_logs(view)
@@ -48,7 +48,7 @@ def coordinator_findings(view: ReleaseView) -> list[Diagnosis]:
 
 
 def heard(logs: dict[str, str]) -> bool:
-    """Whether a client has been answered lately, so that nobody else needs to try the connection."""
+    """Return whether a client was answered lately, so that the worker need not try the connection."""
     read = [client_log.entries(log) for log in logs.values()]
     return any(said and said[-1].begun and not client_log.complaint(said) for said in read)
 
@@ -66,7 +66,7 @@ def _client_view(view: ReleaseView, clients: list[ClientLog]) -> Diagnosis | Non
 
 
 def _worker_view(view: ReleaseView, clients: list[ClientLog]) -> Diagnosis | None:
-    """Where no client has said anything yet; what only the worker cannot reach, nodes may."""
+    """Return the finding by the worker's own connection, where no client has said anything yet."""
     ended = view.snapshot.coordinator
     if ended not in ("refused", LOOPBACK) or any(one.said and one.said[-1].begun for one in clients):
         return None
@@ -112,7 +112,7 @@ def _database_away(complaint: Complaint) -> Diagnosis:
 
 
 def _broken(complaint: Complaint) -> Diagnosis:
-    """It answers, so it is not down; and it never recovers."""
+    """Return the finding for a coordinator that answers, so is not down, and never recovers."""
     now = complaint.view.now
     first = complaint.faults[0].at(now) if now is not None else None
     lasted = 0.0 if now is None or first is None else now - first

@@ -15,7 +15,7 @@ _WEB_PORTS = {"http": 80, "https": 443}
 
 
 def override(deployment: Manifest | None) -> str:
-    """The upstream that clients were given in place of the Service; empty when they use the Service.
+    """Return the upstream that clients were given in place of the Service; empty when they use the Service.
 
     Told from the live Deployment, for who asks may have other settings than who deployed.
     """
@@ -25,7 +25,7 @@ def override(deployment: Manifest | None) -> str:
 
 
 def endpoint(deployment: Manifest | None, slices: list[Manifest] | None) -> tuple[str, int] | None:
-    """Host and port that clients talk to in the end; None when they are not known."""
+    """Return host and port that clients talk to in the end; None when they are not known."""
     if upstream := override(deployment):
         url = urlsplit(upstream)
         return (url.hostname, url.port or _WEB_PORTS.get(url.scheme, 0)) if url.hostname else None
@@ -37,7 +37,7 @@ def endpoint(deployment: Manifest | None, slices: list[Manifest] | None) -> tupl
 
 
 def route_finding(view: ReleaseView) -> Diagnosis | None:
-    """What is wrong with Service and slice; None where clients do not use them, or nothing was read."""
+    """Return what is wrong with Service and slice; None where clients do not use them, or nothing was read."""
     slices = view.snapshot.slices
     if slices is None or override(view.deployment):
         return None

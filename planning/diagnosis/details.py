@@ -18,7 +18,7 @@ Explain = Callable[[Diagnosis, list[Manifest], ReleaseView], Diagnosis]
 
 
 def explain(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
-    """The finding with what is known of its group; `pods` are those that it holds up."""
+    """Add what is known of the finding's group; `pods` are those that it holds up."""
     rule = _RULES.get(found.code)
     return rule(found, pods, view) if rule else found
 
@@ -35,7 +35,7 @@ def _no_label(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diag
 
 
 def _by_obstacle(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
-    """The labelled nodes that this cause shuts out, each with its taint, or since when."""
+    """Name the labelled nodes that this cause shuts out, each with its taint, or since when."""
     places = placement.candidate_nodes(pods[0], view.snapshot)
     if places is None:
         return found
@@ -81,7 +81,7 @@ def _full(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosi
 
 
 def _resources(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
-    """What is asked for, what the best node has left, and which pods took the rest of it."""
+    """Name what is asked for, what the best node has left, and which pods took the rest of it."""
     places, asked = placement.candidate_nodes(pods[0], view.snapshot), requests.of_pod(pods[0]).requests
     short = Counter(
         one for node in (places.labelled if places else []) for one in asked if _left(node, one, places) < asked[one]
@@ -123,7 +123,7 @@ def _image_access(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> 
 
 
 def _image_from(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
-    """From which nodes it works, when it does from some."""
+    """Name the nodes that cannot pull the image, and those that could."""
     image = objects.client_image(objects.spec(pods[0]))
     failing = {objects.node_name(pod) for pod in pods}
     well = {objects.node_name(pod) for pod in view.pods if image_pull.has_image(pod)} - failing
@@ -139,7 +139,7 @@ def _image_slow(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Di
 
 
 def _crashed(found: Diagnosis, pods: list[Manifest], seen: ReleaseView) -> Diagnosis:
-    """The client's last words from its log where the status has none, its limit, and what this release changed."""
+    """Add the last lines of the log where the status has none, the limit, and what this release changed."""
     update: dict[str, str] = {}
     log = next((told for pod in pods if (told := seen.snapshot.logs.get(objects.name(pod)))), "")
     because = found.because
@@ -166,7 +166,7 @@ def _memory(pod: Manifest, seen: ReleaseView) -> str:
 
 
 def _differs(seen: ReleaseView) -> str:
-    """What of the client changed since the release before, as names of settings; empty when nothing is known."""
+    """Return the settings of the client that changed since the release before; empty when nothing is known."""
     before, after = release_view.previous(seen), seen.replica_set
     if before is None or after is None:
         return ""
@@ -181,7 +181,7 @@ def _client(template: Manifest) -> Manifest:
 
 
 def _stuck(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
-    """One node's trouble, or that of all."""
+    """Say whether one node is concerned, or all that were tried."""
     bad = sorted({objects.node_name(pod) for pod in pods})
     well = {objects.node_name(pod) for pod in view.pods if objects.ready(pod)} - set(bad)
     where = f"only on {_few(bad)}; {len(well)} other nodes run clients" if well else f"on every node tried: {_few(bad)}"

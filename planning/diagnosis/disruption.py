@@ -55,7 +55,7 @@ class Loss(NamedTuple):
 
 
 def disruption_findings(view: ReleaseView) -> list[Diagnosis]:
-    """What took clients away, while their replacements are not all Ready; nobody has to act but by its cause."""
+    """Return what took clients away, as long as their replacements are not all Ready."""
     wanted = objects.replicas(view.deployment)
     ready = sum(objects.ready(pod) for pod in view.pods)
     if ready >= wanted:
@@ -68,7 +68,7 @@ def disruption_findings(view: ReleaseView) -> list[Diagnosis]:
 
 
 def lost_node(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
-    """A client whose node does not answer: the pod's own status is stale then, and says nothing of the client."""
+    """Return the finding for a client whose node does not answer, which makes the pod's own status stale."""
     if objects.ready(pod):
         return None
     node = next((found for found in view.snapshot.nodes or [] if objects.name(found) == objects.node_name(pod)), None)
@@ -116,7 +116,7 @@ def _finding(code: str, losses: list[Loss], waiting: list[Manifest]) -> Diagnosi
 
 
 def _losses(view: ReleaseView) -> Iterator[Loss]:
-    """From pods that ended or are on their way out, then from events about pods that are gone."""
+    """Yield the losses by pods that ended or are leaving, then by events about pods that are gone."""
     for pod in [*view.ended, *view.leaving, *view.pods]:
         loss = _of_pod(pod, view)
         if loss:
@@ -149,7 +149,7 @@ def _of_pod(pod: Manifest, view: ReleaseView) -> Loss | None:
 
 
 def _spot(target: dict[str, Any], node: str, view: ReleaseView) -> str:
-    """Whether what looks like an eviction is the end of the node itself."""
+    """Return SPOT when what looks like an eviction is the end of the node itself, else an empty text."""
     if target.get("reason") == "TerminationByKubelet" and "shutdown" in str(target.get("message") or "").lower():
         return "SPOT"
     if view.snapshot.nodes is None:

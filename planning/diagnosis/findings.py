@@ -27,13 +27,13 @@ _PASSING = (Severity.TRANSIENT, Severity.PROGRESS)
 def findings(
     snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
 ) -> list[Diagnosis]:
-    """Everything that is wrong, the most important first; the arguments are those of `rollout.observe`."""
+    """Return everything that is wrong, the most important first; arguments as in `rollout_status.observe`."""
     found = release_view.view_of(snapshot, app=app, stage=stage, image=image, autoscale=autoscale, trial=trial)
     return release_findings(found) if found else []
 
 
 def release_findings(view: ReleaseView) -> list[Diagnosis]:
-    """The findings by who has to act, then by how many pods each holds up; empty when nothing is known to be wrong."""
+    """Return the findings by who has to act, then by the pods that each holds up; empty when nothing is wrong."""
     if not view.seen:
         # What the status says is about the spec before: its deadline, its ReplicaSet and its pods are all history.
         return _unseen(view)
@@ -59,7 +59,7 @@ def with_circuit(found: list[Diagnosis], circuit: str, source: Source) -> list[D
 
 
 def _of_pods(view: ReleaseView) -> list[Diagnosis]:
-    """One finding a cause, the most frequent first; fifty equal pods are one."""
+    """Return one finding for each cause, the most frequent first; fifty equal pods are one."""
     groups: dict[str, list[tuple[Manifest, Diagnosis]]] = {}
     for pod in view.pods:
         finding = pod_finding(pod, view)
@@ -83,13 +83,13 @@ def _group(group: list[tuple[Manifest, Diagnosis]], total: int, view: ReleaseVie
 
 
 def _serving(view: ReleaseView) -> str:
-    """Clients of any release that still work, of those wanted."""
+    """Return the clients of any release that still work, of those wanted."""
     ready = sum(objects.ready(pod) for pod in [*view.pods, *view.leaving])
     return f"{ready}/{objects.replicas(view.deployment)}"
 
 
 def _unseen(view: ReleaseView) -> list[Diagnosis]:
-    """A Deployment that nobody has looked at since it was made: then no pod will ever come."""
+    """Return the finding for a Deployment that no controller has acted on since it was made."""
     age = objects.elapsed(objects.created(view.deployment), view.now)
     if objects.status(view.deployment).get("observedGeneration") or age is None or age < IDLE_GRACE_SECONDS:
         return []
@@ -108,7 +108,7 @@ def _unseen(view: ReleaseView) -> list[Diagnosis]:
 
 
 def _with_deadline(found: list[Diagnosis], view: ReleaseView) -> list[Diagnosis]:
-    """Never alone where anything else explains it; what has lasted until the deadline will not pass by itself."""
+    """Add the deadline where nothing else explains it; what lasted until then will not pass by itself."""
     expired = _deadline(view)
     if expired is None:
         return found
@@ -122,7 +122,7 @@ def _with_deadline(found: list[Diagnosis], view: ReleaseView) -> list[Diagnosis]
 
 
 def _deadline(view: ReleaseView) -> Diagnosis | None:
-    """The deadline of this rollout; the condition of an earlier one stays behind and names another ReplicaSet."""
+    """Return the deadline of this rollout; the condition of an earlier one names another ReplicaSet."""
     condition = objects.condition(view.deployment, "Progressing")
     message = str(condition.get("message") or "")
     if condition.get("reason") != "ProgressDeadlineExceeded" or view.replica_set is None:

@@ -87,7 +87,7 @@ _OTHER = PullFailure(
 
 
 def pull_finding(pod: Manifest, waiting: dict[str, Any], events: list[Manifest], *, now: float | None) -> Diagnosis:
-    """The finding for a container that waits for its image; `events` are the pod's, oldest first."""
+    """Return the finding for a container that waits for its image; `events` are the pod's, oldest first."""
     failures = [
         event for event in events if event.get("reason") == "Failed" and _PULL_FAILED.search(objects.message(event))
     ]
@@ -110,7 +110,7 @@ def pull_finding(pod: Manifest, waiting: dict[str, Any], events: list[Manifest],
 
 
 def slow(pod: Manifest, events: list[Manifest], *, now: float | None) -> Diagnosis | None:
-    """A pull that goes on without an error, which is no failure however long it takes."""
+    """Return the finding for a pull that goes on without an error, which is no failure however long it takes."""
     pulling = [event for event in events if event.get("reason") == "Pulling"]
     ended = any(event.get("reason") in ("Pulled", "Failed", "BackOff") for event in events)
     since = objects.first_seen(pulling[-1]) or objects.started(pod) if pulling else ""
@@ -130,7 +130,7 @@ def slow(pod: Manifest, events: list[Manifest], *, now: float | None) -> Diagnos
 
 
 def explain_slow(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
-    """How many nodes are done, how large it is and how long it took there."""
+    """Add how many nodes have the image, how large it is and how long its pulls took."""
     done = [pod for pod in view.pods if has_image(pod)]
     pulls = [pull for pod in done if (pull := pull_time(view.of(pod)))]
     what = f"{found.what}: {len(done)} of {len(done) + len(pods)} nodes have it"
@@ -142,7 +142,7 @@ def explain_slow(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> D
 
 
 def explain_access(found: Diagnosis, image: str, pod: Manifest, pull_hosts: list[str] | None) -> Diagnosis:
-    """Whose credentials the Secret has, beside the host that the image comes from."""
+    """Add the hosts that the Secret has credentials for, beside the image's."""
     host = image.partition("/")[0]
     if pull_hosts is None:
         return found
@@ -164,34 +164,34 @@ def explain_access(found: Diagnosis, image: str, pod: Manifest, pull_hosts: list
 
 
 def has_image(pod: Manifest) -> bool:
-    """Whether the client's image has arrived at the pod's node."""
+    """Return whether the client's image has arrived at the pod's node."""
     return any(container.get("imageID") for container in objects.container_statuses(pod))
 
 
 def classify(message: str) -> PullFailure:
-    """The first rule that recognises kubelet's text."""
+    """Return the first kind of failure that matches kubelet's text."""
     return next((rule for rule in _RULES if rule.pattern.search(message)), _OTHER)
 
 
 def explained(message: str) -> bool:
-    """Whether kubelet's text says a cause that is known here."""
+    """Return whether kubelet's text has a cause that is known here."""
     return classify(message) is not _OTHER
 
 
 def pull_time(events: list[Manifest]) -> tuple[float, int] | None:
-    """Seconds of the pull and bytes of the image (0: not told) as kubelet tells them; None where it pulled nothing."""
+    """Return the seconds of the pull and the bytes of the image (0: unknown); None where kubelet pulled nothing."""
     pulls = [pull for event in events if (pull := _PULLED.search(objects.message(event)))]
     return (_duration(pulls[-1]["time"]), int(pulls[-1]["size"] or 0)) if pulls else None
 
 
 def _same_host(key: str, host: str) -> bool:
-    """Keys of a Docker configuration may carry a scheme and a path; Docker Hub has a key of its own."""
+    """Compare hosts; keys of a Docker configuration may have a scheme and a path, and Docker Hub's is special."""
     bare = key.partition("://")[2] or key
     return bare.partition("/")[0] == host or render.registry_key(host) == key
 
 
 def _duration(text: str) -> float:
-    """Seconds of Go's `1m2.5s`."""
+    """Return the seconds of Go's `1m2.5s`."""
     parts = re.findall(r"([0-9.]+)(ms|h|m|s)", text)
     return sum(float(number) * {"h": 3600, "m": 60, "s": 1, "ms": 0.001}[unit] for number, unit in parts)
 

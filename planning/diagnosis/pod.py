@@ -25,7 +25,7 @@ _SET_UP = {"Pulling", "Pulled", "Created", "Started"}
 
 
 def pod_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
-    """The finding for one pod of the wanted release; None when it runs or nothing is known to be wrong."""
+    """Return the finding for one pod of the wanted release; None when it runs or nothing is known to be wrong."""
     if not objects.node_name(pod):
         return scheduling.scheduling_finding(pod, view)
     lost = disruption.lost_node(pod, view)
@@ -40,7 +40,7 @@ def pod_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
 
 
 def leaving_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
-    """A pod whose deletion has lasted longer than its grace: it may hold a node that a new client needs."""
+    """Return the finding for a pod whose deletion exceeds its grace: it may hold a node that a new client needs."""
     meta = pod.get("metadata") or {}
     due = str(meta.get("deletionTimestamp") or "")
     over = objects.elapsed(due, view.now)
@@ -76,7 +76,7 @@ def _waiting(pod: Manifest, waiting: dict[str, Any], view: ReleaseView) -> Diagn
 
 
 def _told_since(pod: Manifest, message: str, view: ReleaseView) -> str:
-    """When kubelet said so first: a pod may have pulled its image for an hour before."""
+    """Return when kubelet first said so: a pod may have pulled its image for an hour before."""
     told = (objects.first_seen(event) for event in view.of(pod) if message and message in objects.message(event))
     return objects.earliest(told) or objects.started(pod)
 
@@ -129,7 +129,7 @@ def _creating(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
 
 
 def _trouble(pod: Manifest, view: ReleaseView) -> Manifest | None:
-    """The latest trouble of setting the pod up, unless something that comes after it has succeeded since."""
+    """Return the latest trouble of setting the pod up, unless a later step has succeeded since."""
     if objects.condition(pod, "PodReadyToStartContainers").get("status") == "True":
         return None
     events = view.of(pod)
@@ -141,7 +141,7 @@ def _trouble(pod: Manifest, view: ReleaseView) -> Manifest | None:
 
 
 def _ignored(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
-    """A pod that has a node and of which the node's kubelet says nothing at all."""
+    """Return the finding for a bound pod that its node's kubelet has not reported on."""
     if objects.status(pod).get("startTime"):
         return None
     since = str(objects.condition(pod, "PodScheduled").get("lastTransitionTime") or objects.created(pod))

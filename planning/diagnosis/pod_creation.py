@@ -36,7 +36,7 @@ _QUOTA = re.compile(
 
 
 def creation_findings(view: ReleaseView) -> list[Diagnosis]:
-    """Why pods of the wanted release cannot be created; empty when nothing says so."""
+    """Return why pods of the wanted release cannot be created; empty when nothing says so."""
     owner = view.replica_set or view.deployment
     condition = objects.condition(owner, "ReplicaFailure")
     if condition.get("status") != "True":
@@ -69,7 +69,7 @@ def classify(message: str) -> AdmissionRefusal:
 
 
 def _latest(owner: Manifest, condition: dict[str, str], view: ReleaseView) -> tuple[str, str]:
-    """The latest refusal, and since when that one is given.
+    """Return the latest refusal, and since when it is given.
 
     The condition keeps the words of the first refusal until a pod is made, whatever refuses the later ones.
     """
@@ -100,7 +100,7 @@ def _passing(found: Diagnosis, view: ReleaseView) -> Diagnosis:
 
 
 def _pod_security(found: Diagnosis, message: str) -> Diagnosis:
-    """Each violated field by name: `allowPrivilegeEscalation != false (container "client" must set …), …`."""
+    """Name each violated field: `allowPrivilegeEscalation != false (container "client" must set …), …`."""
     listed = message.partition('": ')[2]
     fields = re.findall(r"(?:^|, )([^(),]+?) \(", listed)
     if not fields:
@@ -109,7 +109,7 @@ def _pod_security(found: Diagnosis, message: str) -> Diagnosis:
 
 
 def _quota(found: Diagnosis, message: str, view: ReleaseView) -> Diagnosis:
-    """Who holds the quota decides: older pods of ours free it, others do not."""
+    """Decide by who holds the quota: older pods of ours free it, others do not."""
     parsed = _QUOTA.search(message)
     if parsed:
         what = (
@@ -133,7 +133,7 @@ def _quota(found: Diagnosis, message: str, view: ReleaseView) -> Diagnosis:
 
 
 def _fits_now(parsed: re.Match[str], quotas: list[Manifest] | None) -> bool:
-    """Whether the quota's own present numbers leave room for what was refused."""
+    """Return whether the quota's own present numbers leave room for what was refused."""
     quota = next((found for found in quotas or [] if objects.name(found) == parsed["name"]), None)
     if quota is None:
         return False
@@ -146,7 +146,7 @@ def _pairs(amounts: dict[str, str]) -> str:
 
 
 def _fits(requested: str, used: str, limited: str) -> bool:
-    """Whether `cpu=1,pods=1` fits into a limit beside what is used, each written as in the refusal."""
+    """Return whether `cpu=1,pods=1` fits into a limit beside what is used, each written as in the refusal."""
     asked, taken, most = (_amounts(text) for text in (requested, used, limited))
     return all(
         taken.get(resource, 0) + amount <= most[resource] for resource, amount in asked.items() if resource in most

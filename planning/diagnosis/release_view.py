@@ -13,7 +13,7 @@ class WantedRelease(NamedTuple):
     image: str
 
     def is_template(self, template: dict[str, Any]) -> bool:
-        """Whether a pod or a pod template is of this release."""
+        """Return whether a pod or a pod template is of this release."""
         stage = objects.labels(template).get("stage", "")
         return (not self.stage or stage == self.stage) and (
             not self.image or objects.client_image(objects.spec(template)) == self.image
@@ -51,14 +51,14 @@ class ReleaseView(NamedTuple):
         return strategy.get("type") == "RollingUpdate" and unavailable in ("0", "0%")
 
     def of(self, manifest: Manifest | None) -> list[Manifest]:
-        """The events about an object, oldest first."""
+        """Return the events about an object, oldest first."""
         return self.events.get(objects.uid(manifest), []) if manifest else []
 
 
 def view_of(
     snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
 ) -> ReleaseView | None:
-    """The evidence about the release with this stage and image (empty: whatever the Deployment wants).
+    """Return the view of the release with this stage and image (empty: whatever the Deployment wants).
 
     None when there is no Deployment.
     """
@@ -80,7 +80,7 @@ def view_of(
 
 
 def ours(snapshot: Snapshot, app: str) -> list[Manifest]:
-    """The pods of our Deployment, or with our `app` label, by name."""
+    """Return the pods of our Deployment, or with our `app` label, by name."""
     owners = set()
     if snapshot.deployment is not None:
         parent = objects.uid(snapshot.deployment)
@@ -90,13 +90,13 @@ def ours(snapshot: Snapshot, app: str) -> list[Manifest]:
 
 
 def seen_by_controller(deployment: Manifest) -> bool:
-    """Whether the Deployment controller has acted on the present spec."""
+    """Return whether the Deployment controller has acted on the present spec."""
     generation = int((deployment.get("metadata") or {}).get("generation") or 0)
     return int(objects.status(deployment).get("observedGeneration") or 0) >= generation
 
 
 def previous(view: ReleaseView) -> Manifest | None:
-    """The ReplicaSet of the release before, as far as it is kept; None for a first one."""
+    """Return the ReplicaSet of the release before, as far as it is kept; None for a first one."""
     parent, newest = objects.uid(view.deployment), view.replica_set
     if newest is None:
         return None
@@ -109,7 +109,7 @@ def previous(view: ReleaseView) -> Manifest | None:
 
 
 def _newest(deployment: Manifest, replica_sets: list[Manifest], wanted: WantedRelease) -> Manifest | None:
-    """The ReplicaSet of the Deployment's present revision, when it is of the wanted release."""
+    """Return the ReplicaSet of the Deployment's present revision, when it is of the wanted release."""
     revision = _revision(deployment)
     for replica_set in replica_sets:
         if objects.controller(replica_set) == objects.uid(deployment) and revision == _revision(replica_set):

@@ -14,7 +14,7 @@ from planning.kubernetes import objects
 def observe(
     snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
 ) -> Observation:
-    """What runs of the release with this stage and image (an empty image or stage: whatever the Deployment wants).
+    """Observe the release with this stage and image (an empty image or stage: whatever the Deployment wants).
 
     Without `snapshot.now` ages are unknown, and a finding that needs an age is then transient. Lists may hold objects
     of others: only those of our Deployment, or with our `app` label, count. With `autoscale` a pod that finds no node
@@ -47,7 +47,7 @@ def observe(
 
 
 def significant(known: Observation, seen: Observation) -> bool:
-    """Whether the difference is one that the deployment's workflow has to know of; restart counts alone are not."""
+    """Return whether the deployment's workflow has to know of the difference; restart counts alone do not matter."""
     return _essence(known) != _essence(seen)
 
 

@@ -47,7 +47,7 @@ _DO = {
 
 
 def scheduling_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
-    """Why the scheduler finds no node; None when the pod has one or only waits for pods that are leaving."""
+    """Return why the scheduler finds no node; None when the pod has one or only waits for pods that are leaving."""
     condition = objects.condition(pod, "PodScheduled")
     if not condition:
         return _unnoticed(pod, view.now)
@@ -77,7 +77,7 @@ def scheduling_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
 
 
 def cause(message: str) -> tuple[str, int, str]:
-    """Code, number of nodes and the taint, of the reason that counts in a scheduler's message."""
+    """Return code, number of nodes and taint of the decisive reason in a scheduler's message."""
     counts: dict[str, int] = {}
     details: dict[str, str] = {}
     for number, reason in _PIECE.findall(message.partition("preemption:")[0]):
@@ -90,7 +90,7 @@ def cause(message: str) -> tuple[str, int, str]:
 
 
 def _by_nodes(pod: Manifest, code: str, view: ReleaseView) -> tuple[str, bool]:
-    """The cause by what the labelled nodes say themselves, and whether the scheduler's words still hold.
+    """Return the cause by the labelled nodes themselves, and whether the scheduler's message still holds.
 
     Its message counts nodes that were never meant for us, and is as old as its last try.
     """
@@ -113,7 +113,7 @@ def _placed(view: ReleaseView) -> list[Manifest]:
 
 
 def _scaled(pod: Manifest, found: Diagnosis, view: ReleaseView) -> Diagnosis:
-    """With an autoscaler the question is whether a node comes."""
+    """Return the autoscaler's finding in place of this one, where an autoscaler is expected or has reported."""
     told = [event for event in view.of(pod) if event.get("reason") in _COMING | _NOT_COMING]
     latest = max(told, key=lambda event: objects.seconds(objects.last_seen(event)) or 0.0, default=None)
     if latest is None and not view.autoscale:
@@ -144,7 +144,7 @@ def _scaled(pod: Manifest, found: Diagnosis, view: ReleaseView) -> Diagnosis:
 
 
 def _unnoticed(pod: Manifest, now: float | None) -> Diagnosis | None:
-    """A pod that no scheduler has looked at."""
+    """Return the finding for a pod that no scheduler has acted on."""
     waited = objects.elapsed(objects.created(pod), now)
     if waited is None or waited < NODE_GRACE_SECONDS or objects.status(pod).get("conditions"):
         return None

@@ -13,20 +13,20 @@ from planning.manifests import client_schema
 
 
 def settle(spec: ClusterSpec, source: Source) -> ClusterSpec:
-    """With the schema of this commit's client and, unless CIRCUIT is set, the profile's circuit; SettingsInvalid."""
+    """Set the schema of this commit's client and, unless CIRCUIT is set, the profile's circuit; SettingsInvalid."""
     schema = client_schema.settled(spec.config_schema, source.config_schema)
     circuit = spec.circuit or source.circuit or DEFAULT_CIRCUIT
     return spec.model_copy(update={"config_schema": schema, "circuit": circuit})
 
 
 def is_settled(spec: ClusterSpec) -> bool:
-    """Whether stage, schema and circuit are set, so that a plan reads neither the commit nor the backend's profile."""
+    """Return whether stage, schema and circuit are set, so that a plan reads neither commit nor backend profile."""
     profile = spec.backend.profile or spec.backend.repo  # a repository may have one of its own
     return bool(spec.stage) and spec.config_schema is not ConfigSchema.AUTO and bool(spec.circuit or not profile)
 
 
 def circuit_names(text: str) -> list[str]:
-    """The circuits that a coordinator's or client's configuration names under `circuit` and `circuits`."""
+    """Return the circuits that a coordinator's or client's configuration names under `circuit` and `circuits`."""
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError):
@@ -55,7 +55,7 @@ def known_circuit(wanted: str, source: Source) -> str:
 
 
 def warnings(spec: ClusterSpec, source: Source) -> list[str]:
-    """What a deploy and a plan say of it, one sentence."""
+    """Return the warning of a deploy and a plan, if any, as one sentence."""
     found = mismatches(spec.circuit_name, source)
     if not found:
         return []

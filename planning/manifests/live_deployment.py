@@ -23,7 +23,7 @@ class LiveDeployment(Message):
 def from_objects(
     namespace: str, found: Manifest | None, objects: list[Manifest], observed: Observation
 ) -> LiveDeployment:
-    """Told from the Namespace (None: absent, or may not be read), the objects of our names, and the clients."""
+    """Read it from the Namespace (None: absent or unreadable), the objects of our names, and the clients."""
     marks = annotations(found or {})
     deployment = _of_kind(objects, "Deployment")
     template = spec(deployment or {}).get("template") or {}
@@ -38,7 +38,7 @@ def from_objects(
 
 
 def makers(entry: Manifest) -> list[str]:
-    """The field managers that wrote it, the first one first; controllers that only report a status are none."""
+    """Return the field managers that wrote the object, the first one first, without those that only report a status."""
     fields = (entry.get("metadata") or {}).get("managedFields") or []
     return list(dict.fromkeys(str(row.get("manager")) for row in fields if not row.get("subresource")))
 
@@ -70,7 +70,7 @@ def _release(deployment: Manifest, template: Manifest, objects: list[Manifest]) 
 
 
 def _endpoint(objects: list[Manifest]) -> str:
-    """Where the coordinator is said to listen: by our slice, else by the v1 Endpoints of the original."""
+    """Return the coordinator's address by our slice, else by the v1 Endpoints of the original."""
     ours = _of_kind(objects, "EndpointSlice")
     if ours:
         addresses = [address for entry in ours.get("endpoints") or [] for address in entry.get("addresses") or []]

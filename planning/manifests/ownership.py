@@ -20,7 +20,7 @@ def judge_target(
     cluster_uid: str = "",
     readable: bool = True,
 ) -> Target:
-    """What is there already; raises OwnedByAnother, or Unavailable while the namespace is being deleted.
+    """Return what exists; raises OwnedByAnother, or Unavailable while the namespace is being deleted.
 
     `objects` are the live objects that carry our names; `readable` is False when we may not read the Namespace.
     """
@@ -83,7 +83,7 @@ def _require_objects(objects: list[Manifest], spec: ClusterSpec, owner: str) -> 
 
 
 def _expected(found: Manifest, spec: ClusterSpec) -> bool:
-    """A pull Secret that the settings refer to is the user's own and meant to be there."""
+    """Return whether it is the pull Secret that the settings refer to, which is the user's own."""
     auth = spec.image.pull_auth
     own = auth is not None and auth.ref == f"kubernetes:{names.PULL_SECRET}"
     return own and found.get("kind") == "Secret" and name(found) == names.PULL_SECRET

@@ -17,12 +17,12 @@ class _Dumper(yaml.SafeDumper):
     """Block style throughout, indented lists, and texts of several lines as they read."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Lists are indented below their key, as kubectl's readers expect."""
+        """Indent lists below their key, as kubectl does."""
         del indentless
         super().increase_indent(flow, indentless=False)
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Equal parts are written out: anchors are for programs."""
+        """Write equal parts out: anchors are hard to read."""
         del data
         return True
 
@@ -36,7 +36,7 @@ _Dumper.add_representer(str, _text)
 
 
 def to_yaml(manifests: list[Manifest], *, show_secrets: bool = False) -> str:
-    """Multi-document YAML; each Secret is a comment without its data unless `show_secrets`."""
+    """Render multi-document YAML; each Secret is a comment without its data unless `show_secrets`."""
     shown = [
         _redacted(manifest) if manifest.get("kind") == "Secret" and not show_secrets else dump(manifest)
         for manifest in manifests
@@ -45,7 +45,7 @@ def to_yaml(manifests: list[Manifest], *, show_secrets: bool = False) -> str:
 
 
 def secret_comment(spec: ClusterSpec) -> str:
-    """The pull Secret as a YAML comment, for when its value is not known; never applicable."""
+    """Return the pull Secret as a YAML comment, for when its value is not known; never applicable."""
     reference = spec.image.pull_auth.ref if spec.image.pull_auth else "nothing"
     lines = [
         f"Secret {names.PULL_SECRET} in namespace {spec.namespace}, type kubernetes.io/dockerconfigjson,",

@@ -95,7 +95,7 @@ def _headed(before: list[str], after: list[str]) -> Iterator[str]:
 
 
 def _path_of_hunk(head: str, hunk: list[str], before: list[str], after: list[str]) -> str:
-    """`head` is `@@ -first,lines +first,lines @@`, lines counted from one."""
+    """Return the path of a hunk's first change; `head` is `@@ -first,lines +first,lines @@`, counted from one."""
     unchanged = next(number for number, line in enumerate(hunk) if not line.startswith(" "))
     text, first = (before, head.split()[1]) if hunk[unchanged].startswith("-") else (after, head.split()[2])
     return _path(text, int(first[1:].partition(",")[0]) - 1 + unchanged)

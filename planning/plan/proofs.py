@@ -12,7 +12,7 @@ MOVED = "proofs in flight go to the new coordinator, which did not give out thei
 
 
 def at_risk(command: Command, spec: ClusterSpec, running: Release | None) -> str:
-    """What to know before it is done; empty when no client runs that could lose a proof."""
+    """Return what to know before the change; empty when no client runs that could lose a proof."""
     clients = running.replicas if running else 0
     if not clients:
         return ""

@@ -20,7 +20,7 @@ _HOPELESS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateCont
 
 
 def pod(spec: ClusterSpec, owner: str, image: str, host: str, port: int) -> Manifest:
-    """No role label and none of the Deployment's: nobody counts it as a client, and it keeps none off its node."""
+    """Return the pod, without the role label and the Deployment's: it is no client, and keeps none off its node."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     label = {"key": spec.node_label.key, "operator": "In", "values": [spec.node_label.value]}
     labels = {"app.kubernetes.io/name": CHECK_NAME, "app.kubernetes.io/managed-by": names.FIELD_MANAGER}
@@ -71,7 +71,7 @@ def pod(spec: ClusterSpec, owner: str, image: str, host: str, port: int) -> Mani
 
 
 def verdict(found: Manifest) -> Check | None:
-    """What the pod found out; None as long as it may still tell."""
+    """Return the check by the pod's result; None as long as there is none."""
     phase, node = objects.status(found).get("phase"), str(objects.spec(found).get("nodeName") or "")
     if phase == "Succeeded":
         return checks.ok(CHECK_NAME, f"node {node} reaches the coordinator")
@@ -86,7 +86,7 @@ def verdict(found: Manifest) -> Check | None:
 
 
 def unfinished(found: Manifest | None, waited: float) -> Check:
-    """The last words when the time is up."""
+    """Return the check when the time is up."""
     if found is None:
         return checks.unknown(CHECK_NAME, "somebody removed the probe's pod", "run the preflight again")
     scheduled = objects.condition(found, "PodScheduled")
