@@ -1,4 +1,4 @@
-"""One Kubernetes cluster by its JSON objects: read, apply as ourselves, delete with preconditions, hear of changes."""
+"""A Kubernetes cluster by its JSON objects: read, apply as ourselves, delete with preconditions, watch."""
 
 import contextlib
 import hashlib

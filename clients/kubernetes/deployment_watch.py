@@ -18,7 +18,7 @@ from planning.kubernetes import objects
 REVIEW_SECONDS = 10.0  # seconds after which an unfinished state is judged again: a grace period may have passed
 SETTLE_SECONDS = 0.05  # seconds to let a burst of changes become one
 EVENTS_EVERY_SECONDS = 5.0  # seconds at least between two lists of events, of a deployment in which something changes
-EVENTS_AGAIN_SECONDS = 30.0  # seconds between them while nothing else changes: some troubles are told by events alone
+EVENTS_AGAIN_SECONDS = 30.0  # seconds between them while nothing else changes: events alone report some troubles
 
 
 class SharedWatches:
@@ -36,7 +36,7 @@ class SharedWatches:
 
         `explain` is asked before each while clients run.
 
-        Lost connections recover by themselves; Forbidden or CredentialsRejected when the API server says no for good.
+        Lost connections recover by themselves; Forbidden or CredentialsRejected when the API server refuses for good.
         """
         changed, notify = _bell()
         events = _Events(self._cluster, namespace)

@@ -1,4 +1,4 @@
-"""Turns the API server's answers and the network's failures into domain errors that name object, cause and remedy."""
+"""Domain errors of the API server's answers and of network failures, with object, cause and remedy."""
 
 import json
 import re
@@ -28,7 +28,7 @@ CONFLICT_MANAGER = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 
 
 class Call(NamedTuple):
-    """What was asked of the API server, for the message."""
+    """A call to the API server, for the message."""
 
     verb: str
     on: str  # the object as people name it
@@ -224,4 +224,4 @@ def _rejected(call: Call, code: int, status: dict[str, Any], evidence: str) -> O
             code="IMMUTABLE_FIELD",
         )
     what = f"the API server refused to {call.verb} it ({code}" + (f", {fields})" if fields else ")")
-    return ObjectRejected(what, on=call.on, evidence=evidence, do="mend what the evidence names")
+    return ObjectRejected(what, on=call.on, evidence=evidence, do="correct what the evidence names")

@@ -69,13 +69,13 @@ class SharedInformers:
     def _tell(self, namespaces: set[str] | None) -> None:
         with self._lock:
             those = list(self._listeners) if namespaces is None else namespaces
-            told = [notify for namespace in those for notify in self._listeners.get(namespace, ())]
-        for notify in told:
+            listening = [notify for namespace in those for notify in self._listeners.get(namespace, ())]
+        for notify in listening:
             notify()
 
 
 class _KindInformers:
-    """One kind: cluster-wide at first, per namespace once that was forbidden."""
+    """The watches of one kind: cluster-wide at first, per namespace once that was forbidden."""
 
     def __init__(self, connection: ApiConnection, kind: str, tell: Tell) -> None:
         self._connection = connection
@@ -135,7 +135,7 @@ class _KindInformers:
 
 
 class _WatchScope:
-    """One watch, of the whole cluster or of one namespace, and its objects."""
+    """The watch of the whole cluster or of one namespace, and its objects."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Says when the room for clients may have changed: nodes come and change, provers of any namespace come and go."""
+"""A watch of what decides the capacity for clients: nodes, and the provers of all namespaces."""
 
 import threading
 from collections.abc import Callable
@@ -30,12 +30,12 @@ class NodeWatch:
 
     @property
     def review(self) -> float:
-        """Seconds after which a caller should look again, though nothing was heard."""
+        """Seconds after which a caller should read again, though no change was reported."""
         with self._lock:
             return BLIND_REVIEW_SECONDS if any(reflector.refusal for reflector in self._reflectors) else REVIEW_SECONDS
 
     def subscribe(self, notify: Notify) -> None:
-        """Call `notify` (on any thread) whenever there may be more or less room."""
+        """Call `notify` (on any thread) whenever the capacity may have changed."""
         with self._lock:
             self._listeners.add(notify)
             if self._reflectors:
@@ -67,8 +67,8 @@ class NodeWatch:
 
     def _tell(self, _: set[str] | None) -> None:
         with self._lock:
-            told = list(self._listeners)
-        for notify in told:
+            listening = list(self._listeners)
+        for notify in listening:
             notify()
 
 

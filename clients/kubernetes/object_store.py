@@ -55,7 +55,7 @@ class ObjectStore:
         with self._lock:
             before, self._objects = self._objects, fresh
         if not (self._differences_only and before == fresh):
-            # a namespace without any object hears its first list too
+            # the first list is reported to namespaces without any object, too
             self._changed(None if before is None else {*before, *fresh})
 
     def changed(self, change: str, found: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""Keeps one Kubernetes watch alive: list, watch from there, reconnect, and list again when the version is too old.
+"""A Kubernetes watch that stays alive: list, watch from there, reconnect, list again when the version is too old.
 
 The kubernetes package's own Watch resumes once only and sets no socket timeout; a silent hang would last for ever.
 """
@@ -31,7 +31,7 @@ Slim = Callable[[Manifest], Manifest]
 
 
 class EventHandler(Protocol):
-    """Who is told what a stream sees; called on the stream's thread."""
+    """The receiver of a reflector's events; called on the reflector's thread."""
 
     def replaced(self, objects: list[Manifest]) -> None:
         """Take all objects, after a list."""
@@ -47,9 +47,9 @@ class EventHandler(Protocol):
 
 
 class Reflector:
-    """One thread that follows one collection (a path, perhaps with a selector) until closed.
+    """A thread that follows one collection (a path, perhaps with a selector) until closed.
 
-    `away` is set while the API server does not answer, and `refusal` when it said no at first contact, or again and
+    `away` is set while the API server does not answer, and `refusal` when it refused at first contact, or again and
     again since: one refusal in a long watch may be a token at the moment of its renewal.
     """
 

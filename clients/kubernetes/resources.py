@@ -1,4 +1,4 @@
-"""Where each kind of object lives in the Kubernetes REST API: a table in place of a thousand typed models."""
+"""The paths of the Kubernetes REST API by kind: a table in place of a thousand typed models."""
 
 from typing import NamedTuple
 from urllib.parse import quote

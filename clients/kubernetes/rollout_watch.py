@@ -1,4 +1,4 @@
-"""What a rollout is judged from: one list a kind and watches, handed out as a snapshot at once after each change."""
+"""The watches of one rollout: a list and a watch for each kind, a snapshot at once after each change."""
 
 import threading
 import time

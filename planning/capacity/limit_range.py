@@ -1,4 +1,4 @@
-"""What LimitRanges of a namespace make of a client's requests, and whether they admit it: as the API server does it."""
+"""The effect of LimitRanges on a client, as in the API server: defaults for its requests, and refusals."""
 
 from collections.abc import Iterator
 from decimal import Decimal

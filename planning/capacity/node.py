@@ -1,4 +1,4 @@
-"""Judges one node: can it take a prove-client, what is against it, and which kubectl line mends that."""
+"""The fitness of one node for a prove-client: the reasons against it, and the kubectl command that removes each."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -18,7 +18,7 @@ _OF_THE_NODE = "node.kubernetes.io/"  # taints that follow from a condition or a
 
 
 class Reason(NamedTuple):
-    """Why a node cannot take a client: the code that counts, the sentence that is shown, the line that mends it."""
+    """A reason why a node cannot take a client: its code, its sentence, and the command that removes it."""
 
     code: str
     text: str
@@ -27,7 +27,7 @@ class Reason(NamedTuple):
 
 
 class NodeFitness(NamedTuple):
-    """One node with everything that is against it; the first reason is the main one."""
+    """A node with everything that is against it; the first reason is the main one."""
 
     name: str
     reasons: list[Reason]

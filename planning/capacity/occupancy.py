@@ -1,4 +1,4 @@
-"""What runs on the nodes: added up pod by pod as they are listed, for a large cluster's pods are too many to keep."""
+"""The use of the nodes, added up pod by pod: a large cluster has too many pods to keep."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from planning.kubernetes import objects
 
 @dataclass(slots=True)
 class NodeUsage:
-    """What one node holds, our own clients apart: they go before new ones come."""
+    """The use of one node without our own clients, which go before new ones come."""
 
     pods: int = 0
     requests: Amounts = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Compares one pod with one node as the scheduler does, to tell which node was meant for it and what is in the way."""
+"""The comparison of one pod with one node, as in the scheduler: was the node meant for it, and what is in the way."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -25,7 +25,7 @@ _NODE_STATES = (
 
 
 class Obstacle(NamedTuple):
-    """What keeps a pod off a node; an empty code is nothing."""
+    """The obstacle that keeps a pod off a node; an empty code is none."""
 
     code: str
     detail: str = ""

@@ -1,4 +1,4 @@
-"""What ResourceQuotas of a namespace leave for clients: which of them count a client, and how many they admit."""
+"""The ResourceQuotas of a namespace: which of them count a client, and how many clients they admit."""
 
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ _DEMANDED = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "
 
 
 class Limit(NamedTuple):
-    """One resource of one quota, as far as clients use it."""
+    """A resource of a quota, as far as clients use it."""
 
     quota: str
     resource: str
@@ -32,7 +32,7 @@ class Limit(NamedTuple):
 
 
 class Allowance(NamedTuple):
-    """What all quotas of the namespace say."""
+    """The limits of all quotas of the namespace."""
 
     limits: list[Limit]
     missing: dict[str, list[str]]  # quota → resources that it demands of every pod and a client does not name

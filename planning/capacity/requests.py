@@ -1,4 +1,4 @@
-"""What pods ask for: requests and limits, added up as the scheduler and the quota controller do it."""
+"""The requests and limits of pods, added up as in the scheduler and the quota controller."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -14,7 +14,7 @@ Amounts = dict[str, Decimal]  # resource → cores, bytes or pieces
 
 
 class PodResources(NamedTuple):
-    """What one pod asks for in sum."""
+    """The requests and limits of one pod in sum."""
 
     requests: Amounts
     limits: Amounts

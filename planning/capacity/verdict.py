@@ -1,4 +1,4 @@
-"""Decides whether so many clients can run, before anything is changed: nodes, quotas, and the way a rollout goes."""
+"""The decision whether so many clients can run, before anything is changed: nodes, quotas, and the rollout."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ _UNREADABLE = "what other namespaces run here"
 
 
 class ClusterCapacity(NamedTuple):
-    """What a judgement is made from; None is what may not be read."""
+    """The objects that a decision is made from; None is what may not be read."""
 
     nodes: list[Manifest]
     occupancy: Occupancy

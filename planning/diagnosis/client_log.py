@@ -1,4 +1,4 @@
-"""Reads the log of a prove-client: its entries with their causes, what its calls came to, and why it ended."""
+"""The log of a prove-client: its entries with their causes, the results of its calls, and why it ended."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ _CONNECT = re.compile(  # no connection was made at all
 
 
 class LogEntry(NamedTuple):
-    """One message of the log, with the lines that continue it."""
+    """A message of the log, with the lines that continue it."""
 
     lines: list[str]
     level: str  # empty where the line names none

@@ -1,4 +1,4 @@
-"""Judges what clients that run do, by their logs: tasks that fail, tasks that never come, calls that hang."""
+"""The work of running clients by their logs: tasks that fail, tasks that never come, calls that hang."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ POLL_SECONDS = 120.0  # seconds that a poll may take; one is due every ten
 
 
 class ClientLog(NamedTuple):
-    """One client whose log was read."""
+    """A client whose log was read."""
 
     pod: Manifest
     said: list[LogEntry]
@@ -63,8 +63,8 @@ def _tasks_fail(clients: list[ClientLog], view: ReleaseView) -> Diagnosis | None
         evidence=tasks[0][1],
         because="a part of the circuit is missing in the image or does not fit (a witness generator needs its .dat "
         "file beside it); each task that fails stays `proving`",
-        do="mend the image or the circuit files and deploy again; then restart the coordinator, which puts the tasks "
-        "back",
+        do="correct the image or the circuit files and deploy again; then restart the coordinator, which puts the "
+        "tasks back",
         severity=final if count >= FINAL_FAILED_TASKS else Severity.TRANSIENT,
     )
 

@@ -1,4 +1,4 @@
-"""Recognises why a client ends: its own words and exit code, memory, or a node that cannot start it."""
+"""The causes of a client's end: by its log and exit code, memory, or a node that cannot start it."""
 
 import re
 from typing import Any
@@ -110,7 +110,7 @@ def _loop(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
     code = last.get("exitCode")
     because, coordinator = meaning(code, log)
     many = restarts >= FINAL_RESTARTS
-    do = "read its last output with `kubectl logs --previous`, mend circuit files or settings, then deploy again"
+    do = "read its last output with `kubectl logs --previous`, correct circuit files or settings, then deploy again"
     if coordinator:
         do = "look at the backend with `proverctl backend status`, and at COORDINATOR_EP and COORDINATOR_PORT"
     elif code == 0:  # a shell ends so, and any program that is no client
@@ -158,7 +158,7 @@ def _cannot_run(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
         else f"the client cannot be started ({restarts} restarts)",
         evidence=last_words(log) or f"exit code {last.get('exitCode')}, reason {last.get('reason')}, and no output",
         because="the image lacks its program, or may not run it" if own else "node or container runtime are in trouble",
-        do="mend the base image (PROVER_BASE_IMAGE), then deploy again"
+        do="correct the base image (PROVER_BASE_IMAGE), then deploy again"
         if own
         else "look at the pod's node and its container runtime; it is retried",
         severity=final if restarts >= FINAL_RESTARTS else Severity.TRANSIENT,

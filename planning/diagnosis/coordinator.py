@@ -1,4 +1,4 @@
-"""Says whether clients that run can reach their coordinator, whether it serves them, and what comes of their work."""
+"""The findings about running clients and their coordinator: is it reached, does it serve them, do they prove."""
 
 import re
 from collections.abc import Callable
@@ -19,14 +19,14 @@ _BACKEND = "look at the backend with `proverctl backend status`; clients go on b
 
 
 class CoordinatorTrouble(NamedTuple):
-    """What the client's words look like, and what they mean."""
+    """A kind of trouble: the pattern of the client's message, and the finding."""
 
     pattern: re.Pattern[str]
     explain: Callable[["Complaint"], Diagnosis]
 
 
 class Complaint(NamedTuple):
-    """What clients complain of, as one of them says it, oldest first: the first fault caused the others."""
+    """The faults in one client's log, oldest first: the first one caused the others."""
 
     view: ReleaseView
     faults: list[LogEntry]

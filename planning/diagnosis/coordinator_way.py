@@ -1,4 +1,4 @@
-"""Judges the way from clients to their coordinator: the Service and its EndpointSlice, or COORDINATOR_SERV."""
+"""The route from clients to their coordinator: the Service and its EndpointSlice, or COORDINATOR_SERV."""
 
 from urllib.parse import urlsplit
 

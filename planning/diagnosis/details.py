@@ -1,4 +1,4 @@
-"""Adds what only the whole group of equal pods tells: which nodes, how many, who is there, what the client said."""
+"""The details that only a whole group of equal pods tells: which nodes, how many, who is there, the client's log."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Recognises what was done to clients from outside: evicted, preempted, or their node taken away."""
+"""The disruptions of clients from outside: evicted, preempted, or their node taken away."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ _DO = {
 
 
 class Loss(NamedTuple):
-    """One client that was taken away."""
+    """A client that was taken away."""
 
     code: str
     pod: str

@@ -1,4 +1,4 @@
-"""Says why a rollout does not finish: findings with counts and verbatim evidence, never a bare timeout.
+"""The findings why a rollout does not finish, with counts and verbatim evidence, never a bare timeout.
 
 To recognise something new add a rule to `pod` (a pod exists), `pod_creation` (no pod exists) or `coordinator` (clients
 run); what only the whole group tells, such as the nodes concerned, is added by `details`.

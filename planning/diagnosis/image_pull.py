@@ -1,4 +1,4 @@
-"""Recognises why an image cannot be pulled, from kubelet's first specific message rather than its later "Back-off"."""
+"""The causes of failed image pulls, from kubelet's first specific message rather than its later "Back-off"."""
 
 import re
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ _PULL_FAILED = re.compile(r"failed to pull (?:and unpack )?image", re.IGNORECASE
 
 
 class PullFailure(NamedTuple):
-    """What kubelet's text looks like, and what it means."""
+    """A kind of failed pull: the pattern of kubelet's text, and its meaning."""
 
     pattern: re.Pattern[str]
     code: str
@@ -36,7 +36,7 @@ _RULES = [
         "IMAGE_NOT_FOUND",
         "{image} is no valid name of an image",
         "no registry was asked",
-        "mend IMAGE_REPO, IMAGE_HOST_ALIAS or STAGE, then deploy again",
+        "correct IMAGE_REPO, IMAGE_HOST_ALIAS or STAGE, then deploy again",
         tries=1,
     ),
     PullFailure(
@@ -94,7 +94,7 @@ def pull_finding(pod: Manifest, waiting: dict[str, Any], events: list[Manifest],
     specific = objects.message(failures[-1]) if failures else ""
     view = specific or str(waiting.get("message") or waiting.get("reason") or "")
     rule = classify(f"{waiting.get('reason')} {view}")
-    # A registry that was away first and then said no has said no once.
+    # A registry that was away first and then refused has refused once.
     alike = [event for event in failures if classify(objects.message(event)).code == rule.code]
     since = objects.earliest(objects.first_seen(event) for event in alike) or objects.started(pod)
     return Diagnosis(

@@ -1,4 +1,4 @@
-"""Recognises what holds up one pod, each rule with the grace that keeps passing states from being called failures."""
+"""The causes that hold up one pod, each with the grace that keeps passing states from being called failures."""
 
 from typing import Any
 

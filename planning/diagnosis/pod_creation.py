@@ -1,4 +1,4 @@
-"""Recognises why the API server refuses to create pods: the reason sits on the ReplicaSet, for no pod exists."""
+"""The causes why the API server refuses to create pods: the reason is on the ReplicaSet, since no pod exists."""
 
 import re
 from decimal import Decimal
@@ -71,7 +71,7 @@ def classify(message: str) -> AdmissionRefusal:
 def _latest(owner: Manifest, condition: dict[str, str], view: ReleaseView) -> tuple[str, str]:
     """Return the latest refusal, and since when it is given.
 
-    The condition keeps the words of the first refusal until a pod is made, whatever refuses the later ones.
+    The condition keeps the text of the first refusal until a pod is made, whatever refuses the later ones.
     """
     message, since = str(condition.get("message") or ""), str(condition.get("lastTransitionTime") or "")
     told = [event for event in view.of(owner) if event.get("reason") == _FAILED]

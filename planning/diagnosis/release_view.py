@@ -1,4 +1,4 @@
-"""Sorts a snapshot: what is of the wanted release, what still stands in its way, and what belongs to others."""
+"""The view of one release in a snapshot: its own objects, what is still in its way, and what belongs to others."""
 
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ class WantedRelease(NamedTuple):
 
 
 class ReleaseView(NamedTuple):
-    """One moment of a rollout, as its parts are judged."""
+    """A moment of a rollout: the objects of one release, by their part in it."""
 
     snapshot: Snapshot
     deployment: Manifest

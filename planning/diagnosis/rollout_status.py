@@ -1,4 +1,4 @@
-"""Reads the state of a rollout out of live objects, as kstatus does, judging only the wanted release's pods."""
+"""The state of a rollout by its live objects, as in kstatus, with the pods of the wanted release only."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def observe(
     every task.
     """
     found = release_view.view_of(snapshot, app=app, stage=stage, image=image, autoscale=autoscale, trial=trial)
-    # One that has ended and is being deleted is gone but for the paperwork.
+    # A pod that has ended and is being deleted counts as gone.
     pods = [
         _pod(pod)
         for pod in release_view.ours(snapshot, app)

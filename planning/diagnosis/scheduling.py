@@ -1,4 +1,4 @@
-"""Reads the scheduler's verdict: which of its reasons is about the nodes that were meant for us."""
+"""The causes why the scheduler finds no node: which of its reasons is about the nodes that were meant for us."""
 
 import re
 
@@ -10,7 +10,7 @@ from planning.kubernetes import objects
 
 NODE_GRACE_SECONDS = 60.0  # seconds: a node may be on its way
 NODE_GRACE = 300.0  # seconds: a node that is cordoned or not ready often comes back
-OUTDATED_SECONDS = 330.0  # seconds: every five minutes the scheduler tries again all the same, so then its words hold
+OUTDATED_SECONDS = 330.0  # seconds: the scheduler tries again every five minutes, so its message holds by then
 SCALE_UP_GRACE = 900.0  # seconds that an autoscaler by itself gives a new node
 
 _PIECE = re.compile(r"(\d+) ((?:node\(s\)|Insufficient|Too many)(?:\{[^}]*\}|[^,.{])*)")

@@ -7,7 +7,7 @@ from domain.diagnosis import Severity
 
 
 class AdmissionRefusal(NamedTuple):
-    """One kind of refusal, recognised by its text."""
+    """A kind of refusal, recognised by its text."""
 
     pattern: re.Pattern[str]
     code: str

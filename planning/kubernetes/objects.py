@@ -1,4 +1,4 @@
-"""Reads single facts out of live objects (JSON as the API server sends it), where any part may be missing."""
+"""Accessors of live objects (JSON as the API server sends it), where any part may be missing."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Settles the name of the circuit that clients prove, and compares it with the configuration of the backend's programs.
+"""The circuit that clients prove, and its comparison with the configuration of the backend's programs.
 
 A coordinator hands out tasks of the circuits that it knows; a client that asks for another one stays idle for ever.
 """

@@ -1,4 +1,4 @@
-"""Reads off the prove-client's own source which configuration it takes, and settles what it is given."""
+"""The schema of the prove-client's configuration, by its own source."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a deploy with these settings would apply, as far as it is known before the image is made. Pure."""
+"""The manifests of a deploy with these settings, as far as they are known before the image is made. Pure."""
 
 from domain import names
 from domain.kubernetes import Manifest
@@ -8,7 +8,7 @@ from planning.manifests import render
 
 UNKNOWN_STAGE = "preflight"
 ANY_USER = "65532"  # assumed of an image whose user is not known, so that only the rest is judged
-DRY_RUN_POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked and keeps nothing
+DRY_RUN_POD = f"{names.DEPLOYMENT}-trial"  # it never exists: a dry-run stores nothing
 
 
 def manifests(spec: ClusterSpec, owner: str, *, stage: str = "", image_user: str | None = None) -> list[Manifest]:

@@ -1,4 +1,4 @@
-"""Says what stands in a namespace from its live objects alone: stage, owner, release, and who made what."""
+"""The deployment that exists in a namespace, by its live objects alone: stage, owner, release, and who made what."""
 
 from domain import names
 from domain.kubernetes import Manifest
@@ -8,7 +8,7 @@ from planning.kubernetes.objects import annotations, client_image, labels, name,
 
 
 class LiveDeployment(Message):
-    """What `status --direct` shows: no phase, for only the workflow knows that."""
+    """The deployment that exists, for `status --direct`: no phase, which only the workflow knows."""
 
     namespace: str
     namespace_exists: bool = True

@@ -1,4 +1,4 @@
-"""Decides whether a namespace is ours to write to: nothing of another deployment, tool or person is ever taken over."""
+"""Ownership of a namespace: nothing of another deployment, tool or person is ever taken over."""
 
 from domain import names
 from domain.errors import OwnedByAnother, Unavailable

@@ -1,4 +1,4 @@
-"""Decides what an upgrade may change and whether it changes anything at all, so that an equal one leaves all alone."""
+"""The changes that an upgrade may make, and whether it makes any: an equal one leaves all alone."""
 
 from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec

@@ -1,4 +1,4 @@
-"""Writes manifests as YAML for people: stable, readable, and without a Secret that could be applied by mistake."""
+"""Manifests as YAML for people: stable, readable, and without a Secret that could be applied by mistake."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Decides between what `scale` and `reset-endpoint` set and what the settings of a deploy say, and says why.
+"""The choice between what `scale` and `reset-endpoint` set and the settings of a deploy, with the reason.
 
 What was set by a command or by a flag stays until the setting below the flags differs from the one that the running
 release was deployed with; a flag of this deploy always wins.

@@ -1,6 +1,6 @@
-"""Decides what a deploy would do to each object and what that costs, from what is and what the API server would make.
+"""The effect of a deploy on each object and its cost, from the live objects and the API server's dry-run.
 
-The API server was asked to apply each object on trial (dry-run); what it refused is one line of the plan and never
+The API server has applied each object in a dry-run; what it refused is one line of the plan and never
 the end of it.
 """
 
@@ -25,7 +25,7 @@ NEW_ADDRESS = "its address family cannot be changed: it is deleted and made anew
 
 
 class DryRun(NamedTuple):
-    """One object of the rendering: as it is, as it would be, or why the API server would not have it."""
+    """An object of the rendering: as it is, as it would be, or why the API server would refuse it."""
 
     manifest: Manifest
     live: Manifest | None = None
@@ -60,9 +60,9 @@ def change(trial: DryRun, spec: ClusterSpec, owner: str) -> ObjectChange:
         reduced = diff.as_wanted(trial.live, trial.manifest) if trial.result is None else trial.live
         lines = diff.lines(reduced, trial.result or trial.manifest, secret=secret)
         action = Action.CHANGE if lines else Action.SAME
-    said_no = _foreign(trial.live, spec, owner) or (_sentence(trial.refusal) if trial.refusal else "")
-    if said_no:
-        return named.model_copy(update={"action": Action.REFUSED, "lines": lines, "note": said_no})
+    refusal = _foreign(trial.live, spec, owner) or (_sentence(trial.refusal) if trial.refusal else "")
+    if refusal:
+        return named.model_copy(update={"action": Action.REFUSED, "lines": lines, "note": refusal})
     return named.model_copy(update={"action": action, "lines": lines})
 
 

@@ -1,4 +1,4 @@
-"""Says what a command does to proofs in flight: clients are not drained yet, so those that end lose theirs."""
+"""The effect of a command on proofs in flight: clients are not drained yet, so those that end lose theirs."""
 
 from domain.commands import Command
 from domain.spec import ClusterSpec

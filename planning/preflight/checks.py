@@ -1,4 +1,4 @@
-"""What a preflight says of each thing it looked at, in words and numbers that end with a remedy. Pure."""
+"""The checks of a preflight as texts and numbers that end with a remedy. Pure."""
 
 from urllib.parse import urlsplit
 
@@ -201,7 +201,7 @@ def pod(error: ProverError | None, warnings: list[str], *, user_known: bool) -> 
     if error and admission.by_quota(error.diagnosis.evidence):
         return ok(name, "admitted but for a quota that is used up now; whether it suffices is the check of the nodes")
     if error and admission.for_dry_run(error.diagnosis.evidence):
-        return unknown(name, f"an admission webhook cannot be asked on trial. {error.diagnosis.evidence}")
+        return unknown(name, f"an admission webhook cannot take part in a dry-run. {error.diagnosis.evidence}")
     if error:
         return from_error(name, error)
     if warnings:
@@ -228,7 +228,7 @@ def coordinator(host: str, port: int, ending: str) -> Check:
     detail = f"the worker cannot connect to {target}: {because}"
     if ending in ("refused", "loopback"):
         return failed(name, detail, remedy)
-    return warning(name, f"{detail}; whether nodes can is told by --probe", remedy)
+    return warning(name, f"{detail}; --probe tells whether nodes can", remedy)
 
 
 def outvoted(found: Check, probe: Check) -> Check:
