@@ -107,7 +107,7 @@ async def test_rights_that_are_not_there_are_named(
 
 
 def node(name: str, **labels: str) -> Manifest:
-    """A node that nobody runs and nothing goes to."""
+    """Return a node that nobody runs and nothing goes to."""
     taint = {"key": "test", "value": name, "effect": "NoSchedule"}
     return {
         "apiVersion": "v1",

@@ -45,7 +45,7 @@ def rollout_of(namespace: str, fleet: Fleet, stage: str, replicas: int) -> Manif
 
 
 def awaited(cluster: KubernetesCluster, namespace: str, stage: str, replicas: int) -> Observation:
-    """The end of the rollout, as the activity sees it."""
+    """Return the end of the rollout, as the activity sees it."""
     spec = ClusterSpec(namespace=namespace, coordinator=Endpoint(ip="10.0.0.9"), image=ImageTarget(repository="toy"))
     request = RolloutRequest(spec=spec, release=Release(stage=stage), generation=1, replicas=replicas)
     deadline = time.monotonic() + 300

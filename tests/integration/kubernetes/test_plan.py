@@ -19,7 +19,7 @@ ALL = ("Namespace", "Secret", "ConfigMap", "Service", "EndpointSlice", "PodDisru
 
 @pytest.fixture
 def room(cluster: KubernetesCluster, world: dict[str, str], namespace: str, tmp_path: Path) -> Inspected:
-    """An empty namespace."""
+    """Return an empty namespace."""
     return Inspected(cluster, world, namespace, tmp_path)
 
 

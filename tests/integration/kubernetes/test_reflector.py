@@ -21,7 +21,7 @@ from tests.support.kubernetes.tcp_forwarder import Wire
 
 
 def _let_pass(seconds: float) -> None:
-    """The time itself is the condition here: the server or the silence limit ends the watch in it."""
+    """Wait until the server or the silence limit has ended the watch, which is the condition here."""
     over = time.monotonic() + seconds
     assert until(lambda: time.monotonic() > over)
 

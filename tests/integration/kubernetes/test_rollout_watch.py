@@ -27,7 +27,7 @@ PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": READ}
 
 @pytest.fixture
 def counting(world: dict[str, str]) -> Iterator[Counting]:
-    """A connection of this test alone."""
+    """Return a connection of this test alone."""
     made = Counting(world["KUBECONFIG"])
     yield made
     made.close()
@@ -39,7 +39,7 @@ def followed(feed: RolloutWatch) -> Iterator[Snapshot | None]:
 
 
 def first(snapshots: Iterator[Snapshot | None], holds: Callable[[Snapshot | None], bool]) -> Snapshot | None:
-    """The first of them that holds; it is an error when there is none in time."""
+    """Return the first snapshot that fits; fail when there is none in time."""
     deadline = time.monotonic() + PATIENCE
     for snapshot in snapshots:
         if holds(snapshot):
@@ -238,5 +238,5 @@ def _compact(cluster: KubernetesCluster, etcd: str) -> None:
 
 @pytest.fixture
 def etcd() -> str:
-    """The address of the world's etcd."""
+    """Return the address of the world's etcd."""
     return f"http://127.0.0.1:{Settings.from_environment().ports.etcd}"

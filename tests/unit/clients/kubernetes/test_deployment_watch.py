@@ -35,7 +35,7 @@ class Listed:
         """Nothing is forbidden."""
 
     def objects(self, kind: str, _namespace: str) -> list[Any]:
-        """What there is."""
+        """Return the objects there are."""
         return self.kinds[kind]
 
 

@@ -22,7 +22,7 @@ CALL = Call("apply", "Deployment prover-cli-t in namespace provers", "Deployment
 
 
 def answered(status: int, message: str = "", call: Call = CALL, **more: Any) -> ProverError:
-    """The error of a Status object with this message."""
+    """Return the error of a Status object with this message."""
     headers = more.pop("headers", {})
     return refusal(
         call, ErrorResponse(status, headers, json.dumps({"kind": "Status", "message": message, **more}).encode())

@@ -8,7 +8,7 @@ from domain.kubernetes import Manifest
 
 
 def node(name: str = "n1", *, ready: str = "True", beat: str = "1", **spec: Any) -> Manifest:
-    """A node as the API server sends it."""
+    """Return a node as the API server sends it."""
     conditions = [{"type": "Ready", "status": ready, "lastHeartbeatTime": beat}]
     status = {"conditions": conditions, "allocatable": {"cpu": "4"}, "images": [{"names": [beat]}]}
     return {"metadata": {"name": name, "resourceVersion": beat, "labels": {}}, "spec": spec, "status": status}

@@ -31,7 +31,7 @@ def nodes(count: int) -> list[Manifest]:
 
 
 def other(on: str, name: str = "db", **requests: str) -> Manifest:
-    """A pod of somebody else."""
+    """Return a pod of somebody else."""
     return {
         "metadata": {"name": name, "namespace": "shop", "labels": {}},
         "spec": {"nodeName": on, "containers": [{"resources": {"requests": requests}}]},
@@ -39,7 +39,7 @@ def other(on: str, name: str = "db", **requests: str) -> Manifest:
 
 
 def quota(name: str = "team", used: dict[str, str] | None = None, **spec: Any) -> Manifest:
-    """A ResourceQuota of the namespace."""
+    """Return a ResourceQuota of the namespace."""
     return {"metadata": {"name": name}, "spec": spec, "status": {"used": used or {}}}
 
 

@@ -17,7 +17,7 @@ SPEC = ClusterSpec(namespace="fleet", coordinator=Endpoint(ip="10.0.0.9"), image
 
 
 def composed(snapshot: Snapshot, logs: dict[str, str] | None = None) -> dict[str, Any]:
-    """The document of this snapshot."""
+    """Return the document of this snapshot."""
     finding = Diagnosis(code="CRASH_LOOP", what="the client ends")
     return bundle.compose(SPEC, snapshot, Observation(), [finding], logs or {})
 

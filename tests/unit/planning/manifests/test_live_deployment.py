@@ -13,7 +13,7 @@ OWNER = "temporal/default/prover-cluster/default/fleet"
 
 
 def made(kind: str, *managers: str, mark: str = "", **content: Any) -> Manifest:
-    """An object that these field managers wrote, and a controller that reports its status."""
+    """Return an object that these field managers wrote, and a controller that reports its status."""
     fields: list[dict[str, Any]] = [{"manager": manager} for manager in managers]
     status = [{"manager": "kube-controller-manager", "subresource": "status"}]
     annotations = {"annotations": {"prover-cluster/owner": mark}} if mark else {}

@@ -26,13 +26,13 @@ SPEC = ClusterSpec(
 
 
 def rendered(spec: ClusterSpec = SPEC, stage: str = "abc", image: str = IMAGE) -> dict[str, Manifest]:
-    """The manifests of one release by kind."""
+    """Return the manifests of one release by kind."""
     release = Release(stage=stage, image=image, replicas=spec.replicas)
     return {one["kind"]: one for one in render.render(spec, release, owner=OWNER, image_user="1", pull_secret=False)}
 
 
 def deployment_trial(*, live_spec: ClusterSpec | None = SPEC, spec: ClusterSpec = SPEC, stage: str = "abc") -> DryRun:
-    """A Deployment of SPEC lives, and another one is tried."""
+    """Return a dry-run of another Deployment over one of SPEC."""
     wanted = rendered(spec, stage)["Deployment"]
     live = rendered(live_spec)["Deployment"] if live_spec else None
     return DryRun(wanted, live, copy.deepcopy(wanted))
@@ -146,7 +146,7 @@ def test_the_live_configuration_says_whether_there_is_a_lag_key(
 
 
 def node(name: str, *images: str) -> Manifest:
-    """A node that reports these images."""
+    """Return a node that reports these images."""
     return {
         "metadata": {"name": name, "labels": {"fluidexnode": "computation"}},
         "status": {"images": [{"names": list(images)}] if images else []},
@@ -154,7 +154,7 @@ def node(name: str, *images: str) -> Manifest:
 
 
 def report(trial: DryRun, pods: list[Manifest], nodes: list[Manifest] | None) -> Any:
-    """The plan of a Deployment on nodes that are all usable."""
+    """Return the plan of a Deployment on nodes that are all usable."""
     verdicts = [NodeVerdict(name=one["metadata"]["name"], usable=True) for one in nodes or []]
     judged = NodesReport(wanted=2, usable=len(verdicts), nodes=verdicts)
     return plan.report([], trial, pods, nodes, judged, SPEC, [])

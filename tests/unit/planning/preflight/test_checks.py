@@ -16,7 +16,7 @@ OK, WARNING, UNKNOWN, FAILED = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdi
 
 
 def spec(**changes: object) -> ClusterSpec:
-    """A small cluster."""
+    """Return a small cluster."""
     least = ClusterSpec(namespace="fleet", coordinator=Endpoint(ip="10.0.0.9"), image=ImageTarget(repository="prover"))
     return least.model_copy(update=changes)
 
