@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 from domain import names
 from domain.kubernetes import Manifest, Snapshot
 from planning.capacity import requests
+from planning.capacity.node import allocatable, cordoned, repelling_taints, shown_taint
 from planning.kubernetes import objects
-from planning.text import quantity
 
-REPELLING = {"NoSchedule", "NoExecute"}
 CORDON = "node.kubernetes.io/unschedulable"
 _NODE_PREFIXES = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 _NODE_STATES = (
@@ -55,14 +54,14 @@ def candidate_nodes(pod: Manifest, snapshot: Snapshot) -> CandidateNodes | None:
 
 def obstacle(pod: Manifest, node: Manifest, there: list[Manifest]) -> Obstacle:
     """Return the first thing that keeps the pod off a labelled node, in the scheduler's order, or an empty code."""
-    if objects.spec(node).get("unschedulable"):
+    if cordoned(node):
         return Obstacle("SCHED_CORDON", _since(node, CORDON))
     ready = objects.condition(node, "Ready")
     if ready.get("status") not in ("True", None):
         return Obstacle("NODE_NOT_READY", f"since {ready.get('lastTransitionTime')} ({ready.get('reason')})")
-    for taint in objects.spec(node).get("taints") or []:
-        if taint.get("effect") in REPELLING and not _tolerated(pod, taint):
-            return Obstacle(taint_code(str(taint.get("key") or "")), shown(taint))
+    for taint in repelling_taints(node):
+        if not _tolerated(pod, taint):
+            return Obstacle(taint_code(str(taint.get("key") or "")), shown_taint(taint))
     lacking = [one for one, asked in requests.of_pod(pod).requests.items() if free(node, one, there) < asked]
     if lacking:
         return Obstacle("SCHED_RESOURCES", ", ".join(lacking))
@@ -93,8 +92,7 @@ def wanted_label(pod: Manifest) -> tuple[str, str]:
 
 def free(node: Manifest, resource: str, there: Iterable[Manifest]) -> Decimal:
     """Return how much of a node's resource the pods there leave."""
-    has = (objects.status(node).get("allocatable") or {}).get(resource, "0")
-    return quantity.amount(str(has)) - sum(
+    return (allocatable(node, resource) or Decimal(0)) - sum(
         (requests.of_pod(pod).requests.get(resource, Decimal(0)) for pod in there), Decimal(0)
     )
 
@@ -114,12 +112,6 @@ def booking(pod: Manifest) -> str:
     """Return the client as `namespace/pod (stage s)`."""
     stage = objects.labels(pod).get("stage", "")
     return f"{objects.namespace(pod)}/{objects.name(pod)}" + (f" (stage {stage})" if stage else "")
-
-
-def shown(taint: dict[str, Any]) -> str:
-    """Return the taint as `key=value:Effect`."""
-    value = str(taint.get("value") or "")
-    return f"{taint.get('key')}" + (f"={value}" if value else "") + f":{taint.get('effect')}"
 
 
 def _tolerated(pod: Manifest, taint: dict[str, Any]) -> bool:
