@@ -9,7 +9,7 @@ from domain.ports import Beat, Cluster
 from domain.spec import ClusterSpec
 from planning.capacity import node, verdict
 from planning.capacity.occupancy import Occupancy
-from planning.capacity.verdict import Surroundings
+from planning.capacity.verdict import ClusterCapacity
 
 BEAT_EVERY = 1000  # objects
 _NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -25,13 +25,13 @@ def look(cluster: Cluster, request: NodesRequest, beat: Beat, nodes: list[Manife
     key = spec.node_label.key
     found = nodes or cluster.find("Node", slim=lambda one: node.slim(one, key))
     beat(f"{len(found)} nodes, {occupancy.seen} pods")
-    around = Surroundings(
+    around = ClusterCapacity(
         nodes=found,
         occupancy=occupancy,
         quotas=_if_allowed(cluster, "ResourceQuota", spec.namespace),
         ranges=_if_allowed(cluster, "LimitRange", spec.namespace),
     )
-    return verdict.judge(around, spec, request.replicas, keep=request.keep)
+    return verdict.capacity_report(around, spec, request.replicas, keep=request.keep)
 
 
 def _occupancy(cluster: Cluster, spec: ClusterSpec, beat: Beat) -> Occupancy:

@@ -141,7 +141,10 @@ class _Reader:
             return {}
         deployment = self._snapshot.deployment
         logs = {objects.name(pod): self._log(pod, previous=False) for pod in running[:MAX_LOGS]}
-        found: dict[str, Any] = {"logs": logs if any(logs.values()) else {}, "circuit": self._circuit()}
+        found: dict[str, Any] = {
+            "logs": logs if any(logs.values()) else {},
+            "circuit": clients_circuit(self._cluster, self._spec, deployment),
+        }
         if not coordinator_way.override(deployment):  # else clients do not use the Service
             found["service"] = _unless_refused(lambda: self._one("Service"))
             found["slices"] = _unless_refused(lambda: [one for one in [self._one("EndpointSlice")] if one])
@@ -149,13 +152,6 @@ class _Reader:
         if reach and target and not coordinator.heard(logs):
             found["coordinator"] = reach(*target)
         return found
-
-    def _circuit(self) -> str:
-        """What clients ask for: by their environment, else by their configuration."""
-        if named := objects.client_variable(self._snapshot.deployment or {}, "CLIENT_CIRCUIT"):
-            return named
-        read = _unless_refused(lambda: self._cluster.get("ConfigMap", names.CONFIG_MAP, self._spec.namespace))
-        return client_config.circuit(str(((read or {}).get("data") or {}).get(names.CONFIG_KEY) or ""))
 
     def _one(self, kind: str) -> Manifest | None:
         found = self._cluster.get(kind, names.COORDINATOR_SERVICE, self._spec.namespace)
@@ -169,6 +165,16 @@ class _Reader:
 
     def _slim_node(self, found: Manifest) -> Manifest:
         return node.slim(found, self._spec.node_label.key)
+
+
+def clients_circuit(cluster: Cluster, spec: ClusterSpec, deployment: Manifest | None) -> str:
+    """Return the circuit that clients ask for, by their environment, else by their configuration; empty: unknown."""
+    if deployment is None:
+        return ""
+    if named := objects.client_variable(deployment, "CLIENT_CIRCUIT"):
+        return named
+    read = _unless_refused(lambda: cluster.get("ConfigMap", names.CONFIG_MAP, spec.namespace))
+    return client_config.circuit(str(((read or {}).get("data") or {}).get(names.CONFIG_KEY) or ""))
 
 
 def _unless_refused(read: Callable[[], T]) -> T | None:

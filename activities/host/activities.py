@@ -40,7 +40,13 @@ class HostActivities:
 
     @activity.defn
     def resolve_source(self, request: SourceRequest) -> Source:
-        """The commit, once, and what the profile says of it; DirtyTree, NotARepository, SettingsInvalid."""
+        """The commit, once, and what the profile says of it; DirtyTree, NotARepository, SettingsInvalid.
+
+        A backend whose source is apart is read as its last checkout left it.
+        """
+        if request.backend and request.backend.apart:
+            backend = self._here(request.backend)
+            request = request.model_copy(update={"backend": backend, "repo": backend.repo})
         return resolved(self._sources, self._host, request)
 
     @activity.defn

@@ -34,7 +34,7 @@ class Checks:
         except CancelledError:
             raise
         except ProverError as error:
-            found = checks.raised(name, error)
+            found = checks.from_error(name, error)
         except Exception as error:
             if error is self._end:
                 raise

@@ -13,7 +13,7 @@ from domain.messages.inspection import DiagnoseReport, DiagnoseRequest
 from domain.ports import Beat, Cluster, Reach
 from domain.spec import Shortage
 from domain.status import Observation
-from planning.diagnosis import bundle, findings, rollout_status
+from planning.diagnosis import bundle, client_work, findings, rollout_status
 
 LOG_LINES = 200
 LOG_SECONDS = 12.0  # for all logs: a dead kubelet answers none, and a rollback waits for the evidence
@@ -28,12 +28,13 @@ class Look(NamedTuple):
     observed: Observation
     findings: list[Diagnosis]
     warnings: list[str]
+    circuit: str = ""  # as in DiagnoseReport
 
     def report(self) -> DiagnoseReport:
         """Without the evidence, which is too large for Temporal."""
         pods = sorted(self.observed.pods, key=lambda pod: pod.ready)[:MAX_PODS]
         observed = self.observed.model_copy(update={"pods": pods})
-        return DiagnoseReport(observed=observed, findings=self.findings, warnings=self.warnings)
+        return DiagnoseReport(observed=observed, findings=self.findings, warnings=self.warnings, circuit=self.circuit)
 
 
 def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat, reach: Reach | None = None) -> Look:
@@ -54,7 +55,10 @@ def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat, reach: Reach | 
     waits = spec.shortage is Shortage.AUTOSCALE
     observed = rollout_status.observe(snapshot, app=app, stage=stage, image=image, autoscale=waits)
     found = findings.findings(snapshot, app=app, stage=stage, image=image, autoscale=waits)
-    return Look(snapshot, observed, found[:MAX_FINDINGS] if observed.diagnosis else [], warnings)
+    circuit = snapshot.circuit or explanation.clients_circuit(cluster, spec, deployment)
+    if client_work.receives_tasks(snapshot):
+        circuit = ""  # the coordinator knows it, whatever the configuration on the backend host says by now
+    return Look(snapshot, observed, found[:MAX_FINDINGS] if observed.diagnosis else [], warnings, circuit)
 
 
 def evidence(

@@ -19,7 +19,7 @@ from domain.spec import ClusterSpec
 from planning.kubernetes import objects, rbac
 from planning.manifests import render
 from planning.plan import plan
-from planning.plan.plan import Trial
+from planning.plan.plan import DryRun
 
 SAID_NO = {"ADMISSION_DOWN", "NAMESPACE_TERMINATING", "CONFLICT"}  # passing, and yet about this one object
 NO_NAMESPACE = "The namespace does not exist yet, so the API server could not try the objects in it."
@@ -72,11 +72,11 @@ class Planner:
     def _mark(self, namespace: Found, stage: str) -> ObjectChange:
         """The Namespace: made when missing; its marks are written where that is allowed, and not needed."""
         manifest = render.namespace_marks(self._spec, stage, self._owner)
-        trial = Trial(manifest, note=namespace.unread, unread=bool(namespace.unread))
+        trial = DryRun(manifest, note=namespace.unread, unread=bool(namespace.unread))
         if not namespace.unread:
             trial = self._tried(manifest, namespace)
         if trial.refusal and namespace.manifest:
-            trial = Trial(manifest, note=f"it would not be marked with its stage: {trial.refusal.what}", unread=True)
+            trial = DryRun(manifest, note=f"it would not be marked with its stage: {trial.refusal.what}", unread=True)
         return plan.change(trial, self._spec, self._owner)
 
     def _secret(self, secrets: Secrets) -> tuple[bool, list[ObjectChange]]:
@@ -93,25 +93,25 @@ class Planner:
             return False, []
         return True, [plan.change(self._trial(manifest), self._spec, self._owner)]
 
-    def _trial(self, manifest: Manifest) -> Trial:
+    def _trial(self, manifest: Manifest) -> DryRun:
         found = self._read(manifest["kind"], objects.name(manifest))
         if not self._exists:
-            return self._untried(Trial(manifest))
+            return self._untried(DryRun(manifest))
         if found.manifest and plan.family(found.manifest) != plan.family(manifest) and plan.family(manifest):
-            return Trial(manifest, found.manifest)
+            return DryRun(manifest, found.manifest)
         return self._tried(manifest, found)
 
-    def _spared(self, trial: Trial) -> Trial:
+    def _spared(self, trial: DryRun) -> DryRun:
         """What clients do without is left out where it is refused."""
         if not trial.refusal or not render.dispensable(trial.manifest, self._spec):
             return trial
         note = f"it would be left out, since clients use COORDINATOR_SERV: {trial.refusal.what}"
-        return Trial(trial.manifest, note=note, unread=True)
+        return DryRun(trial.manifest, note=note, unread=True)
 
-    def _tried(self, manifest: Manifest, found: Found) -> Trial:
+    def _tried(self, manifest: Manifest, found: Found) -> DryRun:
         kind = manifest["kind"]
         self._beat(f"trying {kind} {objects.name(manifest)}")
-        trial = Trial(manifest, found.manifest, note=found.unread, unread=bool(found.unread))
+        trial = DryRun(manifest, found.manifest, note=found.unread, unread=bool(found.unread))
         try:
             return trial._replace(result=self._cluster.apply(manifest, dry_run=True))
         except Forbidden as error:
@@ -128,7 +128,7 @@ class Planner:
                 raise
             return trial._replace(refusal=error.diagnosis)
 
-    def _untried(self, trial: Trial) -> Trial:
+    def _untried(self, trial: DryRun) -> DryRun:
         if NO_NAMESPACE not in self._warnings:
             self._warnings.append(NO_NAMESPACE)
         return trial

@@ -37,27 +37,28 @@ class Probe:
             self._trials.create(pod, dry_run=False)
             return self._await(stopping)
         except Forbidden as error:
-            return checks.unknown(coordinator_probe.CHECK, error.diagnosis.what, rbac.snippet("Probe", "create"))
+            return checks.unknown(coordinator_probe.CHECK_NAME, error.diagnosis.what, rbac.snippet("Probe", "create"))
         except ObjectRejected as error:
-            return checks.told(coordinator_probe.CHECK, CheckVerdict.UNKNOWN, error.diagnosis)
+            return checks.from_diagnoses(coordinator_probe.CHECK_NAME, CheckVerdict.UNKNOWN, error.diagnosis)
         finally:
-            self._cluster.delete("Pod", coordinator_probe.NAME, self._namespace)
+            self._cluster.delete("Pod", coordinator_probe.POD_NAME, self._namespace)
 
     def _remove_leftover(self, stopping: Callable[[], bool]) -> Check | None:
         """Of a run that was killed; a pod of that name that is not a probe of ours is let alone."""
-        left = self._cluster.get("Pod", coordinator_probe.NAME, self._namespace)
+        left = self._cluster.get("Pod", coordinator_probe.POD_NAME, self._namespace)
         if left is None:
             return None
         if not owner_of(left).endswith(f"/{self._request.deployment_id}"):  # whichever Temporal it was made from
-            said = (
-                f"Pod {coordinator_probe.NAME} is there and not ours: it carries the mark {owner_of(left) or '(none)'}"
-            )
+            name, mark = coordinator_probe.POD_NAME, owner_of(left) or "(none)"
+            said = f"Pod {name} is there and not ours: it carries the mark {mark}"
             return checks.unknown(
-                coordinator_probe.CHECK, said, f"kubectl delete pod {coordinator_probe.NAME} -n {self._namespace}"
+                coordinator_probe.CHECK_NAME,
+                said,
+                f"kubectl delete pod {coordinator_probe.POD_NAME} -n {self._namespace}",
             )
-        self._cluster.delete("Pod", coordinator_probe.NAME, self._namespace, uid=left["metadata"]["uid"])
+        self._cluster.delete("Pod", coordinator_probe.POD_NAME, self._namespace, uid=left["metadata"]["uid"])
         for _ in self._cluster.changes(self._namespace, stopping):
-            now = self._cluster.get("Pod", coordinator_probe.NAME, self._namespace)
+            now = self._cluster.get("Pod", coordinator_probe.POD_NAME, self._namespace)
             if now is None or now["metadata"]["uid"] != left["metadata"]["uid"]:
                 break
             self._beat("removing the pod of an earlier probe")
@@ -66,7 +67,7 @@ class Probe:
     def _await(self, stopping: Callable[[], bool]) -> Check:
         began, found = time.monotonic(), None
         for _ in self._cluster.changes(self._namespace, stopping):
-            found = self._cluster.get("Pod", coordinator_probe.NAME, self._namespace)
+            found = self._cluster.get("Pod", coordinator_probe.POD_NAME, self._namespace)
             told = coordinator_probe.verdict(found) if found else None
             waited = time.monotonic() - began
             if told:
@@ -74,4 +75,6 @@ class Probe:
             if found is None or waited > self._wait:
                 return coordinator_probe.unfinished(found, waited)
             self._beat(f"waiting for a node's word on the coordinator, {waited:.0f} s")
-        return checks.unknown(coordinator_probe.CHECK, "this worker stops while it waits for the probe", "run it again")
+        return checks.unknown(
+            coordinator_probe.CHECK_NAME, "this worker stops while it waits for the probe", "run it again"
+        )

@@ -1,4 +1,4 @@
-"""One Kubernetes cluster by its JSON objects: read, apply as ourselves, delete with preconditions, hear of changes."""
+"""A Kubernetes cluster by its JSON objects: read, apply as ourselves, delete with preconditions, watch."""
 
 import contextlib
 import hashlib
@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from clients.kubernetes.connection import Connection, configuration
+from clients.kubernetes.connection import ApiConnection, configuration
 from clients.kubernetes.errors import Absent, Call
-from clients.kubernetes.reflector import Stream
+from clients.kubernetes.object_store import ObjectStore
+from clients.kubernetes.reflector import Reflector
 from clients.kubernetes.resources import ACCESS_REVIEW, collection, item, item_of, label, log_of
-from clients.kubernetes.rollout_watch import Feed
+from clients.kubernetes.rollout_watch import RolloutWatch
 from domain.errors import Forbidden, ProverError
 from domain.kubernetes import Manifest, Right, Snapshot
 from domain.names import CONTAINER, FIELD_MANAGER
@@ -20,26 +21,26 @@ from planning.text.sanitize import scrub
 
 __all__ = ["KubernetesCluster", "connect"]
 
-WATCHED = ("Deployment", "ReplicaSet", "Pod", "Event")
-TICK = 2.0  # seconds between yields of `changes` when nothing happens, so that callers beat
-SETTLE = 0.05  # seconds to let a burst of changes become one
-APPLY = "application/apply-patch+yaml"  # JSON is YAML
+WATCHED_KINDS = ("Deployment", "ReplicaSet", "Pod", "Event")
+TICK_SECONDS = 2.0  # seconds between yields of `changes` when nothing happens, so that callers beat
+SETTLE_SECONDS = 0.05  # seconds to let a burst of changes become one
+APPLY_CONTENT_TYPE = "application/apply-patch+yaml"  # JSON is YAML
 LOG_BYTES = 16 * 1024  # of one tail
 
 
 def connect(cluster: str, contexts: Mapping[str, str], kubeconfig: str | None) -> "KubernetesCluster":
-    """The cluster of that CLUSTER name; nothing is read or contacted before the first call (SettingsInvalid then)."""
-    return KubernetesCluster(Connection(lambda: configuration(cluster, contexts, kubeconfig)))
+    """Return the cluster of that CLUSTER name; it is contacted, and SettingsInvalid raised, by the first call."""
+    return KubernetesCluster(ApiConnection(lambda: configuration(cluster, contexts, kubeconfig)))
 
 
 class KubernetesCluster:
     """Fulfils `domain.ports.Cluster` on one connection; safe to share between threads."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self.connection = connection
 
     def uid(self) -> str:
-        """The fence: `<UID of kube-system's namespace>@ca-<hash of the CA>`; the UID is empty where unreadable."""
+        """Return `<UID of kube-system's namespace>@ca-<hash of the CA>`; the UID is empty where unreadable."""
         try:
             found = self.get("Namespace", "kube-system")
         except Forbidden:
@@ -48,14 +49,14 @@ class KubernetesCluster:
         return f"{uid}@ca-{hashlib.sha256(self.connection.authority()).hexdigest()[:16]}"
 
     def get(self, kind: str, name: str, namespace: str = "") -> Manifest | None:
-        """The object or None."""
+        """Return the object, or None when it is absent."""
         call = Call("get", label(kind, name, namespace), kind, name if kind == "Namespace" else namespace)
         return self._unless_absent(call, "GET", item(kind, name, namespace))
 
     def find(
         self, kind: str, namespace: str = "", *, selector: str = "", fields: str = "", slim: Slim | None = None
     ) -> list[Manifest]:
-        """The objects of a namespace, or of all; `selector` by labels, `fields` by fields; `slim` saves memory."""
+        """List the objects of a namespace, or of all; `slim` reduces or drops each one, which saves memory."""
         call = Call("list", label(kind, "objects", namespace), kind, namespace)
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": "500"}
         objects: list[Manifest] = []
@@ -72,7 +73,7 @@ class KubernetesCluster:
             query["continue"] = more
 
     def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        """Server-side apply as `prover-cluster`, never forced; the object as it is (or would be) afterwards."""
+        """Apply on the server as `prover-cluster`, never forced; return the object as it is or would be then."""
         metadata = manifest["metadata"]
         kind, name, namespace = manifest["kind"], metadata["name"], metadata.get("namespace", "")
         applied: Manifest = self.connection.call(
@@ -81,7 +82,7 @@ class KubernetesCluster:
             item_of(manifest),
             query={"fieldManager": FIELD_MANAGER, "force": "false", "dryRun": "All" if dry_run else ""},
             body=manifest,
-            content_type=APPLY,
+            content_type=APPLY_CONTENT_TYPE,
         )
         return applied
 
@@ -94,7 +95,7 @@ class KubernetesCluster:
         return self._unless_absent(call, "DELETE", item(kind, name, namespace), body) is not None
 
     def events(self, namespace: str) -> list[Manifest]:
-        """Events of the namespace, newest last; empty with no right to read them."""
+        """List the events of the namespace, newest last; empty without the right to read them."""
         try:
             found = self.find("Event", namespace)
         except Forbidden:
@@ -102,34 +103,36 @@ class KubernetesCluster:
         return sorted(found, key=last_seen)
 
     def missing(self, namespace: str, rights: list[Right]) -> list[Right]:
-        """Those of the rights that this worker lacks in the namespace (empty: cluster-wide)."""
+        """Return the rights that this worker lacks in the namespace (empty: cluster-wide)."""
         return [right for right in rights if not self._allowed(namespace, right)]
 
     def changes(self, namespace: str, stop: Callable[[], bool]) -> Iterator[None]:
-        """Yields at once, whenever something of a rollout changed in the namespace, and at least every TICK seconds."""
-        signal = _Signal()
-        streams = [Stream(self.connection, collection(kind, namespace), signal) for kind in WATCHED]
+        """Yield at once, after each change of a rollout's objects, and at least every TICK_SECONDS."""
+        news = threading.Event()
+        # A refusal is none: the caller reads the same objects and meets it.
+        stores = {kind: ObjectStore(lambda _: news.set(), refused=lambda _: None) for kind in WATCHED_KINDS}
+        reflectors = [Reflector(self.connection, collection(kind, namespace), store) for kind, store in stores.items()]
         try:
-            for stream in streams:
-                stream.start()
+            for reflector in reflectors:
+                reflector.start()
             yield
             while not stop():
-                if signal.raised.wait(TICK):
-                    time.sleep(SETTLE)
-                    signal.raised.clear()
+                if news.wait(TICK_SECONDS):
+                    time.sleep(SETTLE_SECONDS)
+                    news.clear()
                 yield
         finally:
-            for stream in streams:
-                stream.close(wait=False)
-            for stream in streams:
-                stream.close()
+            for reflector in reflectors:
+                reflector.close(wait=False)
+            for reflector in reflectors:
+                reflector.close()
 
     def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
-        """The watched parts of a snapshot, at once after each change; see `Feed`."""
-        return Feed(self.connection, namespace, deploy_name).snapshots(stop)
+        """Yield the watched parts of a snapshot, at once after each change; see `RolloutWatch`."""
+        return RolloutWatch(self.connection, namespace, deploy_name).snapshots(stop)
 
     def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:
-        """The tail of what the client in a pod said, scrubbed; empty where there is none, or no right to read it."""
+        """Return the last lines of a client's log, scrubbed; empty without a log or the right to read it."""
         query = {"container": CONTAINER, "tailLines": str(lines), "limitBytes": str(LOG_BYTES)}
         query |= {"previous": "true"} if previous else {}
         with contextlib.suppress(ProverError):  # it only explains: without it the rest is still true
@@ -166,19 +169,3 @@ class KubernetesCluster:
         except Absent:
             return None
         return found
-
-
-class _Signal:
-    """A sink that remembers only that something happened."""
-
-    def __init__(self) -> None:
-        self.raised = threading.Event()
-
-    def replaced(self, objects: list[Manifest]) -> None:  # noqa: ARG002 - any list is news
-        self.raised.set()
-
-    def changed(self, change: str, found: Manifest) -> None:  # noqa: ARG002 - any change is news
-        self.raised.set()
-
-    def refused(self, error: ProverError) -> None:
-        """Nothing to do: the caller reads the same objects and meets the same refusal."""

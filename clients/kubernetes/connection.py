@@ -19,13 +19,13 @@ from kubernetes.client.rest import RESTClientObject
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from clients.kubernetes.errors import Answer, Call, failure, nonsense, refusal
+from clients.kubernetes.errors import Call, ErrorResponse, failure, nonsense, refusal
 from domain.errors import SettingsInvalid
 
 CONNECT_TIMEOUT = 3.0  # seconds
 READ_TIMEOUT = 6.0  # seconds without a byte; with the above still below every heartbeat timeout
 POOL_SIZE = 256  # idle connections kept: each rollout that is waited for has four streams
-UNAUTHORIZED = 401
+HTTP_UNAUTHORIZED = 401
 FIRST_ERROR_STATUS = 300
 DEFAULT = "default"
 
@@ -33,7 +33,7 @@ Load = Callable[[], Configuration]
 
 
 def configuration(cluster: str, contexts: Mapping[str, str], kubeconfig: str | None) -> Configuration:
-    """How to reach a CLUSTER: its context in `contexts`, for `default` the current one, in a pod the service account.
+    """Return the configuration of a CLUSTER: its context in `contexts`, by default the current one, else the pod's.
 
     `kubeconfig` is a path or several with the system's separator; None means `~/.kube/config`. SettingsInvalid.
     """
@@ -63,7 +63,7 @@ def _in_pod() -> bool:
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not (Path.home() / ".kube" / "config").exists()
 
 
-class Connection:
+class ApiConnection:
     """Calls one API server; loads its configuration at the first call and again after a 401.
 
     Thread-safe. `close` ends idle connections only: a stream is closed by whoever reads it.
@@ -80,7 +80,7 @@ class Connection:
         return str(self._current()[0].host)
 
     def authority(self) -> bytes:
-        """The certificates that vouch for the API server, else its URL: tells clusters apart without rights."""
+        """Return the certificates that sign the API server's, else its URL: they identify a cluster without rights."""
         current = self._current()[0]
         if current.ssl_ca_cert:
             return Path(current.ssl_ca_cert).read_bytes()
@@ -97,7 +97,7 @@ class Connection:
         content_type: str = "application/json",
         warnings: list[str] | None = None,
     ) -> Any:
-        """The JSON of a success; any other answer, and none, as a domain error.
+        """Return the JSON of a 2xx answer; raise the domain error of any other answer, and of none.
 
         What the API server warns of is added to `warnings`, as it comes in the headers.
         """
@@ -111,13 +111,13 @@ class Connection:
             raise nonsense(call, self.host, content) from None
 
     def text(self, call: Call, path: str, query: Mapping[str, str]) -> str:
-        """The text of a GET; the same errors."""
+        """Return the text of a GET; raises as `call`."""
         return self._read(call, self._open(call, "GET", path, query, None, "", READ_TIMEOUT)).decode(errors="replace")
 
     def stream(
         self, call: Call, path: str, query: Mapping[str, str], *, read_timeout: float
     ) -> urllib3.BaseHTTPResponse:
-        """An open GET whose body is read line by line; `shutdown()` on it from another thread ends the reading."""
+        """Open a GET whose body is read line by line; `shutdown()` on it from another thread ends the reading."""
         return self._open(call, "GET", path, query, None, "", read_timeout)
 
     def close(self) -> None:
@@ -139,14 +139,14 @@ class Connection:
     ) -> urllib3.BaseHTTPResponse:
         data = None if body is None else json.dumps(body).encode()
         response = self._send(call, method, path, query, data, content_type, read_timeout)
-        if response.status == UNAUTHORIZED:
+        if response.status == HTTP_UNAUTHORIZED:
             # a rotated token: the file has the new one already
             response.drain_conn()
             self.close()
             response = self._send(call, method, path, query, data, content_type, read_timeout)
         if response.status >= FIRST_ERROR_STATUS:
             try:
-                answer = Answer(response.status, response.headers, response.read())
+                answer = ErrorResponse(response.status, response.headers, response.read())
             except (HTTPError, OSError) as error:
                 raise failure(call, error, self.host) from None
             finally:

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 
 from clients.kubernetes.cluster import KubernetesCluster
-from clients.kubernetes.informers import WatchCache
+from clients.kubernetes.informers import SharedInformers
 from clients.kubernetes.node_watch import NodeWatch
 from domain.errors import ProverError
 from domain.kubernetes import Manifest, Snapshot
@@ -15,10 +15,10 @@ from domain.status import Observation
 from planning.diagnosis import rollout_status
 from planning.kubernetes import objects
 
-REVIEW = 10.0  # seconds after which an unfinished state is judged again: a grace period may have passed
-SETTLE = 0.05  # seconds to let a burst of changes become one
-EVENTS_EVERY = 5.0  # seconds at least between two lists of events, of a deployment in which something changes
-EVENTS_AGAIN = 30.0  # seconds between them while nothing else changes: some troubles are told by events alone
+REVIEW_SECONDS = 10.0  # seconds after which an unfinished state is judged again: a grace period may have passed
+SETTLE_SECONDS = 0.05  # seconds to let a burst of changes become one
+EVENTS_EVERY_SECONDS = 5.0  # seconds at least between two lists of events, of a deployment in which something changes
+EVENTS_AGAIN_SECONDS = 30.0  # seconds between them while nothing else changes: events alone report some troubles
 
 
 class SharedWatches:
@@ -26,27 +26,27 @@ class SharedWatches:
 
     def __init__(self, cluster: KubernetesCluster) -> None:
         self._cluster = cluster
-        self._cache = WatchCache(cluster.connection)
+        self._informers = SharedInformers(cluster.connection)
         self._nodes = NodeWatch(cluster.connection)
 
     async def observations(
         self, namespace: str, deploy_name: str, stage: str, explain: Explain | None = None
     ) -> AsyncGenerator[Observation, None]:
-        """The current observation and then each one that differs; a slow consumer gets the latest only.
+        """Yield the current observation and then each one that differs; a slow consumer gets the latest only.
 
         `explain` is asked before each while clients run.
 
-        Lost connections recover by themselves; Forbidden or CredentialsRejected when the API server says no for good.
+        Lost connections recover by themselves; Forbidden or CredentialsRejected when the API server refuses for good.
         """
         changed, notify = _bell()
         events = _Events(self._cluster, namespace)
         last: Observation | None = None
-        self._cache.subscribe(namespace, notify)
+        self._informers.subscribe(namespace, notify)
         try:
             while True:
                 news = changed.is_set()
                 changed.clear()
-                refusal = self._cache.refusal(namespace)
+                refusal = self._informers.refusal(namespace)
                 if refusal:
                     raise refusal
                 snapshot = self._snapshot(namespace, deploy_name)
@@ -58,13 +58,13 @@ class SharedWatches:
                         last = seen
                         yield seen
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), REVIEW)
-                    await asyncio.sleep(SETTLE)
+                    await asyncio.wait_for(changed.wait(), REVIEW_SECONDS)
+                    await asyncio.sleep(SETTLE_SECONDS)
         finally:
-            self._cache.unsubscribe(namespace, notify)
+            self._informers.unsubscribe(namespace, notify)
 
     async def capacity(self) -> AsyncGenerator[None, None]:
-        """Yields at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
+        """Yield at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
         changed, notify = _bell()
         self._nodes.subscribe(notify)
         try:
@@ -78,12 +78,12 @@ class SharedWatches:
 
     def close(self) -> None:
         """End the watches and their threads."""
-        self._cache.close()
+        self._informers.close()
         self._nodes.close()
 
     def _snapshot(self, namespace: str, deploy_name: str) -> Snapshot | None:
-        """None until every kind was listed once; a first look at half of it would report missing pods."""
-        found = {kind: self._cache.objects(kind, namespace) for kind in ("Deployment", "ReplicaSet", "Pod")}
+        """Return None until every kind was listed once: half of it would look like missing pods."""
+        found = {kind: self._informers.objects(kind, namespace) for kind in ("Deployment", "ReplicaSet", "Pod")}
         deployments, sets, pods = found["Deployment"], found["ReplicaSet"], found["Pod"]
         if deployments is None or sets is None or pods is None:
             return None
@@ -106,9 +106,9 @@ class _Events:
         self._stale = False
 
     async def read(self, *, news: bool) -> list[Manifest]:
-        """Those known, read again when they may have changed."""
+        """Return the known events, read again when they may have changed."""
         self._stale = self._stale or news
-        if time.monotonic() - self._read_at > (EVENTS_EVERY if self._stale else EVENTS_AGAIN):
+        if time.monotonic() - self._read_at > (EVENTS_EVERY_SECONDS if self._stale else EVENTS_AGAIN_SECONDS):
             with contextlib.suppress(ProverError):  # events explain; without them the state is still true
                 self._known = await asyncio.to_thread(self._cluster.events, self._namespace)
             self._read_at, self._stale = time.monotonic(), False
@@ -128,7 +128,7 @@ def _ready(snapshot: Snapshot) -> bool:
 
 
 def _bell() -> tuple[asyncio.Event, Callable[[], None]]:
-    """An event of this loop, and what sets it from any thread."""
+    """Return an event of this loop and a function that sets it from any thread."""
     loop, rung = asyncio.get_running_loop(), asyncio.Event()
 
     def ring() -> None:

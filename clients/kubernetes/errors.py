@@ -1,4 +1,4 @@
-"""Turns the API server's answers and the network's failures into domain errors that name object, cause and remedy."""
+"""Domain errors of the API server's answers and of network failures, with object, cause and remedy."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
+from domain.diagnosis import Severity
 from domain.errors import (
     ApplyConflict,
     CredentialsRejected,
@@ -15,27 +16,19 @@ from domain.errors import (
     ProverError,
     Unavailable,
 )
+from planning.kubernetes import admission
 from planning.text.sanitize import scrub
 
-MAX_EVIDENCE = 1000
-RBAC = re.compile(
+MAX_EVIDENCE_CHARACTERS = 1000
+FORBIDDEN_MESSAGE = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
-MANAGER = re.compile(r'conflict with "(?P<manager>[^"]*)"')
-ADMISSION = (
-    ("exceeded quota", "QUOTA", "raise the ResourceQuota of the namespace, or ask for fewer or smaller clients"),
-    ("failed quota", "LIMITRANGE", "set CLIENT_CPU and CLIENT_MEMORY: the namespace's ResourceQuota demands them"),
-    ("violates PodSecurity", "PODSECURITY", "use an image with a non-root USER, or relax the namespace's label"),
-    ("admission webhook", "ADMISSION_DENIED", "ask the owner of this admission webhook"),
-    ("ValidatingAdmissionPolicy", "ADMISSION_DENIED", "ask the owner of this admission policy"),
-    ("usage per", "LIMITRANGE", "set CLIENT_CPU and CLIENT_MEMORY within the namespace's LimitRange"),
-    ("limit to request ratio", "LIMITRANGE", "set CLIENT_CPU and CLIENT_MEMORY within the namespace's LimitRange"),
-)
+CONFLICT_MANAGER = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 
 
 class Call(NamedTuple):
-    """What was asked of the API server, for the message."""
+    """A call to the API server, for the message."""
 
     verb: str
     on: str  # the object as people name it
@@ -43,7 +36,7 @@ class Call(NamedTuple):
     namespace: str = ""
 
 
-class Answer(NamedTuple):
+class ErrorResponse(NamedTuple):
     """An answer that is no success."""
 
     status: int
@@ -61,8 +54,8 @@ class Gone(Unavailable):
     """A watch's resource version is too old (410): list again."""
 
 
-def refusal(call: Call, answer: Answer) -> ProverError:
-    """The domain error of an HTTP answer other than 2xx."""
+def refusal(call: Call, answer: ErrorResponse) -> ProverError:
+    """Return the domain error of an HTTP answer other than 2xx."""
     status = _status_object(answer.body)
     evidence = _evidence(call, status, answer.body)
     if answer.status in (401, 404, 410):
@@ -71,7 +64,7 @@ def refusal(call: Call, answer: Answer) -> ProverError:
         return _unavailable(call, answer, status, evidence)
     if answer.status == 409:  # noqa: PLR2004
         return _conflict(call, status, evidence)
-    if answer.status == 403 and (denied := RBAC.search(evidence)):  # noqa: PLR2004
+    if answer.status == 403 and (denied := FORBIDDEN_MESSAGE.search(evidence)):  # noqa: PLR2004
         return _forbidden(call, denied, evidence)
     return _rejected(call, answer.status, status, evidence)
 
@@ -91,7 +84,7 @@ def _plain(call: Call, code: int, evidence: str) -> ProverError:
 
 
 def failure(call: Call, error: HTTPError | OSError, host: str) -> Unavailable:
-    """The domain error when there was no answer at all."""
+    """Return the domain error of a call that got no answer."""
     if isinstance(error, SSLError):
         because = "TLS failed"
     elif isinstance(error, NewConnectionError | ConnectionRefusedError):
@@ -104,14 +97,14 @@ def failure(call: Call, error: HTTPError | OSError, host: str) -> Unavailable:
         f"could not {call.verb} {call.on}: the Kubernetes API is not reachable",
         on=host,
         because=because,
-        evidence=scrub(str(error))[:MAX_EVIDENCE],
+        evidence=scrub(str(error))[:MAX_EVIDENCE_CHARACTERS],
         do="check that the cluster is up and that the worker's kubeconfig names its address",
         code="CONTROL_PLANE_DOWN",
     )
 
 
 def nonsense(call: Call, host: str, body: bytes) -> Unavailable:
-    """The domain error when a success carries no JSON: truncated, or somebody else answers."""
+    """Return the domain error of a 2xx answer without JSON: truncated, or not from the API server."""
     return Unavailable(
         f"the answer of {host} to {call.verb} is not JSON",
         on=call.on,
@@ -130,12 +123,12 @@ def _status_object(body: bytes) -> dict[str, Any]:
 
 
 def _evidence(call: Call, status: dict[str, Any], body: bytes) -> str:
-    if call.kind == "Secret" and not RBAC.search(str(status.get("message", ""))):
+    if call.kind == "Secret" and not FORBIDDEN_MESSAGE.search(str(status.get("message", ""))):
         # an Invalid-value message echoes what was sent: name the fields, never the text
         fields = [str(cause.get("field", "")) for cause in _causes(status)]
         return " ".join(part for part in (str(status.get("reason", "")), ", ".join(fields)) if part)
-    text = str(status.get("message") or body[:MAX_EVIDENCE].decode(errors="replace"))
-    return scrub(text)[:MAX_EVIDENCE]
+    text = str(status.get("message") or body[:MAX_EVIDENCE_CHARACTERS].decode(errors="replace"))
+    return scrub(text)[:MAX_EVIDENCE_CHARACTERS]
 
 
 def _causes(status: dict[str, Any]) -> list[dict[str, Any]]:
@@ -143,18 +136,19 @@ def _causes(status: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_passing(status: dict[str, Any]) -> bool:
-    """Refusals that end by themselves: a namespace still terminating, a webhook that is down."""
+    """Return whether the refusal ends by itself: the namespace still terminates, or a webhook is down."""
     terminating = any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status))
-    return terminating or "failed calling webhook" in str(status.get("message", ""))
+    return terminating or admission.by_webhook_failure(str(status.get("message", "")))
 
 
-def _unavailable(call: Call, answer: Answer, status: dict[str, Any], evidence: str) -> Unavailable:
+def _unavailable(call: Call, answer: ErrorResponse, status: dict[str, Any], evidence: str) -> Unavailable:
     known = (
-        ("failed calling webhook", "ADMISSION_DOWN", "an admission webhook of the cluster does not answer"),
         ("being terminated", "NAMESPACE_TERMINATING", "the namespace is being deleted"),
         ("database space exceeded", "CONTROL_PLANE_DOWN", "etcd has no space left: its operator must compact it"),
     )
     named = [(code, because) for text, code, because in known if text in evidence]
+    if admission.by_webhook_failure(evidence):
+        named = [("ADMISSION_DOWN", "an admission webhook of the cluster does not answer")]
     throttled = answer.status == 429  # noqa: PLR2004
     code, because = named[0] if named else ("UNAVAILABLE" if throttled else "CONTROL_PLANE_DOWN", "")
     return Unavailable(
@@ -167,7 +161,7 @@ def _unavailable(call: Call, answer: Answer, status: dict[str, Any], evidence: s
     )
 
 
-def _delay(answer: Answer, status: dict[str, Any]) -> float | None:
+def _delay(answer: ErrorResponse, status: dict[str, Any]) -> float | None:
     given = answer.headers.get("Retry-After") or (status.get("details") or {}).get("retryAfterSeconds")
     try:
         return float(given) if given else None
@@ -197,7 +191,7 @@ def _conflict(call: Call, status: dict[str, Any], evidence: str) -> ProverError:
 
 
 def _manager(message: str) -> str:
-    found = MANAGER.search(message)
+    found = CONFLICT_MANAGER.search(message)
     return f"'{found['manager']}'" if found else "of another writer"
 
 
@@ -215,11 +209,10 @@ def _forbidden(call: Call, denied: re.Match[str], evidence: str) -> Forbidden:
 
 
 def _rejected(call: Call, code: int, status: dict[str, Any], evidence: str) -> ObjectRejected:
-    for text, word, remedy in ADMISSION:
-        if text in evidence:
-            return ObjectRejected(
-                f"the cluster does not admit it ({word})", on=call.on, evidence=evidence, do=remedy, code=word
-            )
+    denied = admission.refusal(evidence)
+    if denied and denied.severity is Severity.FATAL:
+        what = f"the cluster does not admit it ({denied.code})"
+        return ObjectRejected(what, on=call.on, evidence=evidence, do=denied.do, code=denied.code)
     fields = ", ".join(dict.fromkeys(str(cause.get("field", "")) for cause in _causes(status) if cause.get("field")))
     immutable = any("immutable" in str(cause.get("message", "")) for cause in _causes(status))
     if immutable or "field is immutable" in evidence:
@@ -231,4 +224,4 @@ def _rejected(call: Call, code: int, status: dict[str, Any], evidence: str) -> O
             code="IMMUTABLE_FIELD",
         )
     what = f"the API server refused to {call.verb} it ({code}" + (f", {fields})" if fields else ")")
-    return ObjectRejected(what, on=call.on, evidence=evidence, do="mend what the evidence names")
+    return ObjectRejected(what, on=call.on, evidence=evidence, do="correct what the evidence names")

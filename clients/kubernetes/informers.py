@@ -4,8 +4,9 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
-from clients.kubernetes.connection import Connection
-from clients.kubernetes.reflector import Stream
+from clients.kubernetes.connection import ApiConnection
+from clients.kubernetes.object_store import ObjectStore
+from clients.kubernetes.reflector import Reflector
 from clients.kubernetes.resources import collection
 from domain import names
 from domain.errors import Forbidden, ProverError
@@ -23,23 +24,23 @@ Notify = Callable[[], None]
 Tell = Callable[[set[str] | None], None]  # the namespaces that changed; None is every one
 
 
-class WatchCache:
+class SharedInformers:
     """The live Deployments, ReplicaSets and pods of the namespaces asked for; thread-safe.
 
     Three threads serve any number of namespaces where cluster-wide rights allow, else three per namespace.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._lock = threading.Lock()
         self._listeners: defaultdict[str, set[Notify]] = defaultdict(set)
-        self._feeds = {kind: _Feed(connection, kind, self._tell) for kind in KINDS}
+        self._kinds = {kind: _KindInformers(connection, kind, self._tell) for kind in KINDS}
 
     def subscribe(self, namespace: str, notify: Notify) -> None:
         """Call `notify` (on any thread) whenever something of the namespace changed."""
         with self._lock:
             self._listeners[namespace].add(notify)
-        for feed in self._feeds.values():
-            feed.want(namespace)
+        for informers in self._kinds.values():
+            informers.want(namespace)
 
     def unsubscribe(self, namespace: str, notify: Notify) -> None:
         """Forget the listener and, after the last of a namespace, what was kept for it alone."""
@@ -49,41 +50,41 @@ class WatchCache:
             if last:
                 del self._listeners[namespace]
         if last:
-            for feed in self._feeds.values():
-                feed.forget(namespace)
+            for informers in self._kinds.values():
+                informers.forget(namespace)
 
     def objects(self, kind: str, namespace: str) -> list[Manifest] | None:
-        """What is there now; None until the first list of it succeeded."""
-        return self._feeds[kind].objects(namespace)
+        """Return the objects of the namespace; None until they were listed once."""
+        return self._kinds[kind].objects(namespace)
 
     def refusal(self, namespace: str) -> ProverError | None:
-        """Why the namespace cannot be watched any more, when the API server says so again and again."""
-        return next((found for feed in self._feeds.values() if (found := feed.refusal(namespace))), None)
+        """Return why the namespace cannot be watched, once the API server refused again and again."""
+        return next((found for informers in self._kinds.values() if (found := informers.refusal(namespace))), None)
 
     def close(self) -> None:
         """End every watch and its thread."""
-        for feed in self._feeds.values():
-            feed.close()
+        for informers in self._kinds.values():
+            informers.close()
 
     def _tell(self, namespaces: set[str] | None) -> None:
         with self._lock:
             those = list(self._listeners) if namespaces is None else namespaces
-            told = [notify for namespace in those for notify in self._listeners.get(namespace, ())]
-        for notify in told:
+            listening = [notify for namespace in those for notify in self._listeners.get(namespace, ())]
+        for notify in listening:
             notify()
 
 
-class _Feed:
-    """One kind: cluster-wide at first, per namespace once that was forbidden."""
+class _KindInformers:
+    """The watches of one kind: cluster-wide at first, per namespace once that was forbidden."""
 
-    def __init__(self, connection: Connection, kind: str, tell: Tell) -> None:
+    def __init__(self, connection: ApiConnection, kind: str, tell: Tell) -> None:
         self._connection = connection
         self._kind = kind
         self._tell = tell
         self._lock = threading.Lock()
         self._wanted: set[str] = set()
         self._divided = False
-        self._scopes: dict[str, _Scope] = {}  # by namespace; "" is the whole cluster
+        self._scopes: dict[str, _WatchScope] = {}  # by namespace; "" is the whole cluster
 
     def want(self, namespace: str) -> None:
         with self._lock:
@@ -95,50 +96,50 @@ class _Feed:
             self._wanted.discard(namespace)
             ended = self._scopes.pop(namespace, None) if namespace else None
         if ended:
-            ended.stream.close(wait=False)
+            ended.reflector.close(wait=False)
 
     def objects(self, namespace: str) -> list[Manifest] | None:
         with self._lock:
             scope = self._scopes.get(namespace if self._divided else "")
-        return scope.objects(namespace) if scope else None
+        return scope.store.objects(namespace) if scope else None
 
     def refusal(self, namespace: str) -> ProverError | None:
         with self._lock:
             scope = self._scopes.get(namespace if self._divided else "")
-        return scope.stream.refusal if scope else None
+        return scope.reflector.refusal if scope else None
 
     def close(self) -> None:
         with self._lock:
             ended = list(self._scopes.values())
             self._scopes.clear()
         for scope in ended:
-            scope.stream.close(wait=False)
+            scope.reflector.close(wait=False)
         for scope in ended:
-            scope.stream.close()
+            scope.reflector.close()
 
     def divide(self) -> None:
-        """Cluster-wide is forbidden: go on with a watch per namespace."""
+        """Replace the cluster-wide watch, which is forbidden, by a watch for each namespace."""
         with self._lock:
             whole = self._scopes.pop("", None)
             self._divided = True
             for namespace in self._wanted:
                 self._open(namespace)
         if whole:
-            whole.stream.close(wait=False)
+            whole.reflector.close(wait=False)
 
     def _open(self, scope: str) -> None:
         if scope not in self._scopes:
-            opened = _Scope(self._connection, self._kind, scope, self._tell, None if scope else self.divide)
+            opened = _WatchScope(self._connection, self._kind, scope, self._tell, None if scope else self.divide)
             self._scopes[scope] = opened
-            opened.stream.start()
+            opened.reflector.start()
 
 
-class _Scope:
-    """The objects of one watch, by namespace and name."""
+class _WatchScope:
+    """The watch of the whole cluster or of one namespace, and its objects."""
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ApiConnection,
         kind: str,
         namespace: str,
         tell: Tell,
@@ -146,37 +147,11 @@ class _Scope:
     ) -> None:
         self._tell = tell
         self._forbidden = forbidden
-        self._lock = threading.Lock()
-        self._known: dict[str, dict[str, Manifest]] | None = None
-        self.stream = Stream(connection, collection(kind, namespace), self, selectors=KINDS[kind])
+        self.store = ObjectStore(tell, refused=self._refused)
+        self.reflector = Reflector(connection, collection(kind, namespace), self.store, selectors=KINDS[kind])
 
-    def objects(self, namespace: str) -> list[Manifest] | None:
-        with self._lock:
-            return None if self._known is None else list(self._known.get(namespace, {}).values())
-
-    def replaced(self, objects: list[Manifest]) -> None:
-        fresh: dict[str, dict[str, Manifest]] = {}
-        for found in objects:
-            fresh.setdefault(found["metadata"]["namespace"], {})[found["metadata"]["name"]] = found
-        with self._lock:
-            before, self._known = self._known, fresh
-        # a namespace without any object hears its first list too
-        self._tell(None if before is None else {*before, *fresh})
-
-    def changed(self, change: str, found: Manifest) -> None:
-        namespace, name = found["metadata"]["namespace"], found["metadata"]["name"]
-        with self._lock:
-            self._known = {} if self._known is None else self._known
-            of_namespace = self._known.setdefault(namespace, {})
-            if change == "DELETED":
-                of_namespace.pop(name, None)
-            else:
-                of_namespace[name] = found
-        self._tell({namespace})
-
-    def refused(self, error: ProverError) -> None:
+    def _refused(self, error: ProverError) -> None:
         if self._forbidden and isinstance(error, Forbidden):
             self._forbidden()
-            return
-        if self.stream.refusal:
+        elif self.reflector.refusal:
             self._tell(None)

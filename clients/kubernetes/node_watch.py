@@ -1,17 +1,17 @@
-"""Says when the room for clients may have changed: nodes come and change, provers of any namespace come and go."""
+"""A watch of what decides the capacity for clients: nodes, and the provers of all namespaces."""
 
 import threading
 from collections.abc import Callable
 
-from clients.kubernetes.connection import Connection
-from clients.kubernetes.reflector import Slim, Stream
+from clients.kubernetes.connection import ApiConnection
+from clients.kubernetes.object_store import ObjectStore
+from clients.kubernetes.reflector import Reflector, Slim
 from clients.kubernetes.resources import collection
 from domain import names
-from domain.errors import ProverError
 from domain.kubernetes import Manifest
 
-REVIEW = 10.0  # seconds; quotas and the pods of others are not watched
-BLIND_REVIEW = 5.0  # seconds, where nodes may not be watched
+REVIEW_SECONDS = 10.0  # seconds; quotas and the pods of others are not watched
+BLIND_REVIEW_SECONDS = 5.0  # seconds, where nodes may not be watched
 
 Notify = Callable[[], None]
 
@@ -22,88 +22,58 @@ class NodeWatch:
     A worker waits for days here, and clusters have thousands of nodes: of each only what decides is kept.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._listeners: set[Notify] = set()
-        self._streams: list[Stream] = []
+        self._reflectors: list[Reflector] = []
 
     @property
     def review(self) -> float:
-        """Seconds after which a caller should look again, though nothing was heard."""
+        """Seconds after which a caller should read again, though no change was reported."""
         with self._lock:
-            return BLIND_REVIEW if any(stream.refusal for stream in self._streams) else REVIEW
+            return BLIND_REVIEW_SECONDS if any(reflector.refusal for reflector in self._reflectors) else REVIEW_SECONDS
 
     def subscribe(self, notify: Notify) -> None:
-        """Call `notify` (on any thread) whenever there may be more or less room."""
+        """Call `notify` (on any thread) whenever the capacity may have changed."""
         with self._lock:
             self._listeners.add(notify)
-            if self._streams:
+            if self._reflectors:
                 return
             provers = {"labelSelector": f"{names.ROLE_LABEL}={names.ROLE_VALUE}"}
-            self._streams = [self._open("Node", node_mark, {}), self._open("Pod", pod_mark, provers)]
-            for stream in self._streams:
-                stream.start()
+            self._reflectors = [self._open("Node", node_mark, {}), self._open("Pod", pod_mark, provers)]
+            for reflector in self._reflectors:
+                reflector.start()
 
     def unsubscribe(self, notify: Notify) -> None:
         """Forget the listener and, after the last one, the watches."""
         with self._lock:
             self._listeners.discard(notify)
-            ended, self._streams = ([], self._streams) if self._listeners else (self._streams, [])
-        for stream in ended:
-            stream.close(wait=False)
+            ended, self._reflectors = ([], self._reflectors) if self._listeners else (self._reflectors, [])
+        for reflector in ended:
+            reflector.close(wait=False)
 
     def close(self) -> None:
         """End the watches and their threads."""
         with self._lock:
-            ended, self._streams = self._streams, []
-        for stream in ended:
-            stream.close()
+            ended, self._reflectors = self._reflectors, []
+        for reflector in ended:
+            reflector.close()
 
-    def _open(self, kind: str, slim: Slim, selectors: dict[str, str]) -> Stream:
-        return Stream(self._connection, collection(kind), Marks(self._tell), selectors=selectors, slim=slim)
+    def _open(self, kind: str, slim: Slim, selectors: dict[str, str]) -> Reflector:
+        # a heartbeat or an image pulled is no news
+        store = ObjectStore(self._tell, differences_only=True)
+        return Reflector(self._connection, collection(kind), store, selectors=selectors, slim=slim)
 
-    def _tell(self) -> None:
+    def _tell(self, _: set[str] | None) -> None:
         with self._lock:
-            told = list(self._listeners)
-        for notify in told:
+            listening = list(self._listeners)
+        for notify in listening:
             notify()
 
 
-class Marks:
-    """A sink that knows what was seen of each object: a heartbeat or an image pulled is no news."""
-
-    def __init__(self, tell: Notify) -> None:
-        self._tell = tell
-        self._known: dict[tuple[str, str], Manifest] | None = None
-
-    def replaced(self, objects: list[Manifest]) -> None:
-        """Tell when it is not what was known."""
-        fresh = {_key(found): found for found in objects}
-        before, self._known = self._known, fresh
-        if before != fresh:
-            self._tell()
-
-    def changed(self, change: str, found: Manifest) -> None:
-        """Tell when it decides something."""
-        known = self._known = self._known or {}
-        before = known.pop(_key(found), None)
-        if change != "DELETED":
-            known[_key(found)] = found
-        if change == "DELETED" or before != found:
-            self._tell()
-
-    def refused(self, error: ProverError) -> None:  # noqa: ARG002 - the stream remembers it
-        """Callers have to look again by themselves, more often."""
-        self._tell()
-
-
-def _key(found: Manifest) -> tuple[str, str]:
-    return str(found["metadata"].get("namespace") or ""), str(found["metadata"]["name"])
-
-
 def node_mark(found: Manifest) -> Manifest:
-    """What of a node decides whether it takes a client."""
+    """Return the parts of a node that decide whether it takes a client."""
     status, spec = found.get("status") or {}, found.get("spec") or {}
     conditions = [(entry.get("type"), entry.get("status")) for entry in status.get("conditions") or []]
     kept = {key: found["metadata"].get(key) for key in ("name", "labels", "deletionTimestamp")}
@@ -115,7 +85,7 @@ def node_mark(found: Manifest) -> Manifest:
 
 
 def pod_mark(found: Manifest) -> Manifest:
-    """What of a prover decides whether it holds a node."""
+    """Return the parts of a prover that decide whether it holds a node."""
     status, spec = found.get("status") or {}, found.get("spec") or {}
     kept = {key: found["metadata"].get(key) for key in ("namespace", "name", "labels", "deletionTimestamp")}
     return {"metadata": kept, "spec": {"nodeName": spec.get("nodeName")}, "status": {"phase": status.get("phase")}}

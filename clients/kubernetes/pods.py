@@ -2,7 +2,7 @@
 
 import re
 
-from clients.kubernetes.connection import Connection
+from clients.kubernetes.connection import ApiConnection
 from clients.kubernetes.errors import Call
 from clients.kubernetes.resources import collection, label
 from domain.kubernetes import Manifest
@@ -14,7 +14,7 @@ _WARNING = re.compile(r'^299 \S+ "(?P<text>.*)"$')  # RFC 7234, as the API serve
 class PodTrials:
     """Fulfils `domain.ports.Trials` on one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._connection = connection
 
     def create(self, pod: Manifest, *, dry_run: bool) -> list[str]:

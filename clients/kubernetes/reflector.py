@@ -1,4 +1,4 @@
-"""Keeps one Kubernetes watch alive: list, watch from there, reconnect, and list again when the version is too old.
+"""A Kubernetes watch that stays alive: list, watch from there, reconnect, list again when the version is too old.
 
 The kubernetes package's own Watch resumes once only and sets no socket timeout; a silent hang would last for ever.
 """
@@ -13,62 +13,62 @@ from typing import Any, Protocol
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from clients.kubernetes.connection import Connection
+from clients.kubernetes.connection import ApiConnection
 from clients.kubernetes.errors import Call, Gone
 from domain.errors import PermanentError, ProverError
 from domain.kubernetes import Manifest
 from planning.kubernetes.objects import bare
 
-SERVER_TIMEOUT = 240  # seconds until the server ends a watch; a bookmark comes about every 60
-SILENCE = 90.0  # seconds without a byte after which the connection counts as dead
-FIRST_BACKOFF, LAST_BACKOFF = 0.2, 5.0  # seconds between attempts that fail
-FORBIDDEN_BACKOFF = 30.0  # seconds; rights may be granted while we wait
-STEADY = 1.0  # seconds that a watch must last for its end to be no failure
-JOIN = 5.0  # seconds to wait for the thread at the end
-PAGE = 1000  # objects a page of a list: a page of nodes is some MB
+SERVER_TIMEOUT_SECONDS = 240  # seconds until the server ends a watch; a bookmark comes about every 60
+SILENCE_SECONDS = 90.0  # seconds without a byte after which the connection counts as dead
+FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.2, 5.0  # seconds between attempts that fail
+FORBIDDEN_BACKOFF_SECONDS = 30.0  # seconds; rights may be granted while we wait
+STEADY_SECONDS = 1.0  # seconds that a watch must last for its end to be no failure
+JOIN_SECONDS = 5.0  # seconds to wait for the thread at the end
+PAGE_OBJECTS = 1000  # objects a page of a list: a page of nodes is some MB
 
 Slim = Callable[[Manifest], Manifest]
 
 
-class Sink(Protocol):
-    """Who is told what a stream sees; called on the stream's thread."""
+class EventHandler(Protocol):
+    """The receiver of a reflector's events; called on the reflector's thread."""
 
     def replaced(self, objects: list[Manifest]) -> None:
-        """All objects there are, after a list."""
+        """Take all objects, after a list."""
         ...
 
     def changed(self, change: str, found: Manifest) -> None:
-        """One object was ADDED, MODIFIED or DELETED."""
+        """Take one object that was ADDED, MODIFIED or DELETED."""
         ...
 
     def refused(self, error: ProverError) -> None:
-        """The list or the watch was refused; it is tried again later."""
+        """Take the refusal of a list or watch, which is tried again later."""
         ...
 
 
-class Stream:
-    """One thread that follows one collection (a path, perhaps with a selector) until closed.
+class Reflector:
+    """A thread that follows one collection (a path, perhaps with a selector) until closed.
 
-    `away` is set while the API server does not answer, and `refusal` when it said no at first contact, or again and
+    `away` is set while the API server does not answer, and `refusal` when it refused at first contact, or again and
     again since: one refusal in a long watch may be a token at the moment of its renewal.
     """
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ApiConnection,
         path: str,
-        sink: Sink,
+        handler: EventHandler,
         *,
         selectors: dict[str, str] | None = None,
-        server_timeout: int = SERVER_TIMEOUT,
-        silence: float = SILENCE,
+        server_timeout: int = SERVER_TIMEOUT_SECONDS,
+        silence: float = SILENCE_SECONDS,
         slim: Slim = bare,
     ) -> None:
         self.away: ProverError | None = None
         self.refusal: ProverError | None = None
         self._connection = connection
         self._path = path
-        self._sink = sink
+        self._handler = handler
         self._selectors = selectors or {}
         self._server_timeout = server_timeout
         self._silence = silence
@@ -82,7 +82,7 @@ class Stream:
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first thing the sink hears is `replaced`, or `refused`."""
+        """Begin; the first thing the handler gets is `replaced`, or `refused`."""
         self._thread.start()
 
     def close(self, *, wait: bool = True) -> None:
@@ -93,7 +93,7 @@ class Stream:
                 with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be closing at this moment
                     self._response.shutdown()  # wakes the thread out of its read
         if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(JOIN)
+            self._thread.join(JOIN_SECONDS)
 
     @property
     def alive(self) -> bool:
@@ -101,7 +101,7 @@ class Stream:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        version, backoff = "", FIRST_BACKOFF
+        version, backoff = "", FIRST_BACKOFF_SECONDS
         while not self._stopping.is_set():
             began = time.monotonic()
             pause = 0.0
@@ -109,29 +109,29 @@ class Stream:
                 if not version:
                     version = self._list()
                 for seen in self._watch(version):
-                    version, backoff = seen, FIRST_BACKOFF
+                    version, backoff = seen, FIRST_BACKOFF_SECONDS
             except Gone:
                 version, pause = "", backoff
             except PermanentError as error:
-                version, pause = "", FORBIDDEN_BACKOFF
+                version, pause = "", FORBIDDEN_BACKOFF_SECONDS
                 self._refuse(error)
             except ProverError as error:
                 self.away, pause = error, backoff
             except (HTTPError, OSError, ValueError):  # the watch broke off: no more than a reason to open it again
                 pause = backoff
-            if time.monotonic() - began < STEADY:
+            if time.monotonic() - began < STEADY_SECONDS:
                 pause = max(pause, backoff)
             if pause and not self._stopping.wait(pause):
-                backoff = min(backoff * 2, LAST_BACKOFF)
+                backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
 
     def _refuse(self, error: ProverError) -> None:
         self._refusals += 1
         if self._refusals > 1 or not self._listed:
             self.refusal = error
-        self._sink.refused(error)
+        self._handler.refused(error)
 
     def _list(self) -> str:
-        query = {**self._selectors, "limit": str(PAGE)}
+        query = {**self._selectors, "limit": str(PAGE_OBJECTS)}
         objects: list[Manifest] = []
         while True:
             page = self._connection.call(self._call, "GET", self._path, query=query)
@@ -142,7 +142,7 @@ class Stream:
             if not query["continue"]:
                 break
         self._listed, self.away = True, None
-        self._sink.replaced(objects)
+        self._handler.replaced(objects)
         return str(page["metadata"]["resourceVersion"])
 
     def _watch(self, version: str) -> Iterator[str]:
@@ -175,5 +175,5 @@ class Stream:
             # an expired version comes as an event inside a 200; other errors (timeouts) also call for a fresh list
             raise Gone(str(found.get("message", "the watch failed")), on=self._path)
         if change != "BOOKMARK":
-            self._sink.changed(change, self._slim(found))
+            self._handler.changed(change, self._slim(found))
         return str(found["metadata"]["resourceVersion"])

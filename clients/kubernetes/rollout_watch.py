@@ -1,42 +1,54 @@
-"""What a rollout is judged from: one list a kind and watches, handed out as a snapshot at once after each change."""
+"""The watches of one rollout: a list and a watch for each kind, a snapshot at once after each change."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 
-from clients.kubernetes.connection import Connection
-from clients.kubernetes.reflector import Stream
+from clients.kubernetes.connection import ApiConnection
+from clients.kubernetes.object_store import ObjectStore
+from clients.kubernetes.reflector import Reflector
 from clients.kubernetes.resources import collection
 from domain import names
 from domain.errors import ProverError
 from domain.kubernetes import Manifest, Snapshot
 from planning.kubernetes.objects import last_seen
 
-TICK = 2.0  # seconds between yields when nothing happens, so that callers beat
-BURST = 0.01  # seconds between yields when much happens; the first change of a burst does not wait
-LONGEST_PAUSE = 0.2  # seconds; a caller that takes long to judge many pods is given time to do other things, too
+TICK_SECONDS = 2.0  # seconds between yields when nothing happens, so that callers beat
+BURST_SECONDS = 0.01  # seconds between yields when much happens; the first change of a burst does not wait
+LONGEST_PAUSE_SECONDS = (
+    0.2  # seconds; a caller that takes long to judge many pods is given time to do other things, too
+)
 # A watch of a rollout is short, so that a connection that silently leads nowhere is found out within seconds: the
 # server ends it after WATCH, and shortly before that it sends a bookmark.
-WATCH, SILENCE = 20, 23.0
+WATCH_SECONDS, SILENCE_SECONDS = 20, 23.0
 MOST_EVENTS = 3000  # the newest are kept
 
 
-class Feed:
+class RolloutWatch:
     """The Deployment of one namespace, the ReplicaSets and pods of its `app` label, and the events about them."""
 
     def __init__(
-        self, connection: Connection, namespace: str, deploy_name: str, *, watch: int = WATCH, silence: float = SILENCE
+        self,
+        connection: ApiConnection,
+        namespace: str,
+        deploy_name: str,
+        *,
+        watch: int = WATCH_SECONDS,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
-        """`watch` and `silence` in seconds."""
+        """Prepare the watches; `watch` and `silence` are in seconds."""
         self._news = threading.Event()
         ours, app = {"fieldSelector": f"metadata.name={names.DEPLOYMENT}"}, {"labelSelector": f"app={deploy_name}"}
         selectors = {"Deployment": ours, "ReplicaSet": app, "Pod": app, "Event": {}}
-        self._kept = {kind: (_Events if kind == "Event" else _Kept)(self._tell) for kind in selectors}
-        self._streams = {
-            kind: Stream(
+        self._stores = {
+            kind: _EventStore(self._tell, limit=MOST_EVENTS) if kind == "Event" else ObjectStore(self._tell)
+            for kind in selectors
+        }
+        self._reflectors = {
+            kind: Reflector(
                 connection,
                 collection(kind, namespace),
-                self._kept[kind],
+                self._stores[kind],
                 selectors=chosen,
                 server_timeout=watch,
                 silence=silence,
@@ -45,39 +57,41 @@ class Feed:
         }
 
     def snapshots(self, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
-        """Until `stop`, at least every TICK seconds; None while the API server is away or not all was listed yet."""
+        """Yield until `stop`, at least every TICK_SECONDS; None while the API server is away or not all is listed."""
         try:
-            for stream in self._streams.values():
-                stream.start()
+            for reflector in self._reflectors.values():
+                reflector.start()
             while not stop():
-                self._news.wait(TICK)
+                self._news.wait(TICK_SECONDS)
                 self._news.clear()
                 began = time.monotonic()
                 yield self._snapshot()
-                time.sleep(min(max(BURST, time.monotonic() - began), LONGEST_PAUSE))
+                time.sleep(min(max(BURST_SECONDS, time.monotonic() - began), LONGEST_PAUSE_SECONDS))
         finally:
-            for stream in self._streams.values():
-                stream.close(wait=False)
-            for stream in self._streams.values():
-                stream.close()
+            for reflector in self._reflectors.values():
+                reflector.close(wait=False)
+            for reflector in self._reflectors.values():
+                reflector.close()
 
-    def _tell(self) -> None:
-        if self._refusal() or all(kept.listed for kept in self._kept.values()):
+    def _tell(self, _: set[str] | None) -> None:
+        if self._refusal() or all(store.listed for store in self._stores.values()):
             self._news.set()
 
     def _refusal(self) -> ProverError | None:
-        """Of what cannot be done without; events only explain."""
-        return next((found.refusal for kind, found in self._streams.items() if kind != "Event" and found.refusal), None)
+        """Return the refusal of a kind that is needed; events only explain."""
+        return next(
+            (found.refusal for kind, found in self._reflectors.items() if kind != "Event" and found.refusal), None
+        )
 
     def _snapshot(self) -> Snapshot | None:
         refusal = self._refusal()
         if refusal:
             raise refusal
-        if any(stream.away for stream in self._streams.values()) or not all(
-            kept.listed for kept in self._kept.values()
+        if any(reflector.away for reflector in self._reflectors.values()) or not all(
+            store.listed for store in self._stores.values()
         ):
             return None
-        found = {kind: kept.objects() for kind, kept in self._kept.items()}
+        found = {kind: store.objects() or [] for kind, store in self._stores.items()}
         return Snapshot.model_construct(  # not validated: these are the API server's own objects, thousands of them
             now=time.time(),
             deployment=next(iter(found["Deployment"]), None),
@@ -87,56 +101,22 @@ class Feed:
         )
 
 
-class _Kept:
-    """The objects of one kind by name."""
-
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
-        self._lock = threading.Lock()
-        self._known: dict[str, Manifest] = {}
-        self.listed = False
-
-    def objects(self) -> list[Manifest]:
-        with self._lock:
-            return list(self._known.values())
-
-    def replaced(self, objects: list[Manifest]) -> None:
-        with self._lock:
-            self._known = {found["metadata"]["name"]: found for found in objects}
-        self.listed = True
-        self._tell()
-
-    def changed(self, change: str, found: Manifest) -> None:
-        name = found["metadata"]["name"]
-        with self._lock:
-            self._known.pop(name, None)  # so that the newest is the last
-            if change != "DELETED":
-                self._known[name] = found
-        self._tell()
-
-    def refused(self, error: ProverError) -> None:  # noqa: ARG002 - the stream remembers it
-        self._tell()
-
-
-class _Events(_Kept):
+class _EventStore(ObjectStore):
     """The newest events about our objects, oldest first; none with no right to read them."""
 
     def replaced(self, objects: list[Manifest]) -> None:
         super().replaced(sorted(filter(_ours, objects), key=last_seen)[-MOST_EVENTS:])
 
     def changed(self, change: str, found: Manifest) -> None:
-        if not _ours(found):
-            return
-        with self._lock:
-            while len(self._known) >= MOST_EVENTS:
-                del self._known[next(iter(self._known))]
-        super().changed(change, found)
+        if _ours(found):
+            super().changed(change, found)
 
     def refused(self, error: ProverError) -> None:
-        self.listed = True
+        if not self.listed:
+            self.replaced([])
         super().refused(error)
 
 
 def _ours(event: Manifest) -> bool:
-    """Whether it is about the Deployment, its ReplicaSets or its pods, whose names all begin alike."""
+    """Return whether it is about the Deployment, its ReplicaSets or its pods, whose names all begin alike."""
     return str((event.get("involvedObject") or {}).get("name") or "").startswith(names.DEPLOYMENT)

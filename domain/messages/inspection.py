@@ -65,7 +65,7 @@ class Action(StrEnum):
 
 
 class ObjectChange(Message):
-    """One object of a plan: `lines` is the difference, `-` as it is and `+` as it would be, secrets masked."""
+    """One object of a plan; `lines` is a unified diff of its YAML, secrets masked."""
 
     kind: str
     name: str
@@ -111,6 +111,7 @@ class DiagnoseReport(Message):
     bundle: str = ""  # path on `host`
     host: str = ""
     warnings: list[str] = []  # what could not be seen
+    circuit: str = ""  # the circuit that clients ask for; empty: not known, or they receive tasks of it
 
 
 class InspectInput(Message):

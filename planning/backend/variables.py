@@ -3,6 +3,8 @@
 from domain.messages.source import SourceRequest
 from domain.spec import ClusterSpec
 
+_NO_STAGE = "unused"
+
 
 def built_in(spec: ClusterSpec, circuit_dir: str, repo: str = "", circuit: str = "") -> dict[str, str]:
     """Names and values; before the profile is read (no `repo` yet) what is empty is left to the host.
@@ -18,6 +20,14 @@ def built_in(spec: ClusterSpec, circuit_dir: str, repo: str = "", circuit: str =
         "COORDINATOR_PORT": str(spec.coordinator.port),
         "COORDINATOR_SERV": spec.coordinator_serv,
     }
+
+
+def circuit_request(spec: ClusterSpec, circuit: str) -> SourceRequest:
+    """Return the request for the circuits that the backend is configured for, when clients prove `circuit`.
+
+    A source apart is read as its last checkout left it, whatever its changes: with a stage, no commit is needed.
+    """
+    return source_request(spec.model_copy(update={"stage": _NO_STAGE, "allow_dirty": True, "circuit": circuit}))
 
 
 def source_request(spec: ClusterSpec, *, after_setup: bool = False) -> SourceRequest:

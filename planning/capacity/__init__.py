@@ -1,1 +1,1 @@
-"""Whether nodes, quotas and limits admit the wanted number of clients."""
+"""Capacity: do nodes, quotas and limits admit the wanted number of clients?"""

@@ -1,25 +1,26 @@
-"""What LimitRanges of a namespace make of a client's requests, and whether they admit it: as the API server does it."""
+"""The effect of LimitRanges on a client, as in the API server: defaults for its requests, and refusals."""
 
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from domain.kubernetes import Manifest
-from planning.capacity.requests import Amounts, Ask
-from planning.kubernetes import objects, quantity
+from planning.capacity.requests import Amounts, PodResources
+from planning.kubernetes import objects
+from planning.text import quantity
 
 _KINDS = {"Container", "Pod"}  # a client is a pod of one container
 
 
-def admit(ask: Ask, ranges: list[Manifest]) -> tuple[Ask, list[str]]:
-    """The client's requests with the defaults of all ranges, and a sentence for each rule that refuses it."""
+def admit(ask: PodResources, ranges: list[Manifest]) -> tuple[PodResources, list[str]]:
+    """Return the client's requests with the defaults of all ranges, and a sentence for each rule that refuses it."""
     items = [(objects.name(found), item) for found in ranges for item in objects.spec(found).get("limits") or []]
     requests, limits = dict(ask.requests), dict(ask.limits)
     for _, item in items:
         if item.get("type") == "Container":
             limits = _amounts(item, "default") | limits
             requests = _amounts(item, "defaultRequest") | requests
-    full = Ask(requests, limits)
+    full = PodResources(requests, limits)
     refused = [
         f"LimitRange {name}: {sentence}"
         for name, item in items
@@ -29,7 +30,7 @@ def admit(ask: Ask, ranges: list[Manifest]) -> tuple[Ask, list[str]]:
     return full, refused + list(_beyond(full))
 
 
-def _refusals(item: dict[str, Any], ask: Ask) -> Iterator[str]:
+def _refusals(item: dict[str, Any], ask: PodResources) -> Iterator[str]:
     per = f"per {item['type']}"
     for resource, least in _amounts(item, "min").items():
         has = [value for value in (ask.requests.get(resource), ask.limits.get(resource)) if value is not None]
@@ -51,8 +52,8 @@ def _refusals(item: dict[str, Any], ask: Ask) -> Iterator[str]:
             yield f"limit to request ratio of {resource} {per} is at most {most:f}"
 
 
-def _beyond(ask: Ask) -> Iterator[str]:
-    """A default limit may lie below our own request."""
+def _beyond(ask: PodResources) -> Iterator[str]:
+    """Return the sentence for a default limit that lies below our own request."""
     for resource, request in ask.requests.items():
         limit = ask.limits.get(resource, request)
         if limit < request:

@@ -1,4 +1,4 @@
-"""Judges one node: can it take a prove-client, what is against it, and which kubectl line mends that."""
+"""The fitness of one node for a prove-client: the reasons against it, and the kubectl command that removes each."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -6,18 +6,19 @@ from typing import Any, NamedTuple
 
 from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec, KeyValue
-from planning.capacity.occupancy import Held
+from planning.capacity.occupancy import NodeUsage
 from planning.capacity.requests import Amounts
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
+from planning.text import quantity
 
-_REPELLING = {"NoSchedule", "NoExecute"}
+_REPELLING_EFFECTS = {"NoSchedule", "NoExecute"}
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 _KUBERNETES = "kubernetes.io/"  # in the key of a taint that is not for us to remove
 _OF_THE_NODE = "node.kubernetes.io/"  # taints that follow from a condition or a cordon
 
 
 class Reason(NamedTuple):
-    """Why a node cannot take a client: the code that counts, the sentence that is shown, the line that mends it."""
+    """A reason why a node cannot take a client: its code, its sentence, and the command that removes it."""
 
     code: str
     text: str
@@ -25,8 +26,8 @@ class Reason(NamedTuple):
     lasting: bool = False  # it would be so on an empty node, too
 
 
-class Judged(NamedTuple):
-    """One node with everything that is against it; the first reason is the main one."""
+class NodeFitness(NamedTuple):
+    """A node with everything that is against it; the first reason is the main one."""
 
     name: str
     reasons: list[Reason]
@@ -57,7 +58,7 @@ class Judged(NamedTuple):
 
 
 def slim(node: Manifest, key: str) -> Manifest:
-    """The parts of a node that are judged, `key` being that of the label; a tenth of what the API server sends."""
+    """Return the parts of a node that are judged, `key` being that of the label; a tenth of the whole."""
     labels, status = objects.labels(node), objects.status(node)
     kinds = ("Ready", *_PRESSURES)
     parts = ("type", "status", "reason", "lastTransitionTime")
@@ -72,20 +73,20 @@ def slim(node: Manifest, key: str) -> Manifest:
     }
 
 
-def judge(node: Manifest, spec: ClusterSpec, requests: Amounts, held: Held) -> Judged:
-    """Everything that is against a client with these requests on this node."""
+def node_fitness(node: Manifest, spec: ClusterSpec, requests: Amounts, held: NodeUsage) -> NodeFitness:
+    """Return the node with everything that keeps a client with these requests off it."""
     condition = [*_cordon(node), *_readiness(node)]
     reasons = [*_label(node, spec.node_label), *_taints(node, spec.node_taint, explained=bool(condition)), *condition]
-    return Judged(
+    return NodeFitness(
         name=objects.name(node),
         reasons=[*reasons, *_minimum(node, spec), *_room(node, spec, requests, held)],
         value=objects.labels(node).get(spec.node_label.key),
-        tainted=any(_is(taint, spec.node_taint) for taint in _repelling(node)),
+        tainted=any(_is(taint, spec.node_taint) for taint in repelling_taints(node)),
         booked_by=held.prover,
         ours=held.ours,
         leaving=held.leaving,
         alive=objects.condition(node, "Ready").get("status") == "True"
-        and all(taint.get("effect") != "NoExecute" or _is(taint, spec.node_taint) for taint in _repelling(node)),
+        and all(taint.get("effect") != "NoExecute" or _is(taint, spec.node_taint) for taint in repelling_taints(node)),
     )
 
 
@@ -99,8 +100,26 @@ def _label(node: Manifest, wanted: KeyValue) -> list[Reason]:
     return [Reason("SCHED_NO_LABEL", f"label {wanted.key} is {value!r}, not {wanted.value!r}", f"{fix} --overwrite")]
 
 
-def _repelling(node: Manifest) -> list[dict[str, Any]]:
-    return [taint for taint in objects.spec(node).get("taints") or [] if taint.get("effect") in _REPELLING]
+def repelling_taints(node: Manifest) -> list[dict[str, Any]]:
+    """Return the taints that keep a pod off the node unless it tolerates them."""
+    return [taint for taint in objects.spec(node).get("taints") or [] if taint.get("effect") in _REPELLING_EFFECTS]
+
+
+def shown_taint(taint: dict[str, Any]) -> str:
+    """Return the taint as kubectl writes it: `key=value:Effect`, without an empty value `key:Effect`."""
+    value = str(taint.get("value") or "")
+    return f"{taint.get('key')}" + (f"={value}" if value else "") + f":{taint.get('effect')}"
+
+
+def allocatable(node: Manifest, resource: str) -> Decimal | None:
+    """Return how much of a resource the node has for pods; None when it does not say."""
+    has = (objects.status(node).get("allocatable") or {}).get(resource)
+    return None if has is None else quantity.amount(str(has))
+
+
+def cordoned(node: Manifest) -> bool:
+    """Return whether the node was cordoned."""
+    return bool(objects.spec(node).get("unschedulable"))
 
 
 def _is(taint: dict[str, Any], tolerated: KeyValue) -> bool:
@@ -108,19 +127,18 @@ def _is(taint: dict[str, Any], tolerated: KeyValue) -> bool:
 
 
 def _taints(node: Manifest, tolerated: KeyValue, *, explained: bool) -> Iterator[Reason]:
-    """Taints that follow from what has a reason of its own are no further reason."""
-    for taint in _repelling(node):
-        key, value, effect = (str(taint.get(part) or "") for part in ("key", "value", "effect"))
+    """Yield the taints that are not tolerated, without those that follow from another reason."""
+    for taint in repelling_taints(node):
+        key, effect = (str(taint.get(part) or "") for part in ("key", "effect"))
         if _is(taint, tolerated) or (explained and key.startswith(_OF_THE_NODE)):
             continue
-        shown = f"{key}={value}:{effect}" if value else f"{key}:{effect}"
         fix = "" if _KUBERNETES in key else f"kubectl taint node {objects.name(node)} {key}:{effect}-"
-        yield Reason("SCHED_TAINT", f"taint {shown} is not tolerated", fix)
+        yield Reason("SCHED_TAINT", f"taint {shown_taint(taint)} is not tolerated", fix)
 
 
 def _cordon(node: Manifest) -> list[Reason]:
-    cordoned = objects.spec(node).get("unschedulable")
-    return [Reason("SCHED_CORDON", "cordoned", f"kubectl uncordon {objects.name(node)}")] if cordoned else []
+    fix = f"kubectl uncordon {objects.name(node)}"
+    return [Reason("SCHED_CORDON", "cordoned", fix)] if cordoned(node) else []
 
 
 def _readiness(node: Manifest) -> list[Reason]:
@@ -144,15 +162,15 @@ def _minimum(node: Manifest, spec: ClusterSpec) -> Iterator[Reason]:
         ("cpu", "NODE_MIN_CPU", spec.node_min_cpu),
         ("memory", "NODE_MIN_MEMORY", spec.node_min_memory),
     ):
-        has = _allocatable(node, resource)
+        has = allocatable(node, resource)
         if least and has is not None and has < quantity.amount(least):
             text = f"has {quantity.shown(has, resource)} {resource}, less than {setting}={least}"
             yield Reason("SCHED_RESOURCES", text, lasting=True)
 
 
-def _room(node: Manifest, spec: ClusterSpec, requests: Amounts, held: Held) -> Iterator[Reason]:
+def _room(node: Manifest, spec: ClusterSpec, requests: Amounts, held: NodeUsage) -> Iterator[Reason]:
     for resource, asked in requests.items():
-        has = _allocatable(node, resource)
+        has = allocatable(node, resource)
         if has is None and "/" not in resource:  # a node that has just come does not say yet
             continue
         has = has or Decimal(0)
@@ -167,7 +185,7 @@ def _room(node: Manifest, spec: ClusterSpec, requests: Amounts, held: Held) -> I
                 f"free, less than {_setting(resource, asked, spec)}: {by} holds most of the rest"
             )
             yield Reason("SCHED_RESOURCES", text)
-    most = _allocatable(node, "pods")
+    most = allocatable(node, "pods")
     if most is not None and held.pods >= most:
         yield Reason("SCHED_RESOURCES", f"runs {held.pods} pods and may run {most:f}", lasting=most == 0)
 
@@ -180,8 +198,3 @@ def _setting(resource: str, asked: Decimal, spec: ClusterSpec) -> str:
     if resource in spec.client_resources:
         return f"CLIENT_RESOURCES={resource}={spec.client_resources[resource]}"
     return f"the {quantity.shown(asked, resource)} that a LimitRange sets"
-
-
-def _allocatable(node: Manifest, resource: str) -> Decimal | None:
-    has = (objects.status(node).get("allocatable") or {}).get(resource)
-    return None if has is None else quantity.amount(str(has))

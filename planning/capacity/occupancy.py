@@ -1,4 +1,4 @@
-"""What runs on the nodes: added up pod by pod as they are listed, for a large cluster's pods are too many to keep."""
+"""The use of the nodes, added up pod by pod: a large cluster has too many pods to keep."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from decimal import Decimal
 
 from domain import names
 from domain.kubernetes import Manifest
-from planning.capacity.requests import Amounts, Ask, of_pod
+from planning.capacity.requests import Amounts, PodResources, of_pod
 from planning.kubernetes import objects
 
 
 @dataclass(slots=True)
-class Held:
-    """What one node holds, our own clients apart: they go before new ones come."""
+class NodeUsage:
+    """The use of one node without our own clients, which go before new ones come."""
 
     pods: int = 0
     requests: Amounts = field(default_factory=dict)
@@ -26,17 +26,17 @@ class Occupancy:
     """The pods of a cluster by node; `everywhere` is False when those of other namespaces could not be read."""
 
     def __init__(self, namespace: str, selector: Mapping[str, str], *, everywhere: bool = True) -> None:
-        """Our clients are the pods with the labels of `selector` in `namespace`."""
+        """Count the pods with the labels of `selector` in `namespace` as our clients."""
         self.everywhere = everywhere
-        self.nodes: dict[str, Held] = {}
-        self.running: list[Ask] = []  # what each of our clients asks for, those without a node too
+        self.nodes: dict[str, NodeUsage] = {}
+        self.running: list[PodResources] = []  # what each of our clients asks for, those without a node too
         self.seen = 0
         self._namespace = namespace
         self._selector = selector
 
     @classmethod
     def of(cls, pods: Iterable[Manifest], namespace: str, selector: Mapping[str, str]) -> "Occupancy":
-        """Of pods that are at hand."""
+        """Return the occupancy by these pods."""
         made = cls(namespace, selector)
         for pod in pods:
             made.take(pod)
@@ -49,7 +49,7 @@ class Occupancy:
             return
         labels, namespace = objects.labels(pod), str(pod["metadata"].get("namespace") or "")
         node = str(objects.spec(pod).get("nodeName") or "")
-        held = self.nodes.setdefault(node, Held()) if node else Held()
+        held = self.nodes.setdefault(node, NodeUsage()) if node else NodeUsage()
         full_name = f"{namespace}/{objects.name(pod)}"
         if namespace == self._namespace and self._selector.items() <= labels.items():
             self.running.append(of_pod(pod))
@@ -62,7 +62,7 @@ class Occupancy:
                 held.prover = full_name
 
 
-def _add(held: Held, ask: Ask, full_name: str) -> None:
+def _add(held: NodeUsage, ask: PodResources, full_name: str) -> None:
     held.pods += 1
     for resource, value in ask.requests.items():
         held.requests[resource] = held.requests.get(resource, Decimal(0)) + value

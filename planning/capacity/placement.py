@@ -1,4 +1,4 @@
-"""Compares one pod with one node as the scheduler does, to tell which node was meant for it and what is in the way."""
+"""The comparison of one pod with one node, as in the scheduler: was the node meant for it, and what is in the way."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from domain import names
 from domain.kubernetes import Manifest, Snapshot
 from planning.capacity import requests
-from planning.kubernetes import objects, quantity
+from planning.capacity.node import allocatable, cordoned, repelling_taints, shown_taint
+from planning.kubernetes import objects
 
-REPELLING = {"NoSchedule", "NoExecute"}
 CORDON = "node.kubernetes.io/unschedulable"
 _NODE_PREFIXES = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 _NODE_STATES = (
@@ -24,13 +24,13 @@ _NODE_STATES = (
 
 
 class Obstacle(NamedTuple):
-    """What keeps a pod off a node; an empty code is nothing."""
+    """The obstacle that keeps a pod off a node; an empty code is none."""
 
     code: str
     detail: str = ""
 
 
-class Places(NamedTuple):
+class CandidateNodes(NamedTuple):
     """The nodes that carry the clients' label, and who is on them."""
 
     labelled: list[Manifest]
@@ -38,8 +38,8 @@ class Places(NamedTuple):
     whole: bool  # whether the pods of all namespaces are known
 
 
-def places(pod: Manifest, snapshot: Snapshot) -> Places | None:
-    """Where a pod like this could run; None when nodes were not read."""
+def candidate_nodes(pod: Manifest, snapshot: Snapshot) -> CandidateNodes | None:
+    """Return the nodes with the label that the pod asks for; None when nodes were not read."""
     if snapshot.nodes is None:
         return None
     key, value = wanted_label(pod)
@@ -49,19 +49,19 @@ def places(pod: Manifest, snapshot: Snapshot) -> Places | None:
     for found in known.values():
         if objects.node_name(found) and not objects.finished(found):
             held.setdefault(objects.node_name(found), []).append(found)
-    return Places(labelled, held, snapshot.neighbours is not None)
+    return CandidateNodes(labelled, held, snapshot.neighbours is not None)
 
 
 def obstacle(pod: Manifest, node: Manifest, there: list[Manifest]) -> Obstacle:
-    """The first thing that keeps the pod off a labelled node, in the scheduler's order; none is an empty code."""
-    if objects.spec(node).get("unschedulable"):
+    """Return the first thing that keeps the pod off a labelled node, in the scheduler's order, or an empty code."""
+    if cordoned(node):
         return Obstacle("SCHED_CORDON", _since(node, CORDON))
     ready = objects.condition(node, "Ready")
     if ready.get("status") not in ("True", None):
         return Obstacle("NODE_NOT_READY", f"since {ready.get('lastTransitionTime')} ({ready.get('reason')})")
-    for taint in objects.spec(node).get("taints") or []:
-        if taint.get("effect") in REPELLING and not _tolerated(pod, taint):
-            return Obstacle(taint_code(str(taint.get("key") or "")), shown(taint))
+    for taint in repelling_taints(node):
+        if not _tolerated(pod, taint):
+            return Obstacle(taint_code(str(taint.get("key") or "")), shown_taint(taint))
     lacking = [one for one, asked in requests.of_pod(pod).requests.items() if free(node, one, there) < asked]
     if lacking:
         return Obstacle("SCHED_RESOURCES", ", ".join(lacking))
@@ -72,7 +72,7 @@ def obstacle(pod: Manifest, node: Manifest, there: list[Manifest]) -> Obstacle:
 
 
 def taint_code(key: str) -> str:
-    """Which cause a taint stands for: that of a node's state, a cordon, or one that somebody set on purpose."""
+    """Return the cause of a taint: a state of the node, a cordon, or somebody who set it on purpose."""
     if key == CORDON:
         return "SCHED_CORDON"
     if key.startswith(_NODE_PREFIXES) and key.endswith(_NODE_STATES):
@@ -81,7 +81,7 @@ def taint_code(key: str) -> str:
 
 
 def wanted_label(pod: Manifest) -> tuple[str, str]:
-    """The node label that the pod asks for."""
+    """Return the node label that the pod asks for."""
     affinity = (objects.spec(pod).get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     for term in required.get("nodeSelectorTerms") or []:
@@ -91,34 +91,27 @@ def wanted_label(pod: Manifest) -> tuple[str, str]:
 
 
 def free(node: Manifest, resource: str, there: Iterable[Manifest]) -> Decimal:
-    """What is left of a node's resource beside the pods there."""
-    has = (objects.status(node).get("allocatable") or {}).get(resource, "0")
-    return quantity.amount(str(has)) - sum(
+    """Return how much of a node's resource the pods there leave."""
+    return (allocatable(node, resource) or Decimal(0)) - sum(
         (requests.of_pod(pod).requests.get(resource, Decimal(0)) for pod in there), Decimal(0)
     )
 
 
 def is_prover(pod: Manifest) -> bool:
-    """Whether the pod is a prove-client of anybody."""
+    """Return whether the pod is a prove-client of any deployment."""
     return objects.labels(pod).get(names.ROLE_LABEL) == names.ROLE_VALUE
 
 
 def keeps_apart(pod: Manifest) -> bool:
-    """Whether the pod refuses to share a node with another client."""
+    """Return whether the pod refuses to share a node with another client."""
     affinity = (objects.spec(pod).get("affinity") or {}).get("podAntiAffinity") or {}
     return bool(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"))
 
 
 def booking(pod: Manifest) -> str:
-    """Whose client it is: `namespace/pod (stage s)`."""
+    """Return the client as `namespace/pod (stage s)`."""
     stage = objects.labels(pod).get("stage", "")
     return f"{objects.namespace(pod)}/{objects.name(pod)}" + (f" (stage {stage})" if stage else "")
-
-
-def shown(taint: dict[str, Any]) -> str:
-    """`key=value:Effect`."""
-    value = str(taint.get("value") or "")
-    return f"{taint.get('key')}" + (f"={value}" if value else "") + f":{taint.get('effect')}"
 
 
 def _tolerated(pod: Manifest, taint: dict[str, Any]) -> bool:

@@ -1,17 +1,18 @@
-"""What ResourceQuotas of a namespace leave for clients: which of them count a client, and how many they admit."""
+"""The ResourceQuotas of a namespace: which of them count a client, and how many clients they admit."""
 
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from domain.kubernetes import Manifest
-from planning.capacity.requests import Amounts, Ask
-from planning.kubernetes import objects, quantity
+from planning.capacity.requests import Amounts, PodResources
+from planning.kubernetes import objects
+from planning.text import quantity
 
 _DEMANDED = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
 
 
 class Limit(NamedTuple):
-    """One resource of one quota, as far as clients use it."""
+    """A resource of a quota, as far as clients use it."""
 
     quota: str
     resource: str
@@ -26,19 +27,19 @@ class Limit(NamedTuple):
         return max(0, int((self.hard - self.taken) // self.each))
 
     def admits(self, old: int, new: int) -> bool:
-        """Whether so many clients of the old and of the new release may exist at once."""
+        """Return whether so many clients of the old and of the new release may exist at once."""
         return self.taken + old * self.before + new * self.each <= self.hard
 
 
 class Allowance(NamedTuple):
-    """What all quotas of the namespace say."""
+    """The limits of all quotas of the namespace."""
 
     limits: list[Limit]
     missing: dict[str, list[str]]  # quota → resources that it demands of every pod and a client does not name
 
 
-def allowance(quotas: list[Manifest], client: Ask, running: list[Ask]) -> Allowance:
-    """`running` are our clients that exist now: what they use is not taken by others."""
+def allowance(quotas: list[Manifest], client: PodResources, running: list[PodResources]) -> Allowance:
+    """Return what the quotas leave; `running` are our clients, whose use counts as free."""
     limits, missing = [], {}
     for found in quotas:
         if not _covers(found, client):
@@ -59,22 +60,22 @@ def allowance(quotas: list[Manifest], client: Ask, running: list[Ask]) -> Allowa
     return Allowance(limits, missing)
 
 
-def _usage(ask: Ask) -> Amounts:
-    """What a pod counts for, by the names that a quota may use."""
+def _usage(ask: PodResources) -> Amounts:
+    """Return what a pod counts for, by the names that a quota may use."""
     found = {"pods": Decimal(1), "count/pods": Decimal(1)}
     for resource, value in ask.requests.items():
         found |= {resource: value, f"requests.{resource}": value}
     return found | {f"limits.{resource}": value for resource, value in ask.limits.items()}
 
 
-def _covers(quota: Manifest, ask: Ask) -> bool:
+def _covers(quota: Manifest, ask: PodResources) -> bool:
     spec = objects.spec(quota)
     scopes = [{"scopeName": scope, "operator": "Exists"} for scope in spec.get("scopes") or []]
     scopes += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
     return all(_in_scope(scope, ask) for scope in scopes)
 
 
-def _in_scope(scope: dict[str, Any], ask: Ask) -> bool:
+def _in_scope(scope: dict[str, Any], ask: PodResources) -> bool:
     best_effort = not any((ask.requests | ask.limits).get(resource) for resource in ("cpu", "memory"))
     return {
         "NotTerminating": True,  # clients have no deadline

@@ -1,4 +1,4 @@
-"""What pods ask for: requests and limits, added up as the scheduler and the quota controller do it."""
+"""The requests and limits of pods, added up as in the scheduler and the quota controller."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -6,31 +6,32 @@ from typing import Any, NamedTuple
 
 from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
 from planning.manifests import pod
+from planning.text import quantity
 
 Amounts = dict[str, Decimal]  # resource → cores, bytes or pieces
 
 
-class Ask(NamedTuple):
-    """What one pod asks for in sum."""
+class PodResources(NamedTuple):
+    """The requests and limits of one pod in sum."""
 
     requests: Amounts
     limits: Amounts
 
 
-def of_client(spec: ClusterSpec) -> Ask:
-    """What a client asks for by our settings; a LimitRange may add to it."""
+def of_client(spec: ClusterSpec) -> PodResources:
+    """Return the resources of a client by our settings; a LimitRange may add to them."""
     return _of({"containers": [{"resources": pod.resources(spec)}]})
 
 
-def of_pod(manifest: Manifest) -> Ask:
-    """What a pod asks for: its containers with the sidecars, or its hungriest moment before they start."""
+def of_pod(manifest: Manifest) -> PodResources:
+    """Return the resources of a pod: its containers and sidecars, or the most that an init container needs."""
     return _of(objects.spec(manifest))
 
 
-def _of(spec: Mapping[str, Any]) -> Ask:
-    return Ask(_total(spec, "requests"), _total(spec, "limits"))
+def _of(spec: Mapping[str, Any]) -> PodResources:
+    return PodResources(_total(spec, "requests"), _total(spec, "limits"))
 
 
 def _total(spec: Mapping[str, Any], part: str) -> Amounts:

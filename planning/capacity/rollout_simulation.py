@@ -7,14 +7,14 @@ _PERCENT = 100
 
 
 def unavailable(spec: ClusterSpec, replicas: int) -> int:
-    """How many clients a rollout may replace at once: at least one, a share is rounded down."""
+    """Return how many clients a rollout may replace at once: at least one, a share is rounded down."""
     share = spec.max_unavailable
     number = int(share.removesuffix("%"))
     return max(1, replicas * number // _PERCENT if share.endswith("%") else number)
 
 
 def finishes(limits: list[Limit], *, replicas: int, unavailable: int, old: int) -> bool:
-    """Whether `replicas` new clients come to run in place of `old` ones, with nodes enough for all.
+    """Return whether `replicas` new clients come to run in place of `old` ones, given enough nodes.
 
     What stalls it is a quota that old clients fill, which in turn stay because too few clients run.
     """

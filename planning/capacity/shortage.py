@@ -4,12 +4,11 @@ from collections import Counter
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.spec import ClusterSpec
-from planning.capacity.node import Judged
+from planning.capacity.node import NodeFitness
 from planning.capacity.quota import Limit
-from planning.kubernetes import quantity
-from planning.text import sizes
+from planning.text import quantity, sizes
 
-SHOWN = 5  # nodes or values in one sentence
+SHOWN_NODES = 5  # nodes or values in one sentence
 _ASKS = {  # what a quota may demand → how a client comes to name it
     "requests.cpu": "set CLIENT_CPU",
     "cpu": "set CLIENT_CPU",
@@ -20,24 +19,24 @@ _ASKS = {  # what a quota may demand → how a client comes to name it
 }
 
 
-def of_nodes(judged: list[Judged], spec: ClusterSpec, usable: int, replicas: int) -> Diagnosis:
-    """The refusal by the cause whose cure would suffice, with the command that helps; nodes for clients come first."""
+def of_nodes(judged: list[NodeFitness], spec: ClusterSpec, usable: int, replicas: int) -> Diagnosis:
+    """Return the refusal by the cause whose removal would suffice, with the command; labelled nodes come first."""
     cause = _cause(judged, usable, replicas)
     against = [node for node in judged if node.code]
-    more = f"; and {len(against) - SHOWN} more" if len(against) > SHOWN else ""
+    more = f"; and {len(against) - SHOWN_NODES} more" if len(against) > SHOWN_NODES else ""
     return Diagnosis(
         code=cause,
         what=f"{usable} of {len(judged)} nodes are usable, {replicas} clients are wanted (one a node)",
         on=f"cluster {spec.cluster}",
         because=_because(cause, judged, spec, replicas - usable),
-        evidence="; ".join(_line(node) for node in against[:SHOWN]) + more,
+        evidence="; ".join(_line(node) for node in against[:SHOWN_NODES]) + more,
         do=_remedy(cause, judged, spec, usable, replicas - usable),
         severity=Severity.REFUSED,
     )
 
 
 def of_quota(tightest: Limit, spec: ClusterSpec, possible: int, replicas: int) -> Diagnosis:
-    """A quota that admits fewer, or that a rollout cannot get through."""
+    """Return the refusal by a quota that admits fewer, or that a rollout cannot get through."""
     limit, resource = tightest, tightest.resource
     stalls = limit.room >= replicas
     hard, taken, each = (quantity.shown(value, resource) for value in (limit.hard, limit.taken, limit.each))
@@ -57,7 +56,7 @@ def of_quota(tightest: Limit, spec: ClusterSpec, possible: int, replicas: int) -
 
 
 def of_demands(quota: str, lacking: list[str], spec: ClusterSpec) -> Diagnosis:
-    """A quota that admits no pod without certain requests or limits."""
+    """Return the refusal by a quota that admits no pod without certain requests or limits."""
     return Diagnosis(
         code="QUOTA",
         what=f"ResourceQuota {quota} admits no client",
@@ -69,7 +68,7 @@ def of_demands(quota: str, lacking: list[str], spec: ClusterSpec) -> Diagnosis:
 
 
 def of_ranges(sentences: list[str], spec: ClusterSpec) -> Diagnosis:
-    """A LimitRange that admits no client."""
+    """Return the refusal by a LimitRange that admits no client."""
     return Diagnosis(
         code="LIMITRANGE",
         what="a LimitRange admits no client",
@@ -82,13 +81,13 @@ def of_ranges(sentences: list[str], spec: ClusterSpec) -> Diagnosis:
 
 
 def listed(names: list[str], separator: str = ", ") -> str:
-    """The first few, and how many more."""
-    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return separator.join([*names[:SHOWN], *more])
+    """Join the first few, and count the others."""
+    more = [f"and {len(names) - SHOWN_NODES} more"] if len(names) > SHOWN_NODES else []
+    return separator.join([*names[:SHOWN_NODES], *more])
 
 
-def _cause(judged: list[Judged], usable: int, replicas: int) -> str:
-    """The largest cause among the nodes meant for clients when mending those is enough, else the missing label."""
+def _cause(judged: list[NodeFitness], usable: int, replicas: int) -> str:
+    """Return the largest cause among the labelled nodes when fixing those is enough, else the missing label."""
     meant = Counter(node.code for node in judged if node.code and node.labelled)
     if meant and usable + meant.total() >= replicas:
         return meant.most_common(1)[0][0]
@@ -97,10 +96,10 @@ def _cause(judged: list[Judged], usable: int, replicas: int) -> str:
     return meant.most_common(1)[0][0] if meant else "SCHED_ANTIAFFINITY_FULL"
 
 
-def _because(cause: str, judged: list[Judged], spec: ClusterSpec, lacking: int) -> str:
+def _because(cause: str, judged: list[NodeFitness], spec: ClusterSpec, lacking: int) -> str:
     held = [node for node in judged if node.code == cause]
     count = f"{len(held)} nodes"
-    shown = "(" + ", ".join(node.name for node in held[:SHOWN]) + (", …)" if len(held) > SHOWN else ")")
+    shown = "(" + ", ".join(node.name for node in held[:SHOWN_NODES]) + (", …)" if len(held) > SHOWN_NODES else ")")
     never = all(any(reason.lasting for reason in node.reasons) for node in held)
     words = {
         "SCHED_NO_LABEL": f"{count} do not carry the label for clients {shown}{_unmatched(judged, spec)}",
@@ -113,8 +112,8 @@ def _because(cause: str, judged: list[Judged], spec: ClusterSpec, lacking: int) 
     return words[cause] if held else f"there are {lacking} nodes too few"
 
 
-def _unmatched(judged: list[Judged], spec: ClusterSpec) -> str:
-    """That the setting itself may be wrong, for no node at all has that label."""
+def _unmatched(judged: list[NodeFitness], spec: ClusterSpec) -> str:
+    """Return the hint that the setting may be wrong, since no node has that label."""
     if any(node.labelled for node in judged):
         return ""
     values = sorted({node.value for node in judged if node.value is not None})
@@ -122,21 +121,21 @@ def _unmatched(judged: list[Judged], spec: ClusterSpec) -> str:
     return f": NODE_LABEL={spec.node_label} matches no node at all{known}"
 
 
-def _untainted(judged: list[Judged], spec: ClusterSpec) -> str:
+def _untainted(judged: list[NodeFitness], spec: ClusterSpec) -> str:
     nowhere = not any(node.tainted for node in judged)
     return f": NODE_TAINT={spec.node_taint} matches no node at all" if nowhere else ""
 
 
-def _line(node: Judged) -> str:
+def _line(node: NodeFitness) -> str:
     texts = [reason.text for reason in node.reasons] + ([f"booked by {node.booked_by}"] if node.booked_by else [])
     return f"{node.name}: {', '.join(texts)}"
 
 
-def _remedy(cause: str, judged: list[Judged], spec: ClusterSpec, usable: int, lacking: int) -> str:
+def _remedy(cause: str, judged: list[NodeFitness], spec: ClusterSpec, usable: int, lacking: int) -> str:
     # Those with nothing else against them first: mending the others would not be enough.
     held = [node for node in judged if node.code == cause]
     held.sort(key=lambda node: len(node.reasons) + bool(node.booked_by))
-    chosen = " ".join(node.name for node in held[:lacking][:SHOWN]) or "NODE"
+    chosen = " ".join(node.name for node in held[:lacking][:SHOWN_NODES]) or "NODE"
     other = " --overwrite" if any(node.value is not None for node in held[:lacking]) else ""
     ways = {
         "SCHED_NO_LABEL": f"kubectl label node {chosen} {spec.node_label}{other}",

@@ -1,4 +1,4 @@
-"""Decides whether so many clients can run, before anything is changed: nodes, quotas, and the way a rollout goes."""
+"""The decision whether so many clients can run, before anything is changed: nodes, quotas, and the rollout."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ from domain.kubernetes import Manifest, Right
 from domain.messages.nodes import NodesReport, NodeVerdict
 from domain.spec import ClusterSpec
 from planning.capacity import limit_range, node, quota, requests, rollout_simulation, shortage
-from planning.capacity.node import Judged
-from planning.capacity.occupancy import Held, Occupancy
+from planning.capacity.node import NodeFitness
+from planning.capacity.occupancy import NodeUsage, Occupancy
 from planning.capacity.quota import Allowance, Limit
 from planning.kubernetes import objects, rbac
 
@@ -17,8 +17,8 @@ MAX_BYTES = 160_000  # of all verdicts of one report, well below the 256 KiB of 
 _UNREADABLE = "what other namespaces run here"
 
 
-class Surroundings(NamedTuple):
-    """What a judgement is made from; None is what may not be read."""
+class ClusterCapacity(NamedTuple):
+    """The objects that a decision is made from; None is what may not be read."""
 
     nodes: list[Manifest]
     occupancy: Occupancy
@@ -26,15 +26,16 @@ class Surroundings(NamedTuple):
     ranges: list[Manifest] | None = []
 
 
-def judge(around: Surroundings, spec: ClusterSpec, replicas: int, *, keep: bool = False) -> NodesReport:
-    """A verdict for each node and, when `replicas` clients cannot all come to run, a diagnosis with the numbers.
+def capacity_report(around: ClusterCapacity, spec: ClusterSpec, replicas: int, *, keep: bool = False) -> NodesReport:
+    """Judge each node and, when `replicas` clients cannot all run, give a diagnosis with the numbers.
 
     With `keep` the clients that run stay where they are, as when only their number changes; else all are replaced.
     """
     client, refused = limit_range.admit(requests.of_client(spec), around.ranges or [])
     held = around.occupancy.nodes
     judged = [
-        node.judge(found, spec, client.requests, held.get(objects.name(found)) or Held()) for found in around.nodes
+        node.node_fitness(found, spec, client.requests, held.get(objects.name(found)) or NodeUsage())
+        for found in around.nodes
     ]
     judged.sort(key=lambda found: (not found.labelled, found.name))
     usable = sum(_usable(found, keep=keep) for found in judged)
@@ -58,18 +59,18 @@ def judge(around: Surroundings, spec: ClusterSpec, replicas: int, *, keep: bool 
     )
 
 
-def _usable(found: Judged, *, keep: bool) -> bool:
+def _usable(found: NodeFitness, *, keep: bool) -> bool:
     return not found.code or (keep and bool(found.ours) and found.alive)
 
 
 def _room_beside(allowed: Allowance, staying: int) -> int | None:
-    """Clients that the quotas admit with those that stay; None when none of them counts clients."""
+    """Return how many clients the quotas admit beside those that stay; None without a quota that counts them."""
     more = [int((limit.hard - limit.taken - staying * limit.before) // limit.each) for limit in allowed.limits]
     return staying + max(0, min(more)) if more else None
 
 
 def _room(allowed: Allowance, spec: ClusterSpec, replicas: int, old: int) -> int | None:
-    """The same when all are replaced: all at once, and on the way there."""
+    """Return the numbers when all clients are replaced: all at once, and during the rollout."""
     if not allowed.limits:
         return None
     room = min(limit.room for limit in allowed.limits)
@@ -93,7 +94,7 @@ def _comes_through(limits: list[Limit], spec: ClusterSpec, replicas: int, old: i
 
 
 def _diagnosis(
-    judged: list[Judged], allowed: Allowance, refused: list[str], spec: ClusterSpec, numbers: tuple[int, int, int]
+    judged: list[NodeFitness], allowed: Allowance, refused: list[str], spec: ClusterSpec, numbers: tuple[int, int, int]
 ) -> Diagnosis | None:
     replicas, usable, possible = numbers
     if possible >= replicas:
@@ -108,8 +109,8 @@ def _diagnosis(
     return shortage.of_nodes(judged, spec, usable, replicas)
 
 
-def _listed(judged: list[Judged], spec: ClusterSpec, *, keep: bool, everywhere: bool) -> list[NodeVerdict]:
-    """The nodes for clients first; when not all can be told, rather those with something against them."""
+def _listed(judged: list[NodeFitness], spec: ClusterSpec, *, keep: bool, everywhere: bool) -> list[NodeVerdict]:
+    """Return the nodes for clients first; when not all fit, those with something against them."""
     telling = sorted(judged, key=lambda found: (not found.labelled, not found.code, found.name))
     told: list[NodeVerdict] = []
     left = MAX_BYTES
@@ -123,7 +124,7 @@ def _listed(judged: list[Judged], spec: ClusterSpec, *, keep: bool, everywhere: 
     return sorted(told, key=lambda verdict: (verdict.name in unlabelled, verdict.name))
 
 
-def _verdict(found: Judged, spec: ClusterSpec, *, keep: bool, everywhere: bool) -> NodeVerdict:
+def _verdict(found: NodeFitness, spec: ClusterSpec, *, keep: bool, everywhere: bool) -> NodeVerdict:
     usable = _usable(found, keep=keep)
     warnings = []
     if usable and not found.tainted:
@@ -144,7 +145,7 @@ def _verdict(found: Judged, spec: ClusterSpec, *, keep: bool, everywhere: bool) 
     )
 
 
-def _warnings(around: Surroundings, judged: list[Judged], spec: ClusterSpec) -> list[str]:
+def _warnings(around: ClusterCapacity, judged: list[NodeFitness], spec: ClusterSpec) -> list[str]:
     found = []
     if not around.occupancy.everywhere:
         (rule,) = rbac.snippets([Right(verb="list", resource="pods")], in_cluster=True)
@@ -158,7 +159,7 @@ def _warnings(around: Surroundings, judged: list[Judged], spec: ClusterSpec) -> 
         found.append(
             f"{len(untainted)} nodes carry the label, but not the taint NODE_TAINT={spec.node_taint}, so that other "
             f"pods may take their room ({shortage.listed(untainted)}). "
-            f"Do: kubectl taint node {' '.join(untainted[: shortage.SHOWN])} {spec.node_taint}:NoSchedule."
+            f"Do: kubectl taint node {' '.join(untainted[: shortage.SHOWN_NODES])} {spec.node_taint}:NoSchedule."
         )
     return found
 

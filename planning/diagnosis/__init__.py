@@ -1,1 +1,1 @@
-"""Why a rollout does not finish, from the live objects of a release."""
+"""Diagnosis: why a rollout does not finish, from the live objects of a release."""

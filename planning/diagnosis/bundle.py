@@ -16,7 +16,7 @@ from planning.manifests.yaml_output import LAST_APPLIED
 from planning.plan.diff import SERVER_OWNED
 from planning.text.sanitize import MASK, scrub
 
-LIMIT = 5_000_000  # bytes of JSON
+MAX_BUNDLE_BYTES = 5_000_000  # bytes of JSON
 LOG_LIMIT = 100_000  # characters of one log, or of any other text; its end is kept
 MAX_LOGS = 20  # pods whose logs are read
 _KEPT = {"creationTimestamp", "uid", "generation"}  # they join and date what is in a bundle
@@ -27,7 +27,7 @@ _CUTTABLE = ("neighbours", "events", "nodes", "replica_sets", "pods")
 def compose(
     spec: ClusterSpec, snapshot: Snapshot, observed: Observation, findings: list[Diagnosis], logs: Mapping[str, str]
 ) -> dict[str, Any]:
-    """One JSON document; `logs` are by pod, with what was said before the last restart under `<pod> (previous)`."""
+    """Compose one JSON document; `logs` are by pod, those before the last restart as `<pod> (previous)`."""
     texts = snapshot.logs | dict(logs)
     document = {
         "findings": [found.model_dump(mode="json") for found in findings],
@@ -41,7 +41,7 @@ def compose(
 
 
 def worth_reading(pods: list[Manifest]) -> list[tuple[str, bool]]:
-    """Pods whose logs tell something, those that ended or restarted first; True: also what they said before."""
+    """Return the pods whose logs matter, those that ended or restarted first, which have a previous log (True)."""
     ranked = sorted(
         ((_restarts(pod), not objects.ready(pod), objects.name(pod)) for pod in pods),
         key=lambda row: (not row[0], not row[1]),
@@ -54,7 +54,7 @@ def _restarts(pod: Manifest) -> int:
 
 
 def _clean(value: Any) -> Any:
-    """Without managed fields, values of variables, contents of Secrets, and whatever else looks like a credential."""
+    """Remove managed fields, values of variables, contents of Secrets, and whatever looks like a credential."""
     if isinstance(value, list):
         return [_clean(entry) for entry in value]
     if isinstance(value, dict):
@@ -63,7 +63,7 @@ def _clean(value: Any) -> Any:
 
 
 def _end(text: str) -> str:
-    """The end of a text from the beginning of a line on: half a line may be half a credential, beyond recognition."""
+    """Cut a text at its beginning, at the start of a line: half a credential might not be recognised."""
     return text if len(text) <= LOG_LIMIT else text[-LOG_LIMIT:].partition("\n")[2]
 
 
@@ -81,16 +81,16 @@ def _field(holder: dict[str, Any], key: str) -> Any:
 
 
 def _variable(entry: Any) -> Any:
-    """The name of a variable, or where its value comes from; never the value, nor an argument."""
+    """Return the name of a variable, or the source of its value; never the value, nor an argument."""
     if not isinstance(entry, dict):
         return MASK
     return {key: MASK if key == "value" else _clean(value) for key, value in entry.items()}
 
 
 def _fitting(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
-    """At most LIMIT bytes, and how many entries of which part are missing then."""
+    """Cut the document to MAX_BUNDLE_BYTES; return it with the number of entries left out of each part."""
     left_out: dict[str, int] = {}
-    while _size(document) > LIMIT:
+    while _size(document) > MAX_BUNDLE_BYTES:
         part = next((name for name in _CUTTABLE if document.get(name)), "logs")
         kept = document[part]
         if not kept:

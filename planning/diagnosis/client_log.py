@@ -1,4 +1,4 @@
-"""Reads the log of a prove-client: its entries with their causes, what its calls came to, and why it ended."""
+"""The log of a prove-client: its entries with their causes, the results of its calls, and why it ended."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ _CAUSE = re.compile(r"^\s*\d+: +(.*)")
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?")
 _NO_YEAR = re.compile(r"^\[?([A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d)")
 _ERROR_WORD = re.compile(r"\b(?:error|Error|panicked)\b")
-_LATELY = timedelta(days=1)
+_CLOCK_SKEW = timedelta(days=1)
 
 _POLL = re.compile(r"\bpolling task\b|\bno task ready\b|ResourceExhausted", re.IGNORECASE)
 _TASK = re.compile(r"\bprocess in tempdir\b|\bsubmit(?:t)?ing result\b")
@@ -33,8 +33,8 @@ _CONNECT = re.compile(  # no connection was made at all
 )
 
 
-class Entry(NamedTuple):
-    """One message of the log, with the lines that continue it."""
+class LogEntry(NamedTuple):
+    """A message of the log, with the lines that continue it."""
 
     lines: list[str]
     level: str  # empty where the line names none
@@ -94,7 +94,7 @@ class Entry(NamedTuple):
         return sanitize.one_line(self.text)
 
     def at(self, now: float) -> float | None:
-        """Unix time; None when the line bears none. `now` tells the year of a time without one."""
+        """Return the Unix time; None when the line has none. `now` gives the year of a time without one."""
         if found := _ISO.search(self.lines[0][:48]):
             return datetime.fromisoformat(found[0]).replace(tzinfo=UTC).timestamp()
         if found := _NO_YEAR.match(self.lines[0]):
@@ -103,37 +103,37 @@ class Entry(NamedTuple):
             then = datetime.strptime(f"2000 {found[1]}", "%Y %b %d %H:%M:%S").replace(tzinfo=UTC)
             try:
                 then = then.replace(year=present.year)
-                return (then if then <= present + _LATELY else then.replace(year=present.year - 1)).timestamp()
+                return (then if then <= present + _CLOCK_SKEW else then.replace(year=present.year - 1)).timestamp()
             except ValueError:
                 return None
         return None
 
 
 def own(log: str) -> str:
-    """Without what kubelet wrote about the log."""
+    """Remove what kubelet wrote about the log."""
     return "\n".join(line for line in sanitize.printable(log).splitlines() if not _KUBELET.match(line))
 
 
-def entries(log: str) -> list[Entry]:
-    """What the client said, oldest first."""
-    found: list[Entry] = []
+def entries(log: str) -> list[LogEntry]:
+    """Return the entries of the log, oldest first."""
+    found: list[LogEntry] = []
     for line in own(log).splitlines():
         named = _LEVEL.match(line)
         begins = named or _PANIC.search(line) or not _CONTINUED.match(line)
         if found and (not begins or (not named and _PANIC_PLACE.search(found[-1].lines[-1]))):
             found[-1].lines.append(line)
         elif line.strip():
-            found.append(Entry([line], named[1] if named else ""))
+            found.append(LogEntry([line], named[1] if named else ""))
     return found
 
 
 def first_panic(log: str) -> str:
-    """The panic that others followed from, such as that of a channel whose receiver is gone; empty without one."""
+    """Return the panic that others followed from, e.g. that of a channel without receiver; empty without one."""
     return next((found.text for found in entries(log) if found.panic), "")
 
 
-def failures(said: list[Entry]) -> list[tuple[str, str]]:
-    """The tasks that failed since the last proof, each with what was said of it first, on one line."""
+def failures(said: list[LogEntry]) -> list[tuple[str, str]]:
+    """Return the tasks that failed since the last proof, each with its first error, on one line."""
     found: dict[str, str] = {}
     for index, entry in enumerate(said):
         if entry.proved:
@@ -143,8 +143,8 @@ def failures(said: list[Entry]) -> list[tuple[str, str]]:
     return [*found.items()]
 
 
-def _before(said: list[Entry]) -> list[str]:
-    """Lines without a level, right before: the words of a program that the client called."""
+def _before(said: list[LogEntry]) -> list[str]:
+    """Return the lines without a level right before: the output of a program that the client called."""
     found: list[str] = []
     for entry in reversed(said):
         if entry.level or entry.panic:
@@ -153,12 +153,12 @@ def _before(said: list[Entry]) -> list[str]:
     return found
 
 
-def complaint(said: list[Entry]) -> list[Entry]:
-    """The faults that its calls end in now, oldest first; empty when the latest went well.
+def complaint(said: list[LogEntry]) -> list[LogEntry]:
+    """Return the faults that its calls end in now, oldest first; empty when the latest went well.
 
     A poll after a fault says that the connection was made, and not yet how the call ends: two of them do.
     """
-    polls, found = 0, list[Entry]()
+    polls, found = 0, list[LogEntry]()
     for entry in reversed(said):
         if entry.poll and polls == 0:
             polls = 1

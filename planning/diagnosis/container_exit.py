@@ -1,4 +1,4 @@
-"""Recognises why a client ends: its own words and exit code, memory, or a node that cannot start it."""
+"""The causes of a client's end: by its log and exit code, memory, or a node that cannot start it."""
 
 import re
 from typing import Any
@@ -7,10 +7,10 @@ from domain.diagnosis import Diagnosis, Severity
 from planning.diagnosis import client_log, image_pull
 from planning.kubernetes import objects
 
-RESTARTS = 3  # a client that ended so often will end again
+FINAL_RESTARTS = 3  # a client that ended so often will end again
 OOM_RESTARTS = 2
-STEADY = 30.0  # seconds a restarted client must run to count as recovered
-LONG = 600.0  # seconds after which kubelet, too, forgets earlier crashes
+STEADY_RUN_SECONDS = 30.0  # seconds a restarted client must run to count as recovered
+LONG_RUN_SECONDS = 600.0  # seconds after which kubelet, too, forgets earlier crashes
 _CANNOT_RUN = {"StartError", "ContainerCannotRun", "RunContainerError", "CreateContainerError"}
 _CONFIG_EXIT, _RUNTIME_EXIT, _KILLED, _SEGMENT = 101, 128, 137, 139
 _OWN_FAULT = re.compile(
@@ -29,8 +29,8 @@ _CONFIG = re.compile(
 _PANIC = re.compile(r"panicked at|^panic:|goroutine \d+ \[|segmentation fault|SIGSEGV", re.IGNORECASE | re.MULTILINE)
 
 
-def judge(container: dict[str, Any], now: float | None) -> Diagnosis | None:
-    """The finding for a container that ended and has not recovered; None for one that runs."""
+def exit_finding(container: dict[str, Any], now: float | None) -> Diagnosis | None:
+    """Return the finding for a container that ended and has not recovered; None for one that runs."""
     state = container.get("state") or {}
     last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     if not last or _recovered(state, now):
@@ -53,14 +53,14 @@ def judge(container: dict[str, Any], now: float | None) -> Diagnosis | None:
 
 
 def wrong_architecture(image: str, message: str) -> Diagnosis:
-    """Fatal at once: no retry makes a binary fit another processor."""
+    """Return the finding for a binary of another processor, which no retry helps."""
     rule = image_pull.classify("exec format error")
     what = rule.what.format(image=image)
     return Diagnosis(code=rule.code, what=what, evidence=message, because=rule.because, do=rule.do)
 
 
 def meaning(exit_code: int | None, log: str) -> tuple[str, bool]:
-    """What the client's end means, in words, and whether the coordinator is to blame."""
+    """Return the meaning of the client's end, and whether the coordinator caused it."""
     if _COORDINATOR.search(client_log.first_panic(log) or _last_line(log)):
         return "the coordinator does not answer it; neither configuration nor image is at fault", True
     if exit_code == _CONFIG_EXIT and not _PANIC.search(log):
@@ -76,7 +76,7 @@ def meaning(exit_code: int | None, log: str) -> tuple[str, bool]:
 
 
 def last_words(log: str, limit: int = 400) -> str:
-    """The first panic, for others only follow from it; else the end of what it said, in whole lines where possible."""
+    """Return the first panic, from which others follow, else the end of the log, in whole lines where possible."""
     if panic := client_log.first_panic(log):
         return panic[:limit]
     kept: list[str] = []
@@ -92,25 +92,25 @@ def _last_line(log: str) -> str:
 
 
 def _recovered(state: dict[str, Any], now: float | None) -> bool:
-    """A client that runs has recovered, unless it was started a moment ago and may end as before."""
+    """Return whether the client runs for long enough that it will not end as before."""
     running = state.get("running")
     if running is None:
         return False
     since = objects.elapsed(running.get("startedAt"), now)
-    return since is None or since >= STEADY
+    return since is None or since >= STEADY_RUN_SECONDS
 
 
 def _ran_long(last: dict[str, Any]) -> bool:
     began, ended = objects.seconds(last.get("startedAt")), objects.seconds(last.get("finishedAt"))
     # A client that could not be started at all began in 1970.
-    return bool(began) and ended is not None and ended - (began or 0.0) >= LONG
+    return bool(began) and ended is not None and ended - (began or 0.0) >= LONG_RUN_SECONDS
 
 
 def _loop(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
     code = last.get("exitCode")
     because, coordinator = meaning(code, log)
-    many = restarts >= RESTARTS
-    do = "read its last output with `kubectl logs --previous`, mend circuit files or settings, then deploy again"
+    many = restarts >= FINAL_RESTARTS
+    do = "read its last output with `kubectl logs --previous`, correct circuit files or settings, then deploy again"
     if coordinator:
         do = "look at the backend with `proverctl backend status`, and at COORDINATOR_EP and COORDINATOR_PORT"
     elif code == 0:  # a shell ends so, and any program that is no client
@@ -135,7 +135,7 @@ def _out_of_memory(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
     else:
         what = "the client dies of a bad memory access (exit code 139)"
         because = "on nodes with little memory the load of the keys ends so; else it is a fault of the client"
-    enough = OOM_RESTARTS if certain else RESTARTS
+    enough = OOM_RESTARTS if certain else FINAL_RESTARTS
     return Diagnosis(
         code="OOM",
         what=f"{what} ({restarts} restarts)",
@@ -147,7 +147,7 @@ def _out_of_memory(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
 
 
 def _cannot_run(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
-    """The program could not even be started: the image's own fault, or trouble of node and runtime."""
+    """Return the finding for a program that could not be started: the image's fault, or the node's or runtime's."""
     started = last.get("reason") not in _CANNOT_RUN
     own = bool(_OWN_FAULT.search(log)) and not started
     final = Severity.FATAL if own else Severity.NEEDS_HUMAN
@@ -158,8 +158,8 @@ def _cannot_run(restarts: int, last: dict[str, Any], log: str) -> Diagnosis:
         else f"the client cannot be started ({restarts} restarts)",
         evidence=last_words(log) or f"exit code {last.get('exitCode')}, reason {last.get('reason')}, and no output",
         because="the image lacks its program, or may not run it" if own else "node or container runtime are in trouble",
-        do="mend the base image (PROVER_BASE_IMAGE), then deploy again"
+        do="correct the base image (PROVER_BASE_IMAGE), then deploy again"
         if own
         else "look at the pod's node and its container runtime; it is retried",
-        severity=final if restarts >= RESTARTS else Severity.TRANSIENT,
+        severity=final if restarts >= FINAL_RESTARTS else Severity.TRANSIENT,
     )

@@ -1,4 +1,4 @@
-"""Says whether clients that run can reach their coordinator, whether it serves them, and what comes of their work."""
+"""The findings about running clients and their coordinator: is it reached, does it serve them, do they prove."""
 
 import re
 from collections.abc import Callable
@@ -7,53 +7,53 @@ from typing import NamedTuple
 
 from domain.diagnosis import Diagnosis, Severity
 from planning.diagnosis import client_log, client_work, coordinator_way
-from planning.diagnosis.client_log import Entry
-from planning.diagnosis.client_work import Told
-from planning.diagnosis.release_view import Evidence
+from planning.diagnosis.client_log import LogEntry
+from planning.diagnosis.client_work import ClientLog
+from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 
 CODES = {"NOT_REGISTERED", "COORDINATOR_DOWN", "COORDINATOR_BROKEN"} | client_work.CODES
-GRACE = 60.0  # seconds that a coordinator may answer so: somebody may restart it already
+BROKEN_GRACE_SECONDS = 60.0  # seconds that a coordinator may answer so: somebody may restart it already
 LOOPBACK = "loopback"  # how a connection from the coordinator's own host ended: refused, but not on 127.0.0.1 or ::1
 _BACKEND = "look at the backend with `proverctl backend status`; clients go on by themselves once it answers"
 
 
-class Trouble(NamedTuple):
-    """What the client's words look like, and what they mean."""
+class CoordinatorTrouble(NamedTuple):
+    """A kind of trouble: the pattern of the client's message, and the finding."""
 
     pattern: re.Pattern[str]
     explain: Callable[["Complaint"], Diagnosis]
 
 
 class Complaint(NamedTuple):
-    """What clients complain of, as one of them says it, oldest first: the first fault caused the others."""
+    """The faults in one client's log, oldest first: the first one caused the others."""
 
-    evidence: Evidence
-    faults: list[Entry]
+    view: ReleaseView
+    faults: list[LogEntry]
     on: str
 
     @property
     def upstream(self) -> str:
         """What COORDINATOR_SERV names, when clients use that."""
-        return coordinator_way.override(self.evidence.deployment)
+        return coordinator_way.override(self.view.deployment)
 
 
-def judge(evidence: Evidence) -> list[Diagnosis]:
-    """What keeps clients from their coordinator or from proofs; empty when nothing is known to, or nothing was read."""
-    if not any(objects.ready(pod) for pod in evidence.pods):
+def coordinator_findings(view: ReleaseView) -> list[Diagnosis]:
+    """Return what keeps clients from their coordinator or from proofs; empty when nothing is known to."""
+    if not any(objects.ready(pod) for pod in view.pods):
         return []
-    clients = client_work.told(evidence)
-    way = coordinator_way.judge(evidence) or _client_view(evidence, clients) or _worker_view(evidence, clients)
-    return [*([way] if way else []), *client_work.judge(evidence)]
+    clients = client_work.client_logs(view)
+    way = coordinator_way.route_finding(view) or _client_view(view, clients) or _worker_view(view, clients)
+    return [*([way] if way else []), *client_work.work_findings(view)]
 
 
 def heard(logs: dict[str, str]) -> bool:
-    """Whether a client has been answered lately, so that nobody else needs to try the connection."""
+    """Return whether a client was answered lately, so that the worker need not try the connection."""
     read = [client_log.entries(log) for log in logs.values()]
     return any(said and said[-1].begun and not client_log.complaint(said) for said in read)
 
 
-def _client_view(evidence: Evidence, clients: list[Told]) -> Diagnosis | None:
+def _client_view(view: ReleaseView, clients: list[ClientLog]) -> Diagnosis | None:
     troubled = [(one, faults) for one in clients if (faults := client_log.complaint(one.said))]
     if not troubled:
         return None
@@ -62,15 +62,15 @@ def _client_view(evidence: Evidence, clients: list[Told]) -> Diagnosis | None:
     if found is None:
         return None
     alike = [*takewhile(lambda fault: found.pattern.search(fault.text), reversed(faults))][::-1]
-    return found.explain(Complaint(evidence, alike, f"pod {one.name} ({len(troubled)} of {len(clients)} asked)"))
+    return found.explain(Complaint(view, alike, f"pod {one.name} ({len(troubled)} of {len(clients)} asked)"))
 
 
-def _worker_view(evidence: Evidence, clients: list[Told]) -> Diagnosis | None:
-    """Where no client has said anything yet; what only the worker cannot reach, nodes may."""
-    ended = evidence.snapshot.coordinator
+def _worker_view(view: ReleaseView, clients: list[ClientLog]) -> Diagnosis | None:
+    """Return the finding by the worker's own connection, where no client has said anything yet."""
+    ended = view.snapshot.coordinator
     if ended not in ("refused", LOOPBACK) or any(one.said and one.said[-1].begun for one in clients):
         return None
-    found = _refused(Complaint(evidence, [], f"Service {coordinator_way.SERVICE}"))
+    found = _refused(Complaint(view, [], f"Service {coordinator_way.SERVICE}"))
     return found.model_copy(update={"evidence": f"connection from the worker: {ended}"})
 
 
@@ -89,7 +89,7 @@ def _unreached(complaint: Complaint) -> Diagnosis:
 
 
 def _refused(complaint: Complaint) -> Diagnosis:
-    seen, because = complaint.evidence.snapshot.coordinator, "it is not started, or listens on another port"
+    seen, because = complaint.view.snapshot.coordinator, "it is not started, or listens on another port"
     if seen == LOOPBACK:
         return _down(
             complaint,
@@ -112,11 +112,11 @@ def _database_away(complaint: Complaint) -> Diagnosis:
 
 
 def _broken(complaint: Complaint) -> Diagnosis:
-    """It answers, so it is not down; and it never recovers."""
-    now = complaint.evidence.now
+    """Return the finding for a coordinator that answers, so is not down, and never recovers."""
+    now = complaint.view.now
     first = complaint.faults[0].at(now) if now is not None else None
     lasted = 0.0 if now is None or first is None else now - first
-    circuit = complaint.evidence.snapshot.circuit
+    circuit = complaint.view.snapshot.circuit
     return _finding(
         complaint,
         "COORDINATOR_BROKEN",
@@ -125,8 +125,10 @@ def _broken(complaint: Complaint) -> Diagnosis:
         "does not know",
         f"check that its verifying key is of the image's keys and that it knows the circuit{circuit and ' ' + circuit},"
         " then restart the coordinator; clients do not recover before",
-        Severity.NEEDS_HUMAN if lasted >= GRACE else Severity.TRANSIENT,
-    ).model_copy(update={"grace": int(GRACE), "since": "" if first is None else objects.timestamp(first)})
+        Severity.NEEDS_HUMAN if lasted >= BROKEN_GRACE_SECONDS else Severity.TRANSIENT,
+    ).model_copy(
+        update={"grace": int(BROKEN_GRACE_SECONDS), "since": "" if first is None else objects.timestamp(first)}
+    )
 
 
 def _unwell(complaint: Complaint) -> Diagnosis:
@@ -134,15 +136,17 @@ def _unwell(complaint: Complaint) -> Diagnosis:
 
 
 _TROUBLES = [
-    Trouble(re.compile(r"server temporary unav|dispatch ret unreach", re.IGNORECASE), _broken),
-    Trouble(re.compile(r"\bdb (?!\W)|\bdatabase\b|\bpool timed out|\bsqlx\b", re.IGNORECASE), _database_away),
-    Trouble(
+    CoordinatorTrouble(re.compile(r"server temporary unav|dispatch ret unreach", re.IGNORECASE), _broken),
+    CoordinatorTrouble(
+        re.compile(r"\bdb (?!\W)|\bdatabase\b|\bpool timed out|\bsqlx\b", re.IGNORECASE), _database_away
+    ),
+    CoordinatorTrouble(
         re.compile(
             r"dns error|no such host|failed to lookup address|name or service not known|name resolution", re.IGNORECASE
         ),
         _unresolved,
     ),
-    Trouble(
+    CoordinatorTrouble(
         re.compile(
             r"timed out|timeout|deadline exceeded|no route to host|(?:network|host) is (?:unreachable|down)"
             r"|network unreachable",
@@ -150,11 +154,11 @@ _TROUBLES = [
         ),
         _unreached,
     ),
-    Trouble(
+    CoordinatorTrouble(
         re.compile(r"connection refused|error trying to connect|transport error|tcp connect error", re.IGNORECASE),
         _refused,
     ),
-    Trouble(
+    CoordinatorTrouble(
         re.compile(r"poll task error|register error|submit\w* .*error|connection (?:reset|closed)", re.IGNORECASE),
         _unwell,
     ),

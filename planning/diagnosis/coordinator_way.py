@@ -1,11 +1,11 @@
-"""Judges the way from clients to their coordinator: the Service and its EndpointSlice, or COORDINATOR_SERV."""
+"""The route from clients to their coordinator: the Service and its EndpointSlice, or COORDINATOR_SERV."""
 
 from urllib.parse import urlsplit
 
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
-from planning.diagnosis.release_view import Evidence
+from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 from planning.text import sanitize
 
@@ -15,7 +15,7 @@ _WEB_PORTS = {"http": 80, "https": 443}
 
 
 def override(deployment: Manifest | None) -> str:
-    """The upstream that clients were given in place of the Service; empty when they use the Service.
+    """Return the upstream that clients were given in place of the Service; empty when they use the Service.
 
     Told from the live Deployment, for who asks may have other settings than who deployed.
     """
@@ -25,7 +25,7 @@ def override(deployment: Manifest | None) -> str:
 
 
 def endpoint(deployment: Manifest | None, slices: list[Manifest] | None) -> tuple[str, int] | None:
-    """Host and port that clients talk to in the end; None when they are not known."""
+    """Return host and port that clients talk to in the end; None when they are not known."""
     if upstream := override(deployment):
         url = urlsplit(upstream)
         return (url.hostname, url.port or _WEB_PORTS.get(url.scheme, 0)) if url.hostname else None
@@ -36,14 +36,14 @@ def endpoint(deployment: Manifest | None, slices: list[Manifest] | None) -> tupl
     return None
 
 
-def judge(evidence: Evidence) -> Diagnosis | None:
-    """What is wrong with Service and slice; None where clients do not use them, or nothing was read."""
-    slices = evidence.snapshot.slices
-    if slices is None or override(evidence.deployment):
+def route_finding(view: ReleaseView) -> Diagnosis | None:
+    """Return what is wrong with Service and slice; None where clients do not use them, or nothing was read."""
+    slices = view.snapshot.slices
+    if slices is None or override(view.deployment):
         return None
     if not slices:
         return _lost("the Service leads nowhere: its EndpointSlice is gone", "", "somebody deleted it")
-    port_names = _service_ports(evidence.snapshot.service)
+    port_names = _service_ports(view.snapshot.service)
     for found in slices:
         ports = {str(port.get("name") or "") for port in found.get("ports") or []}
         if not ports & port_names:

@@ -1,4 +1,4 @@
-"""Adds what only the whole group of equal pods tells: which nodes, how many, who is there, what the client said."""
+"""The details that only a whole group of equal pods tells: which nodes, how many, who is there, the client's log."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,25 +7,25 @@ from decimal import Decimal
 from domain.diagnosis import Diagnosis
 from domain.kubernetes import Manifest
 from planning.capacity import placement, requests
-from planning.capacity.placement import Places
+from planning.capacity.placement import CandidateNodes
 from planning.diagnosis import container_exit, image_pull, release_view
-from planning.diagnosis.release_view import Evidence
-from planning.kubernetes import objects, quantity
-from planning.text import sanitize
+from planning.diagnosis.release_view import ReleaseView
+from planning.kubernetes import objects
+from planning.text import quantity, sanitize
 
-_SHOWN = 5  # names in one sentence
-Explain = Callable[[Diagnosis, list[Manifest], Evidence], Diagnosis]
+_SHOWN_NAMES = 5  # names in one sentence
+Explain = Callable[[Diagnosis, list[Manifest], ReleaseView], Diagnosis]
 
 
-def explain(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
-    """The finding with what is known of its group; `pods` are those that it holds up."""
+def explain(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
+    """Add what is known of the finding's group; `pods` are those that it holds up."""
     rule = _RULES.get(found.code)
-    return rule(found, pods, evidence) if rule else found
+    return rule(found, pods, view) if rule else found
 
 
-def _no_label(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+def _no_label(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
     label = "=".join(placement.wanted_label(pods[0]))
-    places = placement.places(pods[0], evidence.snapshot)
+    places = placement.candidate_nodes(pods[0], view.snapshot)
     if places is None or label == "=":
         return found
     total = found.evidence.partition("/")[2].partition(" ")[0]
@@ -34,9 +34,9 @@ def _no_label(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Dia
     return found.model_copy(update={"what": carry + (f": {names}" if names else "")})
 
 
-def _by_obstacle(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
-    """The labelled nodes that this cause shuts out, each with its taint, or since when."""
-    places = placement.places(pods[0], evidence.snapshot)
+def _by_obstacle(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
+    """Name the labelled nodes that this cause shuts out, each with its taint, or since when."""
+    places = placement.candidate_nodes(pods[0], view.snapshot)
     if places is None:
         return found
     shut = [
@@ -57,8 +57,8 @@ def _by_obstacle(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> 
     return found.model_copy(update={"what": what, "because": because})
 
 
-def _full(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
-    places = placement.places(pods[0], evidence.snapshot)
+def _full(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
+    places = placement.candidate_nodes(pods[0], view.snapshot)
     if places is None:
         return found
     names = [objects.name(node) for node in places.labelled]
@@ -80,9 +80,9 @@ def _full(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnos
     )
 
 
-def _resources(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
-    """What is asked for, what the best node has left, and which pods took the rest of it."""
-    places, asked = placement.places(pods[0], evidence.snapshot), requests.of_pod(pods[0]).requests
+def _resources(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
+    """Name what is asked for, what the best node has left, and which pods took the rest of it."""
+    places, asked = placement.candidate_nodes(pods[0], view.snapshot), requests.of_pod(pods[0]).requests
     short = Counter(
         one for node in (places.labelled if places else []) for one in asked if _left(node, one, places) < asked[one]
     )
@@ -109,24 +109,24 @@ def _takers(there: list[Manifest], resource: str) -> str:
     return f"the rest is taken by {_few([f'{pod} ({quantity.shown(amount, resource)})' for amount, pod in largest])}"
 
 
-def _left(node: Manifest, resource: str, places: Places | None) -> Decimal:
+def _left(node: Manifest, resource: str, places: CandidateNodes | None) -> Decimal:
     return placement.free(node, resource, places.held.get(objects.name(node), []) if places else [])
 
 
-def _scale_up(found: Diagnosis, pods: list[Manifest], _: Evidence) -> Diagnosis:
+def _scale_up(found: Diagnosis, pods: list[Manifest], _: ReleaseView) -> Diagnosis:
     return found.model_copy(update={"what": f"{found.what} ({len(pods)} pods wait)"}) if len(pods) > 1 else found
 
 
-def _image_access(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
+def _image_access(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
     image = objects.client_image(objects.spec(pods[0]))
-    return image_pull.explain_access(found, image, pods[0], evidence.snapshot.pull_hosts)
+    return image_pull.explain_access(found, image, pods[0], view.snapshot.pull_hosts)
 
 
-def _image_from(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
-    """From which nodes it works, when it does from some."""
+def _image_from(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
+    """Name the nodes that cannot pull the image, and those that could."""
     image = objects.client_image(objects.spec(pods[0]))
     failing = {objects.node_name(pod) for pod in pods}
-    well = {objects.node_name(pod) for pod in evidence.pods if image_pull.has_image(pod)} - failing
+    well = {objects.node_name(pod) for pod in view.pods if image_pull.has_image(pod)} - failing
     where = f"{len(failing)} nodes cannot fetch it: {_few(sorted(failing))}"
     where += f"; {len(well)} could: {_few(sorted(well))}" if well else ""
     return found.model_copy(
@@ -134,12 +134,12 @@ def _image_from(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> D
     )
 
 
-def _image_slow(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
-    return image_pull.explain_slow(found, pods, evidence)
+def _image_slow(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
+    return image_pull.explain_slow(found, pods, view)
 
 
-def _crashed(found: Diagnosis, pods: list[Manifest], seen: Evidence) -> Diagnosis:
-    """The client's last words from its log where the status has none, its limit, and what this release changed."""
+def _crashed(found: Diagnosis, pods: list[Manifest], seen: ReleaseView) -> Diagnosis:
+    """Add the last lines of the log where the status has none, the limit, and what this release changed."""
     update: dict[str, str] = {}
     log = next((told for pod in pods if (told := seen.snapshot.logs.get(objects.name(pod)))), "")
     because = found.because
@@ -156,7 +156,7 @@ def _crashed(found: Diagnosis, pods: list[Manifest], seen: Evidence) -> Diagnosi
     return found.model_copy(update=update | {"because": because})
 
 
-def _memory(pod: Manifest, seen: Evidence) -> str:
+def _memory(pod: Manifest, seen: ReleaseView) -> str:
     containers = objects.spec(pod).get("containers") or [{}]
     limit = ((containers[0].get("resources") or {}).get("limits") or {}).get("memory")
     node = next((one for one in seen.snapshot.nodes or [] if objects.name(one) == objects.node_name(pod)), None)
@@ -165,8 +165,8 @@ def _memory(pod: Manifest, seen: Evidence) -> str:
     return ", ".join([*told, f"node {objects.node_name(pod)} has {has}"] if has else told)
 
 
-def _differs(seen: Evidence) -> str:
-    """What of the client changed since the release before, as names of settings; empty when nothing is known."""
+def _differs(seen: ReleaseView) -> str:
+    """Return the settings of the client that changed since the release before; empty when nothing is known."""
     before, after = release_view.previous(seen), seen.replica_set
     if before is None or after is None:
         return ""
@@ -180,17 +180,17 @@ def _client(template: Manifest) -> Manifest:
     return next(iter(objects.spec(template).get("containers") or []), {})
 
 
-def _stuck(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
-    """One node's trouble, or that of all."""
+def _stuck(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
+    """Say whether one node is concerned, or all that were tried."""
     bad = sorted({objects.node_name(pod) for pod in pods})
-    well = {objects.node_name(pod) for pod in evidence.pods if objects.ready(pod)} - set(bad)
+    well = {objects.node_name(pod) for pod in view.pods if objects.ready(pod)} - set(bad)
     where = f"only on {_few(bad)}; {len(well)} other nodes run clients" if well else f"on every node tried: {_few(bad)}"
     return found.model_copy(update={"because": "; ".join(part for part in (found.because, where) if part)})
 
 
 def _few(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _SHOWN_NAMES
+    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 _RULES: dict[str, Explain] = {

@@ -1,4 +1,4 @@
-"""Recognises why an image cannot be pulled, from kubelet's first specific message rather than its later "Back-off"."""
+"""The causes of failed image pulls, from kubelet's first specific message rather than its later "Back-off"."""
 
 import re
 from typing import Any, NamedTuple
@@ -6,47 +6,47 @@ from typing import Any, NamedTuple
 from domain import names
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
-from planning.diagnosis.release_view import Evidence
+from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 from planning.manifests import render
 from planning.text import sizes
 
 REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"}
-TRIES = 2  # failed pulls before a definite answer of the registry counts
+DEFINITE_PULLS = 2  # failed pulls before a definite answer of the registry counts
 REGISTRY_GRACE = 600.0  # seconds that a registry may be away
 UNSEEN_GRACE = 30.0  # seconds of back-off that count as a second try when events cannot be read
 _PULLED = re.compile(r"Successfully pulled image .*? in (?P<time>[0-9.hms]+)(?:.*Image size: (?P<size>\d+))?")
 _PULL_FAILED = re.compile(r"failed to pull (?:and unpack )?image", re.IGNORECASE)
 
 
-class Rule(NamedTuple):
-    """What kubelet's text looks like, and what it means."""
+class PullFailure(NamedTuple):
+    """A kind of failed pull: the pattern of kubelet's text, and its meaning."""
 
     pattern: re.Pattern[str]
     code: str
     what: str
     because: str
     do: str
-    tries: int = TRIES  # failed pulls before it counts
+    tries: int = DEFINITE_PULLS  # failed pulls before it counts
 
 
 _RULES = [
-    Rule(
+    PullFailure(
         re.compile(r"invalidimagename|invalid reference format|failed to parse image reference", re.IGNORECASE),
         "IMAGE_NOT_FOUND",
         "{image} is no valid name of an image",
         "no registry was asked",
-        "mend IMAGE_REPO, IMAGE_HOST_ALIAS or STAGE, then deploy again",
+        "correct IMAGE_REPO, IMAGE_HOST_ALIAS or STAGE, then deploy again",
         tries=1,
     ),
-    Rule(
+    PullFailure(
         re.compile(r"no match for platform|no matching manifest for|exec format error", re.IGNORECASE),
         "IMAGE_ARCH",
         "the image {image} is not made for this node's processor",
         "image and node differ in architecture",
         "build the base image (PROVER_BASE_IMAGE) for the nodes' architecture",
     ),
-    Rule(
+    PullFailure(
         re.compile(
             r"401 unauthorized|403 forbidden|pull access denied|authorization failed|insufficient_scope|"
             r"no basic auth credentials|authentication required|unauthorized:|failed to authorize|denied:",
@@ -57,7 +57,7 @@ _RULES = [
         "the Secret img-cred is missing, has other credentials, or is keyed by another host than pods pull from",
         "check IMAGE_AUTH_USER, IMAGE_AUTH_PASSWORD and IMAGE_HOST_ALIAS, then deploy again",
     ),
-    Rule(
+    PullFailure(
         re.compile(
             r"timeout|timed out|deadline exceeded|connection refused|connection reset|no route to host|no such host|"
             r"server misbehaving|temporary failure|x509|tls:|http response to https client|\beof\b|"
@@ -69,7 +69,7 @@ _RULES = [
         "the pull host does not answer this node as it should",
         "check that every node reaches IMAGE_HOST_ALIAS, with the right protocol and certificate; it is retried",
     ),
-    Rule(
+    PullFailure(
         re.compile(r"not found|manifest unknown|name unknown|does not exist|\b404\b", re.IGNORECASE),
         "IMAGE_NOT_FOUND",
         "the image {image} is not in the registry that pods pull from",
@@ -77,7 +77,7 @@ _RULES = [
         "check that both hosts are entries of one registry, then deploy again",
     ),
 ]
-_OTHER = Rule(
+_OTHER = PullFailure(
     re.compile(""),
     "IMAGE_REGISTRY_DOWN",
     "the node cannot pull {image}",
@@ -86,21 +86,21 @@ _OTHER = Rule(
 )
 
 
-def judge(pod: Manifest, waiting: dict[str, Any], events: list[Manifest], *, now: float | None) -> Diagnosis:
-    """The finding for a container that waits for its image; `events` are the pod's, oldest first."""
+def pull_finding(pod: Manifest, waiting: dict[str, Any], events: list[Manifest], *, now: float | None) -> Diagnosis:
+    """Return the finding for a container that waits for its image; `events` are the pod's, oldest first."""
     failures = [
         event for event in events if event.get("reason") == "Failed" and _PULL_FAILED.search(objects.message(event))
     ]
     specific = objects.message(failures[-1]) if failures else ""
-    evidence = specific or str(waiting.get("message") or waiting.get("reason") or "")
-    rule = classify(f"{waiting.get('reason')} {evidence}")
-    # A registry that was away first and then said no has said no once.
+    view = specific or str(waiting.get("message") or waiting.get("reason") or "")
+    rule = classify(f"{waiting.get('reason')} {view}")
+    # A registry that was away first and then refused has refused once.
     alike = [event for event in failures if classify(objects.message(event)).code == rule.code]
     since = objects.earliest(objects.first_seen(event) for event in alike) or objects.started(pod)
     return Diagnosis(
         code=rule.code,
         what=rule.what.format(image=objects.client_image(objects.spec(pod))),
-        evidence=evidence,
+        evidence=view,
         because=rule.because,
         do=rule.do,
         severity=_severity(rule, waiting, alike, since, now),
@@ -110,7 +110,7 @@ def judge(pod: Manifest, waiting: dict[str, Any], events: list[Manifest], *, now
 
 
 def slow(pod: Manifest, events: list[Manifest], *, now: float | None) -> Diagnosis | None:
-    """A pull that goes on without an error, which is no failure however long it takes."""
+    """Return the finding for a pull that goes on without an error, which is no failure however long it takes."""
     pulling = [event for event in events if event.get("reason") == "Pulling"]
     ended = any(event.get("reason") in ("Pulled", "Failed", "BackOff") for event in events)
     since = objects.first_seen(pulling[-1]) or objects.started(pod) if pulling else ""
@@ -129,10 +129,10 @@ def slow(pod: Manifest, events: list[Manifest], *, now: float | None) -> Diagnos
     )
 
 
-def explain_slow(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagnosis:
-    """How many nodes are done, how large it is and how long it took there."""
-    done = [pod for pod in evidence.pods if has_image(pod)]
-    pulls = [pull for pod in done if (pull := pull_time(evidence.of(pod)))]
+def explain_slow(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnosis:
+    """Add how many nodes have the image, how large it is and how long its pulls took."""
+    done = [pod for pod in view.pods if has_image(pod)]
+    pulls = [pull for pod in done if (pull := pull_time(view.of(pod)))]
     what = f"{found.what}: {len(done)} of {len(done) + len(pods)} nodes have it"
     if not pulls:
         return found.model_copy(update={"what": what})
@@ -142,7 +142,7 @@ def explain_slow(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> 
 
 
 def explain_access(found: Diagnosis, image: str, pod: Manifest, pull_hosts: list[str] | None) -> Diagnosis:
-    """Whose credentials the Secret has, beside the host that the image comes from."""
+    """Add the hosts that the Secret has credentials for, beside the image's."""
     host = image.partition("/")[0]
     if pull_hosts is None:
         return found
@@ -164,39 +164,41 @@ def explain_access(found: Diagnosis, image: str, pod: Manifest, pull_hosts: list
 
 
 def has_image(pod: Manifest) -> bool:
-    """Whether the client's image has arrived at the pod's node."""
+    """Return whether the client's image has arrived at the pod's node."""
     return any(container.get("imageID") for container in objects.container_statuses(pod))
 
 
-def classify(message: str) -> Rule:
-    """The first rule that recognises kubelet's text."""
+def classify(message: str) -> PullFailure:
+    """Return the first kind of failure that matches kubelet's text."""
     return next((rule for rule in _RULES if rule.pattern.search(message)), _OTHER)
 
 
 def explained(message: str) -> bool:
-    """Whether kubelet's text says a cause that is known here."""
+    """Return whether kubelet's text has a cause that is known here."""
     return classify(message) is not _OTHER
 
 
 def pull_time(events: list[Manifest]) -> tuple[float, int] | None:
-    """Seconds of the pull and bytes of the image (0: not told) as kubelet tells them; None where it pulled nothing."""
+    """Return the seconds of the pull and the bytes of the image (0: unknown); None where kubelet pulled nothing."""
     pulls = [pull for event in events if (pull := _PULLED.search(objects.message(event)))]
     return (_duration(pulls[-1]["time"]), int(pulls[-1]["size"] or 0)) if pulls else None
 
 
 def _same_host(key: str, host: str) -> bool:
-    """Keys of a Docker configuration may carry a scheme and a path; Docker Hub has a key of its own."""
+    """Compare hosts; keys of a Docker configuration may have a scheme and a path, and Docker Hub's is special."""
     bare = key.partition("://")[2] or key
     return bare.partition("/")[0] == host or render.registry_key(host) == key
 
 
 def _duration(text: str) -> float:
-    """Seconds of Go's `1m2.5s`."""
+    """Return the seconds of Go's `1m2.5s`."""
     parts = re.findall(r"([0-9.]+)(ms|h|m|s)", text)
     return sum(float(number) * {"h": 3600, "m": 60, "s": 1, "ms": 0.001}[unit] for number, unit in parts)
 
 
-def _severity(rule: Rule, waiting: dict[str, Any], alike: list[Manifest], since: str, now: float | None) -> Severity:
+def _severity(
+    rule: PullFailure, waiting: dict[str, Any], alike: list[Manifest], since: str, now: float | None
+) -> Severity:
     lasted = objects.elapsed(since, now)
     if rule.code == "IMAGE_REGISTRY_DOWN":
         return Severity.NEEDS_HUMAN if lasted is not None and lasted >= REGISTRY_GRACE else Severity.TRANSIENT

@@ -1,16 +1,16 @@
-"""Recognises what holds up one pod, each rule with the grace that keeps passing states from being called failures."""
+"""The causes that hold up one pod, each with the grace that keeps passing states from being called failures."""
 
 from typing import Any
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
 from planning.diagnosis import container_exit, disruption, image_pull, scheduling
-from planning.diagnosis.release_view import Evidence
+from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 
 CONFIG_GRACE = 30.0  # seconds: the object may be on its way
 CREATING_GRACE = 120.0  # seconds: volumes and networks take time
-IDLE_GRACE = 60.0  # seconds in which somebody of the control plane should have looked at a new object
+IDLE_GRACE_SECONDS = 60.0  # seconds in which somebody of the control plane should have looked at a new object
 LEAVING_GRACE = 60.0  # seconds after the pod's own grace
 _CONFIG_REASONS = {"CreateContainerConfigError"}
 _RUN_REASONS = {"CreateContainerError", "RunContainerError"}
@@ -24,26 +24,26 @@ _SETTING_UP = {
 _SET_UP = {"Pulling", "Pulled", "Created", "Started"}
 
 
-def judge_pod(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
-    """The finding for one pod of the wanted release; None when it runs or nothing is known to be wrong."""
+def pod_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
+    """Return the finding for one pod of the wanted release; None when it runs or nothing is known to be wrong."""
     if not objects.node_name(pod):
-        return scheduling.judge(pod, evidence)
-    lost = disruption.lost_node(pod, evidence)
+        return scheduling.scheduling_finding(pod, view)
+    lost = disruption.lost_node(pod, view)
     if lost:
         return lost
     for container in objects.container_statuses(pod):
         waiting = (container.get("state") or {}).get("waiting") or {}
-        finding = _waiting(pod, waiting, evidence) or container_exit.judge(container, evidence.now)
+        finding = _waiting(pod, waiting, view) or container_exit.exit_finding(container, view.now)
         if finding:
             return finding
-    return None if objects.container_statuses(pod) else _creating(pod, evidence)
+    return None if objects.container_statuses(pod) else _creating(pod, view)
 
 
-def judge_leaving(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
-    """A pod whose deletion has lasted longer than its grace: it may hold a node that a new client needs."""
+def leaving_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
+    """Return the finding for a pod whose deletion exceeds its grace: it may hold a node that a new client needs."""
     meta = pod.get("metadata") or {}
     due = str(meta.get("deletionTimestamp") or "")
-    over = objects.elapsed(due, evidence.now)
+    over = objects.elapsed(due, view.now)
     if over is None or over < LEAVING_GRACE:
         return None
     holders, node = ", ".join(meta.get("finalizers") or []), objects.node_name(pod)
@@ -61,31 +61,31 @@ def judge_leaving(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
     )
 
 
-def _waiting(pod: Manifest, waiting: dict[str, Any], evidence: Evidence) -> Diagnosis | None:
+def _waiting(pod: Manifest, waiting: dict[str, Any], view: ReleaseView) -> Diagnosis | None:
     reason = waiting.get("reason")
     if reason in image_pull.REASONS:
-        return image_pull.judge(pod, waiting, evidence.of(pod), now=evidence.now)
+        return image_pull.pull_finding(pod, waiting, view.of(pod), now=view.now)
     message = str(waiting.get("message") or "")
     if reason in _CONFIG_REASONS:
-        return _config(message, _told_since(pod, message, evidence), evidence)
+        return _config(message, _told_since(pod, message, view), view)
     if reason in _RUN_REASONS and "exec format error" in message:
         return container_exit.wrong_architecture(objects.client_image(objects.spec(pod)), message)
     if reason in ("ContainerCreating", "PodInitializing"):
-        return _creating(pod, evidence)
+        return _creating(pod, view)
     return None
 
 
-def _told_since(pod: Manifest, message: str, evidence: Evidence) -> str:
-    """When kubelet said so first: a pod may have pulled its image for an hour before."""
-    told = (objects.first_seen(event) for event in evidence.of(pod) if message and message in objects.message(event))
+def _told_since(pod: Manifest, message: str, view: ReleaseView) -> str:
+    """Return when kubelet first said so: a pod may have pulled its image for an hour before."""
+    told = (objects.first_seen(event) for event in view.of(pod) if message and message in objects.message(event))
     return objects.earliest(told) or objects.started(pod)
 
 
-def _config(message: str, since: str, evidence: Evidence) -> Diagnosis | None:
+def _config(message: str, since: str, view: ReleaseView) -> Diagnosis | None:
     if "failed to sync" in message and "cache" in message:
         return None  # kubelet has just started to watch the object
     as_root = any(words in message for words in ("runAsNonRoot", "non-root", "non-numeric user"))
-    lasted = objects.elapsed(since, evidence.now)
+    lasted = objects.elapsed(since, view.now)
     return Diagnosis(
         code="PODSECURITY" if as_root else "CONFIG_MISSING",
         what="the image runs as root, which its pod forbids"
@@ -104,19 +104,19 @@ def _config(message: str, since: str, evidence: Evidence) -> Diagnosis | None:
     )
 
 
-def _creating(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
-    trouble = _trouble(pod, evidence)
+def _creating(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
+    trouble = _trouble(pod, view)
     if trouble is None:
-        return image_pull.slow(pod, evidence.of(pod), now=evidence.now) or _ignored(pod, evidence)
+        return image_pull.slow(pod, view.of(pod), now=view.now) or _ignored(pod, view)
     message, since = objects.message(trouble), objects.first_seen(trouble) or objects.started(pod)
     lowered = message.lower()
     if "not found" in lowered and ("configmap" in lowered or "secret" in lowered):
-        return _config(message, since, evidence)
+        return _config(message, since, view)
     if "references non-existent" in lowered and "key" in lowered:
-        return _config(message, since, evidence)
+        return _config(message, since, view)
     if "failed to sync" in lowered and "cache" in lowered:
         return None
-    lasted = objects.elapsed(since, evidence.now)
+    lasted = objects.elapsed(since, view.now)
     return Diagnosis(
         code="STUCK_CREATING",
         what=f"the node cannot set up the pod's {'volumes' if 'Mount' in str(trouble.get('reason')) else 'sandbox'}",
@@ -128,11 +128,11 @@ def _creating(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
     )
 
 
-def _trouble(pod: Manifest, evidence: Evidence) -> Manifest | None:
-    """The latest trouble of setting the pod up, unless something that comes after it has succeeded since."""
+def _trouble(pod: Manifest, view: ReleaseView) -> Manifest | None:
+    """Return the latest trouble of setting the pod up, unless a later step has succeeded since."""
     if objects.condition(pod, "PodReadyToStartContainers").get("status") == "True":
         return None
-    events = evidence.of(pod)
+    events = view.of(pod)
     troubles = [event for event in events if event.get("reason") in _SETTING_UP]
     if not troubles:
         return None
@@ -140,13 +140,13 @@ def _trouble(pod: Manifest, evidence: Evidence) -> Manifest | None:
     return None if any(objects.later(stamp, objects.last_seen(troubles[-1])) for stamp in done) else troubles[-1]
 
 
-def _ignored(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
-    """A pod that has a node and of which the node's kubelet says nothing at all."""
+def _ignored(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
+    """Return the finding for a bound pod that its node's kubelet has not reported on."""
     if objects.status(pod).get("startTime"):
         return None
     since = str(objects.condition(pod, "PodScheduled").get("lastTransitionTime") or objects.created(pod))
-    lasted = objects.elapsed(since, evidence.now)
-    if lasted is None or lasted < IDLE_GRACE:
+    lasted = objects.elapsed(since, view.now)
+    if lasted is None or lasted < IDLE_GRACE_SECONDS:
         return None
     node = objects.node_name(pod)
     return Diagnosis(

@@ -1,76 +1,21 @@
-"""Recognises why the API server refuses to create pods: the reason sits on the ReplicaSet, for no pod exists."""
+"""The causes why the API server refuses to create pods: the reason is on the ReplicaSet, since no pod exists."""
 
 import re
 from decimal import Decimal
-from typing import NamedTuple
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
-from planning.diagnosis.release_view import Evidence
-from planning.kubernetes import objects, quantity
-from planning.text import sanitize
+from planning.diagnosis.release_view import ReleaseView
+from planning.kubernetes import admission, objects
+from planning.kubernetes.admission import AdmissionRefusal
+from planning.text import quantity, sanitize
 
-QUOTA_GRACE = 30.0  # seconds: the count of a quota lags behind pods that have gone
-DOWN_GRACE = 300.0  # seconds that a webhook, or what else refuses for the moment, may be away
+QUOTA_GRACE_SECONDS = 30.0  # seconds: the count of a quota lags behind pods that have gone
+DOWN_GRACE_SECONDS = 300.0  # seconds that a webhook, or what else refuses for the moment, may be away
 _FAILED = "FailedCreate"
 
 
-class Rule(NamedTuple):
-    """What the refusal looks like, and what it means."""
-
-    pattern: re.Pattern[str]
-    code: str
-    what: str
-    do: str
-    severity: Severity
-
-
-_RULES = [
-    Rule(
-        re.compile(r"exceeded quota|insufficient quota", re.IGNORECASE),
-        "QUOTA",
-        "a ResourceQuota refuses more pods",
-        "raise the quota that the evidence names, or deploy fewer clients (`proverctl scale N`)",
-        Severity.FATAL,
-    ),
-    Rule(
-        re.compile(r"violates PodSecurity", re.IGNORECASE),
-        "PODSECURITY",
-        "Pod Security refuses the pods",
-        "set a numeric USER other than 0 in the base image (PROVER_BASE_IMAGE), or relax the namespace's label "
-        "pod-security.kubernetes.io/enforce",
-        Severity.FATAL,
-    ),
-    Rule(
-        re.compile(r"failed calling webhook|failed to call webhook", re.IGNORECASE),
-        "ADMISSION_DOWN",
-        "an admission webhook does not answer",
-        "look at the service of the webhook that the evidence names; creation is retried",
-        Severity.TRANSIENT,
-    ),
-    Rule(
-        re.compile(r"admission webhook .* denied|ValidatingAdmissionPolicy .* denied", re.IGNORECASE),
-        "ADMISSION_DENIED",
-        "an admission policy refuses the pods",
-        "ask the policy's owner, or change what the evidence names",
-        Severity.FATAL,
-    ),
-    Rule(
-        re.compile(r"must specify|(?:maximum|minimum) (?:cpu|memory)|limit to request ratio", re.IGNORECASE),
-        "LIMITRANGE",
-        "a LimitRange or quota demands other requests or limits",
-        "set CLIENT_CPU and CLIENT_MEMORY to what the evidence asks for",
-        Severity.FATAL,
-    ),
-    Rule(
-        re.compile(r"serviceaccount .* not found|error looking up service account", re.IGNORECASE),
-        "STUCK_CREATING",
-        "the namespace's service account does not exist yet",
-        "look at the cluster's controller manager, which makes it; creation is retried",
-        Severity.TRANSIENT,
-    ),
-]
-_OTHER = Rule(
+_OTHER = AdmissionRefusal(
     re.compile(""),
     "CREATE_FAILED",
     "pods cannot be created",
@@ -90,46 +35,46 @@ _QUOTA = re.compile(
 )
 
 
-def judge(evidence: Evidence) -> list[Diagnosis]:
-    """Why pods of the wanted release cannot be created; empty when nothing says so."""
-    owner = evidence.replica_set or evidence.deployment
+def creation_findings(view: ReleaseView) -> list[Diagnosis]:
+    """Return why pods of the wanted release cannot be created; empty when nothing says so."""
+    owner = view.replica_set or view.deployment
     condition = objects.condition(owner, "ReplicaFailure")
     if condition.get("status") != "True":
         return []
-    message, since = _latest(owner, condition, evidence)
-    rule = classify(message)
-    short = objects.replicas(evidence.deployment) - len(evidence.pods)
+    message, since = _latest(owner, condition, view)
+    refused = classify(message)
+    short = objects.replicas(view.deployment) - len(view.pods)
     found = Diagnosis(
-        code=rule.code,
-        what=_what(rule, message),
+        code=refused.code,
+        what=_what(refused, message),
         on=f"{owner.get('kind') or 'ReplicaSet'} {objects.name(owner)}"
-        + (f" ({short} of {objects.replicas(evidence.deployment)} pods)" if short > 0 else ""),
+        + (f" ({short} of {objects.replicas(view.deployment)} pods)" if short > 0 else ""),
         evidence=sanitize.one_line(message),
-        do=rule.do,
-        severity=rule.severity,
+        do=refused.do,
+        severity=refused.severity,
         since=since,
     )
-    if rule.code == "QUOTA":
-        return [_quota(found, message, evidence)]
-    if rule.code == "PODSECURITY":
+    if refused.code == "QUOTA":
+        return [_quota(found, message, view)]
+    if refused.code == "PODSECURITY":
         return [_pod_security(found, message)]
-    if rule.severity is Severity.TRANSIENT:
-        return [_passing(found, evidence)]
+    if refused.severity is Severity.TRANSIENT:
+        return [_passing(found, view)]
     return [found]
 
 
-def classify(message: str) -> Rule:
-    """The first rule that recognises the API server's refusal."""
-    return next((rule for rule in _RULES if rule.pattern.search(message)), _OTHER)
+def classify(message: str) -> AdmissionRefusal:
+    """Return the kind of the API server's refusal; CREATE_FAILED when it is not a known one."""
+    return admission.refusal(message) or _OTHER
 
 
-def _latest(owner: Manifest, condition: dict[str, str], evidence: Evidence) -> tuple[str, str]:
-    """The latest refusal, and since when that one is given.
+def _latest(owner: Manifest, condition: dict[str, str], view: ReleaseView) -> tuple[str, str]:
+    """Return the latest refusal, and since when it is given.
 
-    The condition keeps the words of the first refusal until a pod is made, whatever refuses the later ones.
+    The condition keeps the text of the first refusal until a pod is made, whatever refuses the later ones.
     """
     message, since = str(condition.get("message") or ""), str(condition.get("lastTransitionTime") or "")
-    told = [event for event in evidence.of(owner) if event.get("reason") == _FAILED]
+    told = [event for event in view.of(owner) if event.get("reason") == _FAILED]
     if not told or not objects.later(objects.last_seen(told[-1]), since):
         return message, since
     code = classify(objects.message(told[-1])).code
@@ -140,22 +85,22 @@ def _latest(owner: Manifest, condition: dict[str, str], evidence: Evidence) -> t
     )
 
 
-def _what(rule: Rule, message: str) -> str:
-    found = _NAMED[rule.code].search(message) if rule.code in _NAMED else None
+def _what(refused: AdmissionRefusal, message: str) -> str:
+    found = _NAMED[refused.code].search(message) if refused.code in _NAMED else None
     named = next((group for group in found.groups() if group), "") if found else ""
-    return f"{rule.what} ({named})" if named else rule.what
+    return f"{refused.what} ({named})" if named else refused.what
 
 
-def _passing(found: Diagnosis, evidence: Evidence) -> Diagnosis:
-    lasted = objects.elapsed(found.since, evidence.now)
-    late = lasted is not None and lasted >= DOWN_GRACE
+def _passing(found: Diagnosis, view: ReleaseView) -> Diagnosis:
+    lasted = objects.elapsed(found.since, view.now)
+    late = lasted is not None and lasted >= DOWN_GRACE_SECONDS
     return found.model_copy(
-        update={"grace": int(DOWN_GRACE), "severity": Severity.NEEDS_HUMAN if late else Severity.TRANSIENT}
+        update={"grace": int(DOWN_GRACE_SECONDS), "severity": Severity.NEEDS_HUMAN if late else Severity.TRANSIENT}
     )
 
 
 def _pod_security(found: Diagnosis, message: str) -> Diagnosis:
-    """Each violated field by name: `allowPrivilegeEscalation != false (container "client" must set …), …`."""
+    """Name each violated field: `allowPrivilegeEscalation != false (container "client" must set …), …`."""
     listed = message.partition('": ')[2]
     fields = re.findall(r"(?:^|, )([^(),]+?) \(", listed)
     if not fields:
@@ -163,8 +108,8 @@ def _pod_security(found: Diagnosis, message: str) -> Diagnosis:
     return found.model_copy(update={"because": f"{len(fields)} fields of the pod violate it: {'; '.join(fields)}"})
 
 
-def _quota(found: Diagnosis, message: str, evidence: Evidence) -> Diagnosis:
-    """Who holds the quota decides: older pods of ours free it, others do not."""
+def _quota(found: Diagnosis, message: str, view: ReleaseView) -> Diagnosis:
+    """Decide by who holds the quota: older pods of ours free it, others do not."""
     parsed = _QUOTA.search(message)
     if parsed:
         what = (
@@ -172,23 +117,23 @@ def _quota(found: Diagnosis, message: str, evidence: Evidence) -> Diagnosis:
             f"{parsed['used']} is used, {parsed['limited']} is the limit"
         )
         found = found.model_copy(update={"what": what})
-    older = len(evidence.leaving)
-    if older and not evidence.needs_surge:
+    older = len(view.leaving)
+    if older and not view.needs_surge:
         because = f"{older} older pods still count; it goes on as they leave"
         return found.model_copy(update={"because": because, "severity": Severity.TRANSIENT})
     if parsed and not _fits(parsed["requested"], "", parsed["limited"]):
         return found.model_copy(update={"because": "it admits not even one pod"})
-    if parsed and _fits_now(parsed, evidence.snapshot.quotas):
+    if parsed and _fits_now(parsed, view.snapshot.quotas):
         because = "the quota has room again; the controller has not tried since"
         return found.model_copy(update={"because": because, "severity": Severity.TRANSIENT})
-    lasted = objects.elapsed(found.since, evidence.now)
+    lasted = objects.elapsed(found.since, view.now)
     never = "the strategy removes no old pod first, so none will ever fit" if older else "nothing of ours will free it"
-    severity = Severity.FATAL if lasted is not None and lasted >= QUOTA_GRACE else Severity.TRANSIENT
-    return found.model_copy(update={"because": never, "severity": severity, "grace": int(QUOTA_GRACE)})
+    severity = Severity.FATAL if lasted is not None and lasted >= QUOTA_GRACE_SECONDS else Severity.TRANSIENT
+    return found.model_copy(update={"because": never, "severity": severity, "grace": int(QUOTA_GRACE_SECONDS)})
 
 
 def _fits_now(parsed: re.Match[str], quotas: list[Manifest] | None) -> bool:
-    """Whether the quota's own present numbers leave room for what was refused."""
+    """Return whether the quota's own present numbers leave room for what was refused."""
     quota = next((found for found in quotas or [] if objects.name(found) == parsed["name"]), None)
     if quota is None:
         return False
@@ -201,7 +146,7 @@ def _pairs(amounts: dict[str, str]) -> str:
 
 
 def _fits(requested: str, used: str, limited: str) -> bool:
-    """Whether `cpu=1,pods=1` fits into a limit beside what is used, each written as in the refusal."""
+    """Return whether `cpu=1,pods=1` fits into a limit beside what is used, each written as in the refusal."""
     asked, taken, most = (_amounts(text) for text in (requested, used, limited))
     return all(
         taken.get(resource, 0) + amount <= most[resource] for resource, amount in asked.items() if resource in most

@@ -1,4 +1,4 @@
-"""Sorts a snapshot: what is of the wanted release, what still stands in its way, and what belongs to others."""
+"""The view of one release in a snapshot: its own objects, what is still in its way, and what belongs to others."""
 
 from typing import Any, NamedTuple
 
@@ -6,22 +6,22 @@ from domain.kubernetes import Manifest, Snapshot
 from planning.kubernetes import objects
 
 
-class Wanted(NamedTuple):
+class WantedRelease(NamedTuple):
     """The release that is judged; empty parts match everything."""
 
     stage: str
     image: str
 
     def is_template(self, template: dict[str, Any]) -> bool:
-        """Whether a pod or a pod template is of this release."""
+        """Return whether a pod or a pod template is of this release."""
         stage = objects.labels(template).get("stage", "")
         return (not self.stage or stage == self.stage) and (
             not self.image or objects.client_image(objects.spec(template)) == self.image
         )
 
 
-class Evidence(NamedTuple):
-    """One moment of a rollout, as its parts are judged."""
+class ReleaseView(NamedTuple):
+    """A moment of a rollout: the objects of one release, by their part in it."""
 
     snapshot: Snapshot
     deployment: Manifest
@@ -51,20 +51,20 @@ class Evidence(NamedTuple):
         return strategy.get("type") == "RollingUpdate" and unavailable in ("0", "0%")
 
     def of(self, manifest: Manifest | None) -> list[Manifest]:
-        """The events about an object, oldest first."""
+        """Return the events about an object, oldest first."""
         return self.events.get(objects.uid(manifest), []) if manifest else []
 
 
-def gather(
+def view_of(
     snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
-) -> Evidence | None:
-    """The evidence about the release with this stage and image (empty: whatever the Deployment wants).
+) -> ReleaseView | None:
+    """Return the view of the release with this stage and image (empty: whatever the Deployment wants).
 
     None when there is no Deployment.
     """
     if snapshot.deployment is None:
         return None
-    wanted = Wanted(stage, image)
+    wanted = WantedRelease(stage, image)
     newest = _newest(snapshot.deployment, snapshot.replica_sets, wanted)
     current, older, ended = [], [], []
     for pod in ours(snapshot, app):
@@ -76,11 +76,11 @@ def gather(
         else:
             older.append(pod)
     events = objects.by_object(snapshot.events)
-    return Evidence(snapshot, snapshot.deployment, newest, current, older, ended, events, autoscale, trial)
+    return ReleaseView(snapshot, snapshot.deployment, newest, current, older, ended, events, autoscale, trial)
 
 
 def ours(snapshot: Snapshot, app: str) -> list[Manifest]:
-    """The pods of our Deployment, or with our `app` label, by name."""
+    """Return the pods of our Deployment, or with our `app` label, by name."""
     owners = set()
     if snapshot.deployment is not None:
         parent = objects.uid(snapshot.deployment)
@@ -90,26 +90,26 @@ def ours(snapshot: Snapshot, app: str) -> list[Manifest]:
 
 
 def seen_by_controller(deployment: Manifest) -> bool:
-    """Whether the Deployment controller has acted on the present spec."""
+    """Return whether the Deployment controller has acted on the present spec."""
     generation = int((deployment.get("metadata") or {}).get("generation") or 0)
     return int(objects.status(deployment).get("observedGeneration") or 0) >= generation
 
 
-def previous(evidence: Evidence) -> Manifest | None:
-    """The ReplicaSet of the release before, as far as it is kept; None for a first one."""
-    parent, newest = objects.uid(evidence.deployment), evidence.replica_set
+def previous(view: ReleaseView) -> Manifest | None:
+    """Return the ReplicaSet of the release before, as far as it is kept; None for a first one."""
+    parent, newest = objects.uid(view.deployment), view.replica_set
     if newest is None:
         return None
     older = [
         found
-        for found in evidence.snapshot.replica_sets
+        for found in view.snapshot.replica_sets
         if objects.controller(found) == parent and _revision(found) < _revision(newest)
     ]
     return max(older, key=_revision, default=None)
 
 
-def _newest(deployment: Manifest, replica_sets: list[Manifest], wanted: Wanted) -> Manifest | None:
-    """The ReplicaSet of the Deployment's present revision, when it is of the wanted release."""
+def _newest(deployment: Manifest, replica_sets: list[Manifest], wanted: WantedRelease) -> Manifest | None:
+    """Return the ReplicaSet of the Deployment's present revision, when it is of the wanted release."""
     revision = _revision(deployment)
     for replica_set in replica_sets:
         if objects.controller(replica_set) == objects.uid(deployment) and revision == _revision(replica_set):
@@ -122,7 +122,7 @@ def _revision(manifest: Manifest) -> int:
     return int(found) if found.isdigit() else 0
 
 
-def _is_current(pod: Manifest, newest: Manifest | None, wanted: Wanted) -> bool:
+def _is_current(pod: Manifest, newest: Manifest | None, wanted: WantedRelease) -> bool:
     if newest is not None:  # the same release with another configuration has a ReplicaSet of its own
         return objects.controller(pod) == objects.uid(newest)
     return wanted.is_template(pod)

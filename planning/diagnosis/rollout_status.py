@@ -1,4 +1,4 @@
-"""Reads the state of a rollout out of live objects, as kstatus does, judging only the wanted release's pods."""
+"""The state of a rollout by its live objects, as in kstatus, with the pods of the wanted release only."""
 
 from typing import Any
 
@@ -6,23 +6,23 @@ from domain.diagnosis import Severity
 from domain.kubernetes import Manifest, Snapshot
 from domain.status import Observation, Pod
 from planning.diagnosis import coordinator, release_view
-from planning.diagnosis.findings import judge
-from planning.diagnosis.release_view import Evidence, Wanted
+from planning.diagnosis.findings import release_findings
+from planning.diagnosis.release_view import ReleaseView, WantedRelease
 from planning.kubernetes import objects
 
 
 def observe(
     snapshot: Snapshot, *, app: str, stage: str, image: str, autoscale: bool = False, trial: bool = False
 ) -> Observation:
-    """What runs of the release with this stage and image (an empty image or stage: whatever the Deployment wants).
+    """Observe the release with this stage and image (an empty image or stage: whatever the Deployment wants).
 
     Without `snapshot.now` ages are unknown, and a finding that needs an age is then transient. Lists may hold objects
     of others: only those of our Deployment, or with our `app` label, count. With `autoscale` a pod that finds no node
     waits for an autoscaler. With `trial` the release has not served yet, and is not complete when its clients fail
     every task.
     """
-    found = release_view.gather(snapshot, app=app, stage=stage, image=image, autoscale=autoscale, trial=trial)
-    # One that has ended and is being deleted is gone but for the paperwork.
+    found = release_view.view_of(snapshot, app=app, stage=stage, image=image, autoscale=autoscale, trial=trial)
+    # A pod that has ended and is being deleted counts as gone.
     pods = [
         _pod(pod)
         for pod in release_view.ours(snapshot, app)
@@ -38,8 +38,8 @@ def observe(
         available=int(objects.status(found.deployment).get("availableReplicas") or 0),
         pods=pods,
     )
-    complete = _complete(found, seen, Wanted(stage, image))
-    findings = judge(found)
+    complete = _complete(found, seen, WantedRelease(stage, image))
+    findings = release_findings(found)
     if complete:  # what runs as it should may still not reach its coordinator; nothing else can be wrong with it
         findings = [finding for finding in findings if finding.code in coordinator.CODES]
         complete = not any(finding.severity is Severity.FATAL for finding in findings)
@@ -47,7 +47,7 @@ def observe(
 
 
 def significant(known: Observation, seen: Observation) -> bool:
-    """Whether the difference is one that the deployment's workflow has to know of; restart counts alone are not."""
+    """Return whether the deployment's workflow has to know of the difference; restart counts alone do not matter."""
     return _essence(known) != _essence(seen)
 
 
@@ -62,7 +62,7 @@ def _essence(observation: Observation) -> tuple[Any, ...]:
     )
 
 
-def _complete(found: Evidence, seen: Observation, wanted: Wanted) -> bool:
+def _complete(found: ReleaseView, seen: Observation, wanted: WantedRelease) -> bool:
     status = objects.status(found.deployment)
     counts = [int(status.get(key) or 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
     return (

@@ -1,16 +1,16 @@
-"""Reads the scheduler's verdict: which of its reasons is about the nodes that were meant for us."""
+"""The causes why the scheduler finds no node: which of its reasons is about the nodes that were meant for us."""
 
 import re
 
 from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
 from planning.capacity import placement
-from planning.diagnosis.release_view import Evidence
+from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 
-GRACE = 60.0  # seconds: a node may be on its way
+NODE_GRACE_SECONDS = 60.0  # seconds: a node may be on its way
 NODE_GRACE = 300.0  # seconds: a node that is cordoned or not ready often comes back
-OUTDATED = 330.0  # seconds: every five minutes the scheduler tries again all the same, so then its words hold
+OUTDATED_SECONDS = 330.0  # seconds: the scheduler tries again every five minutes, so its message holds by then
 SCALE_UP_GRACE = 900.0  # seconds that an autoscaler by itself gives a new node
 
 _PIECE = re.compile(r"(\d+) ((?:node\(s\)|Insufficient|Too many)(?:\{[^}]*\}|[^,.{])*)")
@@ -19,7 +19,7 @@ _COMING = {"TriggeredScaleUp", "Nominated", "NodePoolScaleUp"}
 _NOT_COMING = {"NotTriggerScaleUp", "FailedScaleUp", "FailedToScaleUpGroup", "ScaleUpTimedOut"}
 
 # A node is counted under the first check that it fails, so the later the check, the more it was a node for us.
-ORDER = [
+CAUSE_ORDER = [
     "SCHED_ANTIAFFINITY_FULL",
     "SCHED_RESOURCES",
     "SCHED_CORDON",
@@ -46,23 +46,23 @@ _DO = {
 }
 
 
-def judge(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
-    """Why the scheduler finds no node; None when the pod has one or only waits for pods that are leaving."""
+def scheduling_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
+    """Return why the scheduler finds no node; None when the pod has one or only waits for pods that are leaving."""
     condition = objects.condition(pod, "PodScheduled")
     if not condition:
-        return _unnoticed(pod, evidence.now)
+        return _unnoticed(pod, view.now)
     if condition.get("status") != "False" or condition.get("reason") != "Unschedulable":
         return None
     message, since = str(condition.get("message") or ""), str(condition.get("lastTransitionTime") or "")
     code, count, detail = cause(message)
-    if code in ("SCHED_ANTIAFFINITY_FULL", "SCHED_RESOURCES") and any(map(objects.terminating, evidence.leaving)):
+    if code in ("SCHED_ANTIAFFINITY_FULL", "SCHED_RESOURCES") and any(map(objects.terminating, view.leaving)):
         return None  # on full nodes a new pod waits until an older one is gone: that is how a rollout works
-    code, current = _by_nodes(pod, code, evidence)
-    if code == "SCHED_ANTIAFFINITY_FULL" and current and evidence.leaving and evidence.needs_surge:
+    code, current = _by_nodes(pod, code, view)
+    if code == "SCHED_ANTIAFFINITY_FULL" and current and view.leaving and view.needs_surge:
         return _surge_deadlock(message, since)
-    grace = NODE_GRACE if code in ("SCHED_CORDON", "NODE_NOT_READY") else GRACE
-    waited = objects.elapsed(since, evidence.now)
-    late = waited is not None and waited >= (grace if current else OUTDATED)
+    grace = NODE_GRACE if code in ("SCHED_CORDON", "NODE_NOT_READY") else NODE_GRACE_SECONDS
+    waited = objects.elapsed(since, view.now)
+    late = waited is not None and waited >= (grace if current else OUTDATED_SECONDS)
     found = Diagnosis(
         code=code,
         what=_WHAT[code].format(count=count, detail=detail),
@@ -73,28 +73,28 @@ def judge(pod: Manifest, evidence: Evidence) -> Diagnosis | None:
         since=since,
         grace=int(grace),
     )
-    return _scaled(pod, found, evidence)
+    return _scaled(pod, found, view)
 
 
 def cause(message: str) -> tuple[str, int, str]:
-    """Code, number of nodes and the taint, of the reason that counts in a scheduler's message."""
+    """Return code, number of nodes and taint of the decisive reason in a scheduler's message."""
     counts: dict[str, int] = {}
     details: dict[str, str] = {}
     for number, reason in _PIECE.findall(message.partition("preemption:")[0]):
         code, detail = _classify(reason)
         counts[code] = counts.get(code, 0) + int(number)
         details.setdefault(code, detail)
-    found = next((code for code in ORDER if code in counts), "SCHED_NO_LABEL")
+    found = next((code for code in CAUSE_ORDER if code in counts), "SCHED_NO_LABEL")
     shown = "SCHED_NO_LABEL" if found == "CONTROL_PLANE" else found
     return shown, counts.get(found, 0), details.get(found, "")
 
 
-def _by_nodes(pod: Manifest, code: str, evidence: Evidence) -> tuple[str, bool]:
-    """The cause by what the labelled nodes say themselves, and whether the scheduler's words still hold.
+def _by_nodes(pod: Manifest, code: str, view: ReleaseView) -> tuple[str, bool]:
+    """Return the cause by the labelled nodes themselves, and whether the scheduler's message still holds.
 
     Its message counts nodes that were never meant for us, and is as old as its last try.
     """
-    found = placement.places(pod, evidence.snapshot)
+    found = placement.candidate_nodes(pod, view.snapshot)
     if found is None:
         return code, True
     if not found.labelled:
@@ -103,20 +103,20 @@ def _by_nodes(pod: Manifest, code: str, evidence: Evidence) -> tuple[str, bool]:
     if "" in seen:
         return code, code in ("SCHED_ANTIAFFINITY_FULL", "SCHED_RESOURCES") and not found.whole
     lost = [one for one in seen if one in ("SCHED_CORDON", "NODE_NOT_READY")]
-    if code == "SCHED_ANTIAFFINITY_FULL" and len(lost) >= len(evidence.pods) - len(_placed(evidence)):
+    if code == "SCHED_ANTIAFFINITY_FULL" and len(lost) >= len(view.pods) - len(_placed(view)):
         return lost[0], True  # the others are full as they should be: those that came back would suffice
-    return (code if code in seen else next(one for one in ORDER if one in seen)), True
+    return (code if code in seen else next(one for one in CAUSE_ORDER if one in seen)), True
 
 
-def _placed(evidence: Evidence) -> list[Manifest]:
-    return [pod for pod in evidence.pods if objects.node_name(pod)]
+def _placed(view: ReleaseView) -> list[Manifest]:
+    return [pod for pod in view.pods if objects.node_name(pod)]
 
 
-def _scaled(pod: Manifest, found: Diagnosis, evidence: Evidence) -> Diagnosis:
-    """With an autoscaler the question is whether a node comes."""
-    told = [event for event in evidence.of(pod) if event.get("reason") in _COMING | _NOT_COMING]
+def _scaled(pod: Manifest, found: Diagnosis, view: ReleaseView) -> Diagnosis:
+    """Return the autoscaler's finding in place of this one, where an autoscaler is expected or has reported."""
+    told = [event for event in view.of(pod) if event.get("reason") in _COMING | _NOT_COMING]
     latest = max(told, key=lambda event: objects.seconds(objects.last_seen(event)) or 0.0, default=None)
-    if latest is None and not evidence.autoscale:
+    if latest is None and not view.autoscale:
         return found
     update: dict[str, object] = {"code": "SCHED_AUTOSCALE"}
     if latest is None:
@@ -125,7 +125,7 @@ def _scaled(pod: Manifest, found: Diagnosis, evidence: Evidence) -> Diagnosis:
         return found.model_copy(update=update)
     since = objects.first_seen(latest)
     update |= {"evidence": f"{latest['reason']}: {objects.message(latest)}", "since": since, "because": found.what}
-    lasted = objects.elapsed(since, evidence.now)
+    lasted = objects.elapsed(since, view.now)
     if latest["reason"] in _COMING:
         late = lasted is not None and lasted >= SCALE_UP_GRACE
         update |= {
@@ -136,7 +136,7 @@ def _scaled(pod: Manifest, found: Diagnosis, evidence: Evidence) -> Diagnosis:
         if late:
             update |= {"what": "an autoscaler was to add a node, and none has come", "do": found.do}
     else:
-        grace = NODE_GRACE if evidence.autoscale else GRACE  # who expects one knows that it takes its time
+        grace = NODE_GRACE if view.autoscale else NODE_GRACE_SECONDS  # who expects one knows that it takes its time
         late = lasted is not None and lasted >= grace
         update |= {"what": "no autoscaler will add a node that fits", "grace": int(grace)}
         update |= {"do": f"raise the limit of the node group, or give it the clients' label and taint; else {found.do}"}
@@ -144,9 +144,9 @@ def _scaled(pod: Manifest, found: Diagnosis, evidence: Evidence) -> Diagnosis:
 
 
 def _unnoticed(pod: Manifest, now: float | None) -> Diagnosis | None:
-    """A pod that no scheduler has looked at."""
+    """Return the finding for a pod that no scheduler has acted on."""
     waited = objects.elapsed(objects.created(pod), now)
-    if waited is None or waited < GRACE or objects.status(pod).get("conditions"):
+    if waited is None or waited < NODE_GRACE_SECONDS or objects.status(pod).get("conditions"):
         return None
     return Diagnosis(
         code="CONTROL_PLANE_DOWN",
@@ -156,7 +156,7 @@ def _unnoticed(pod: Manifest, now: float | None) -> Diagnosis | None:
         do="look at the control plane (kube-scheduler); the rollout goes on by itself then",
         severity=Severity.TRANSIENT,
         since=objects.created(pod),
-        grace=int(GRACE),
+        grace=int(NODE_GRACE_SECONDS),
     )
 
 

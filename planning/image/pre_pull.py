@@ -12,11 +12,11 @@ from domain.kubernetes import Manifest, Snapshot
 from domain.spec import ClusterSpec
 from domain.status import Release
 from planning.capacity import node, rollout_simulation
-from planning.capacity.occupancy import Held
+from planning.capacity.occupancy import NodeUsage
 from planning.capacity.requests import of_client
 from planning.diagnosis import image_pull
-from planning.diagnosis.pod import judge_pod
-from planning.diagnosis.release_view import Evidence
+from planning.diagnosis.pod import pod_finding
+from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 from planning.manifests import labels, render
 from planning.plan import plan
@@ -86,7 +86,7 @@ def choose(
     chosen, free, left_out = [], [], {}
     for found in sorted(nodes, key=objects.name):
         held = objects.name(found) in holding
-        judged = node.judge(found, spec, {} if held else requests, Held())
+        judged = node.node_fitness(found, spec, {} if held else requests, NodeUsage())
         if held and judged.reasons:
             left_out[judged.name] = ", ".join(reason.text for reason in judged.reasons)
         elif held:
@@ -171,13 +171,13 @@ def _pod_spec(spec: ClusterSpec, image: str, node_name: str) -> dict[str, Any]:
     }
 
 
-def evidence(snapshot: Snapshot) -> Evidence:
+def evidence(snapshot: Snapshot) -> ReleaseView:
     """Pods and events as the judges of clients' pods take them."""
     events = objects.by_object(snapshot.events)
-    return Evidence(snapshot, snapshot.deployment or {}, None, snapshot.pods, [], [], events, autoscale=False)
+    return ReleaseView(snapshot, snapshot.deployment or {}, None, snapshot.pods, [], [], events, autoscale=False)
 
 
-def judge(pod: Manifest, node_name: str, seen: Evidence, deadline: float) -> Pull:
+def judge(pod: Manifest, node_name: str, seen: ReleaseView, deadline: float) -> Pull:
     """How far the pull is; `deadline` in seconds is the pod's own."""
     events = seen.of(pod)
     seconds = objects.elapsed(_since(pod, events), seen.now) or 0.0
@@ -186,7 +186,7 @@ def judge(pod: Manifest, node_name: str, seen: Evidence, deadline: float) -> Pul
         return Pull(node_name, State.PULLED, took[0] if took else 0.0)
     if objects.finished(pod):
         return Pull(node_name, State.LEFT_OUT, seconds, _ended(pod))
-    found = judge_pod(pod, seen)
+    found = pod_finding(pod, seen)
     age = objects.elapsed(objects.created(pod), seen.now) or 0.0
     if age > deadline + SLACK or (not objects.node_name(pod) and age > UNPLACED):
         return Pull(node_name, State.LEFT_OUT, seconds, found or _silent(age))

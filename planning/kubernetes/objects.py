@@ -1,4 +1,4 @@
-"""Reads single facts out of live objects (JSON as the API server sends it), where any part may be missing."""
+"""Accessors of live objects (JSON as the API server sends it), where any part may be missing."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -8,169 +8,168 @@ from domain import names
 from domain.kubernetes import Manifest
 
 REVISION = "deployment.kubernetes.io/revision"
-TEMPLATE_HASH = "pod-template-hash"
 FINISHED = {"Succeeded", "Failed"}
 
 
 def bare(manifest: Manifest) -> Manifest:
-    """Without the field managers, which are most of an object and say nothing about its state."""
+    """Return the object without its field managers, which are most of it and say nothing about its state."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
     return {**manifest, "metadata": metadata}
 
 
 def name(manifest: Manifest) -> str:
-    """Its name."""
+    """Return the object's name."""
     return str(_meta(manifest).get("name") or "")
 
 
 def namespace(manifest: Manifest) -> str:
-    """Its namespace, empty for what has none."""
+    """Return the object's namespace; empty for what has none."""
     return str(_meta(manifest).get("namespace") or "")
 
 
 def created(manifest: Manifest) -> str:
-    """When it was made, as the API's timestamp."""
+    """Return when the object was created, as the API's timestamp."""
     return str(_meta(manifest).get("creationTimestamp") or "")
 
 
 def node_name(pod: Manifest) -> str:
-    """The node that the pod was given; empty before."""
+    """Return the node that the pod is bound to; empty before."""
     return str(spec(pod).get("nodeName") or "")
 
 
 def replicas(deployment: Manifest) -> int:
-    """How many pods it wants; without a number the API's default of one counts."""
+    """Return how many pods a Deployment wants; without a number the API's default of one."""
     found = spec(deployment).get("replicas")
     return 1 if found is None else int(found)
 
 
 def labels(manifest: Manifest) -> dict[str, str]:
-    """Its labels, possibly none."""
+    """Return the object's labels, possibly none."""
     return _meta(manifest).get("labels") or {}
 
 
 def annotations(manifest: Manifest) -> dict[str, str]:
-    """Its annotations, possibly none."""
+    """Return the object's annotations, possibly none."""
     return _meta(manifest).get("annotations") or {}
 
 
 def uid(manifest: Manifest) -> str:
-    """The identity that a new object of the same name does not share."""
+    """Return the identity that a new object of the same name does not share."""
     return str(_meta(manifest).get("uid") or "")
 
 
 def spec(manifest: Manifest) -> dict[str, Any]:
-    """Its spec, possibly empty."""
+    """Return the object's spec, possibly empty."""
     return manifest.get("spec") or {}
 
 
 def status(manifest: Manifest) -> dict[str, Any]:
-    """Its status, possibly empty."""
+    """Return the object's status, possibly empty."""
     return manifest.get("status") or {}
 
 
 def terminating(manifest: Manifest) -> bool:
-    """Whether its deletion was asked for."""
+    """Return whether the object's deletion was requested."""
     return bool(_meta(manifest).get("deletionTimestamp"))
 
 
 def finished(pod: Manifest) -> bool:
-    """Whether the pod has ended for good, e.g. evicted, and is only kept for reading."""
+    """Return whether the pod has ended for good, e.g. evicted, and is only kept for reading."""
     return status(pod).get("phase") in FINISHED
 
 
 def condition(manifest: Manifest, kind: str) -> dict[str, Any]:
-    """The status condition of this type; empty when it is not there."""
+    """Return the status condition of this type; empty when it is not there."""
     return next((found for found in status(manifest).get("conditions") or [] if found.get("type") == kind), {})
 
 
 def ready(pod: Manifest) -> bool:
-    """Whether the pod is Ready and not on its way out."""
+    """Return whether the pod is Ready and not on its way out."""
     return condition(pod, "Ready").get("status") == "True" and not terminating(pod)
 
 
 def controller(manifest: Manifest) -> str:
-    """UID of the object that controls this one; empty when nobody does."""
+    """Return the UID of the object that controls this one; empty without one."""
     owners: Iterable[dict[str, Any]] = _meta(manifest).get("ownerReferences") or []
     return next((str(owner.get("uid")) for owner in owners if owner.get("controller")), "")
 
 
 def client_image(pod_spec: dict[str, Any]) -> str:
-    """The image of the container `client` in a pod's or template's spec."""
+    """Return the image of the container `client` in a pod's or template's spec."""
     containers = pod_spec.get("containers") or []
     return next((str(found.get("image") or "") for found in containers if found.get("name") == names.CONTAINER), "")
 
 
 def client_variable(workload: Manifest, name: str) -> str:
-    """The value of an environment variable of the container `client` in a Deployment's template; empty without one."""
+    """Return an environment variable of the container `client` in a Deployment's template; empty without it."""
     containers = spec(spec(workload).get("template") or {}).get("containers") or []
     environment = next((found.get("env") or [] for found in containers if found.get("name") == names.CONTAINER), [])
     return next((str(found.get("value") or "") for found in environment if found.get("name") == name), "")
 
 
 def container_statuses(pod: Manifest) -> list[dict[str, Any]]:
-    """Statuses of the init containers and then of the containers."""
+    """Return statuses of the init containers and then of the containers."""
     found = status(pod)
     return [*(found.get("initContainerStatuses") or []), *(found.get("containerStatuses") or [])]
 
 
 def seconds(timestamp: str | None) -> float | None:
-    """Unix time of an API timestamp; None when there is none."""
+    """Return unix time of an API timestamp; None when there is none."""
     if not timestamp:
         return None
     return datetime.fromisoformat(timestamp).timestamp()
 
 
 def timestamp(moment: float) -> str:
-    """The API's timestamp of a Unix time."""
+    """Return the API's timestamp of a Unix time."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def started(pod: Manifest) -> str:
-    """When kubelet accepted the pod, else when it was created, as the API's timestamp."""
+    """Return when kubelet accepted the pod, else when it was created, as the API's timestamp."""
     return str(status(pod).get("startTime") or created(pod))
 
 
 def age(pod: Manifest, now: float | None) -> float | None:
-    """Seconds since kubelet accepted the pod, else since it was created; None when it cannot be known."""
+    """Return seconds since kubelet accepted the pod, else since it was created; None when it cannot be known."""
     return elapsed(started(pod), now)
 
 
 def elapsed(timestamp: str | None, now: float | None) -> float | None:
-    """Seconds since an API timestamp; None when either is not known."""
+    """Return seconds since an API timestamp; None when either is not known."""
     since = seconds(timestamp)
     return None if now is None or since is None else max(0.0, now - since)
 
 
 def first_seen(event: Manifest) -> str:
-    """When the event happened first, as the API's timestamp."""
+    """Return when the event happened first, as the API's timestamp."""
     return str(event.get("firstTimestamp") or event.get("eventTime") or _meta(event).get("creationTimestamp") or "")
 
 
 def last_seen(event: Manifest) -> str:
-    """When the event happened last, as text that sorts."""
+    """Return when the event happened last, as text that sorts."""
     series = (event.get("series") or {}).get("lastObservedTime")
     return str(series or event.get("lastTimestamp") or first_seen(event))
 
 
 def later(one: str | None, other: str | None) -> bool:
-    """Whether the first timestamp is after the second one; False when either is not known."""
+    """Return whether the first timestamp is after the second one; False when either is not known."""
     return (seconds(one) or 0.0) > (seconds(other) or 0.0) if one and other else False
 
 
 def earliest(stamps: Iterable[str]) -> str:
-    """The earliest of some timestamps, empty ones left out."""
+    """Return the earliest of some timestamps, empty ones left out."""
     return min((stamp for stamp in stamps if stamp), key=lambda stamp: seconds(stamp) or 0.0, default="")
 
 
 def about(event: Manifest) -> tuple[str, str]:
-    """Kind and name of the object that the event is about."""
+    """Return kind and name of the object that the event is about."""
     found = _about(event)
     return str(found.get("kind") or ""), str(found.get("name") or "")
 
 
 def by_object(events: list[Manifest]) -> dict[str, list[Manifest]]:
-    """UID → the events about that object, in the order given."""
+    """Group the events by the UID of the object that they are about, in the order given."""
     found: dict[str, list[Manifest]] = {}
     for event in events:
         found.setdefault(str(_about(event).get("uid") or ""), []).append(event)
@@ -178,18 +177,18 @@ def by_object(events: list[Manifest]) -> dict[str, list[Manifest]]:
 
 
 def occurrences(event: Manifest) -> int:
-    """How often the event happened; the series is the newer way of counting."""
+    """Return how often the event happened; the series is the newer way of counting."""
     series = event.get("series") or {}
     return int(series.get("count") or event.get("count") or event.get("deprecatedCount") or 1)
 
 
 def message(event: Manifest) -> str:
-    """The event's text, in either API."""
+    """Return the event's text, in either API."""
     return str(event.get("message") or event.get("note") or "")
 
 
 def pod_state(pod: Manifest) -> str:
-    """One word as kubectl shows it: Running, Pending, a waiting reason such as ImagePullBackOff, Terminating."""
+    """Return the pod's state as kubectl shows it: Running, Pending, ImagePullBackOff, Terminating."""
     if terminating(pod):
         return "Terminating"
     for container in container_statuses(pod):

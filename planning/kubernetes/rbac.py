@@ -25,12 +25,12 @@ class Grant(NamedTuple):
     named: tuple[str, ...] = ()
 
     def rule(self) -> dict[str, Any]:
-        """As a rule of a Role."""
+        """Return the grant as a rule of a Role."""
         found: dict[str, Any] = {"apiGroups": [self.group], "resources": [self.resource]}
         return found | ({"resourceNames": list(self.named)} if self.named else {}) | {"verbs": self.verbs}
 
     def rights(self) -> list[Right]:
-        """One by one, as the API server reviews them."""
+        """Return the rights one by one, as the API server reviews them."""
         named = self.named or ("",)
         return [Right(verb=v, resource=self.resource, group=self.group, name=n) for n in named for v in self.verbs]
 
@@ -67,27 +67,27 @@ _ALL = [*_IN_NAMESPACE, *_NODES, *_OPTIONAL]
 
 
 def role(namespace: str) -> Manifest:
-    """The Role in the deployment's namespace: required, all of it."""
+    """Return the Role in the deployment's namespace: required, all of it."""
     return _rights("Role", NAME, _REQUIRED, namespace)
 
 
 def optional_role(namespace: str) -> Manifest:
-    """Rights in the namespace that only help: logs, quotas, and the short-lived pods of a probe and of pre-pulls."""
+    """Return the rights in the namespace that only help: logs, quotas, the pods of a probe and of pre-pulls."""
     return _rights("Role", OPTIONAL_NAME, _HELPFUL, namespace)
 
 
 def role_binding(namespace: str, *, service_account: str, service_account_namespace: str) -> Manifest:
-    """Binds the Role to the worker's service account."""
+    """Bind the Role to the worker's service account."""
     return _binding("RoleBinding", NAME, ("Role", NAME), (service_account_namespace, service_account), namespace)
 
 
 def cluster_role() -> Manifest:
-    """The ClusterRole that reads nodes: required."""
+    """Return the ClusterRole that reads nodes: required."""
     return _rights("ClusterRole", NAME, _NODES)
 
 
 def optional_cluster_role() -> Manifest:
-    """Rights that only make the worker know more: clients of other namespaces, and the Namespace itself."""
+    """Return the rights that only tell the worker more: clients of other namespaces, the Namespace itself."""
     return _rights("ClusterRole", OPTIONAL_NAME, _OPTIONAL)
 
 
@@ -98,7 +98,7 @@ def documents(
     service_account_namespace: str = "",
     optional: bool = True,
 ) -> list[Manifest]:
-    """Everything to apply as an administrator: service account, required rights and, with `optional`, the rest.
+    """Return all that an administrator applies: service account, required rights, with `optional` also the others.
 
     Bindings of cluster roles carry the service account's namespace and name, so that those of two workers are two.
     """
@@ -125,7 +125,7 @@ def documents(
 
 
 def required_rights(*, pull_secret: bool, slices: bool = True) -> list[Right]:
-    """Every right in the namespace without which no deploy ends well.
+    """Return every right in the namespace without which no deploy ends well.
 
     Those on Secrets only with a pull secret, those on EndpointSlices only where clients go by them.
     """
@@ -134,28 +134,28 @@ def required_rights(*, pull_secret: bool, slices: bool = True) -> list[Right]:
 
 
 def node_rights() -> list[Right]:
-    """Every right in the whole cluster without which no deploy ends well."""
+    """Return every right in the whole cluster without which no deploy ends well."""
     return [right for grant in _NODES for right in grant.rights()]
 
 
 def optional_rights() -> list[Right]:
-    """Every right in the namespace whose lack only makes an answer "unknown"."""
+    """Return every right in the namespace whose lack only makes an answer "unknown"."""
     return [right for grant in _HELPFUL for right in grant.rights()]
 
 
 def optional_cluster_rights() -> list[Right]:
-    """The same for the whole cluster."""
+    """Return the rights in the whole cluster whose lack only makes an answer "unknown"."""
     return [right for grant in _OPTIONAL for right in grant.rights()]
 
 
 def snippet(kind: str, verb: str) -> str:
-    """The rule to add when this verb on this kind was forbidden, on one line; empty for what we never do."""
+    """Return the rule that grants this verb on this kind, on one line; empty for what the worker never does."""
     found = (grant for grant in _ALL if grant.kind == kind and verb in grant.verbs)
     return next((_shown(grant) for grant in found), "")
 
 
 def snippets(missing: list[Right], *, in_cluster: bool) -> list[str]:
-    """The rules that hold these rights, of the namespace or of the whole cluster, each once."""
+    """Return the rules that hold these rights, of the namespace or of the whole cluster, each once."""
     grants = [*_NODES, *_OPTIONAL] if in_cluster else _IN_NAMESPACE
     return [_shown(grant) for grant in grants if any(right in missing for right in grant.rights())]
 

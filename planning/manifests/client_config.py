@@ -16,22 +16,22 @@ HASH_DIGITS = 16
 
 
 def upstream(spec: ClusterSpec) -> str:
-    """The coordinator's URL as clients see it: the Service, unless COORDINATOR_SERV overrides it."""
+    """Return the coordinator's URL as clients see it: the Service, unless COORDINATOR_SERV overrides it."""
     return spec.coordinator_serv or service_url()
 
 
 def service_url() -> str:
-    """The URL of the Service that stands for the coordinator outside the cluster."""
+    """Return the URL of the Service that leads to the coordinator outside the cluster."""
     return f"http://{names.COORDINATOR_SERVICE}"
 
 
-def content(spec: ClusterSpec, *, lagrange: bool = True) -> str:
-    """The text of `client.yaml`; `lagrange` says whether the image holds lag.key."""
+def config_text(spec: ClusterSpec, *, lagrange: bool = True) -> str:
+    """Return the text of `client.yaml`; `lagrange` says whether the image holds lag.key."""
     return yaml.safe_dump(_settings(spec, lagrange), sort_keys=False, width=1000)
 
 
 def lagrange(text: str) -> bool:
-    """Whether a configuration in the flat schema names lag.key; true for anything else."""
+    """Return whether a configuration in the flat schema names lag.key; true for anything else."""
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -41,7 +41,7 @@ def lagrange(text: str) -> bool:
 
 
 def circuit(text: str) -> str:
-    """The circuit that a configuration in either schema names; empty when it cannot be told."""
+    """Return the circuit that a configuration in either schema names; empty when it cannot be told."""
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -51,7 +51,7 @@ def circuit(text: str) -> str:
 
 
 def config_hash(spec: ClusterSpec, *, lagrange: bool = True) -> str:
-    """Of everything that must restart pods when it changes, but is not part of the pod template.
+    """Return a hash of all that must restart pods when it changes and is not part of the pod template.
 
     Taken of the data and not of its YAML text, so that another YAML library does not restart a fleet.
     """

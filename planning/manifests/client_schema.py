@@ -1,4 +1,4 @@
-"""Reads off the prove-client's own source which configuration it takes, and settles what it is given."""
+"""The schema of the prove-client's configuration, by its own source."""
 
 import re
 from collections.abc import Mapping
@@ -25,20 +25,20 @@ _SETTINGS = re.compile(r"\bstruct\s+Settings\s*\{(.*?)\}", re.DOTALL)
 
 
 def places(submodules: Mapping[str, str]) -> list[str]:
-    """Directories of the repository that may hold the client's source, the likeliest first."""
+    """Return directories of the repository that may hold the client's source, the likeliest first."""
     likely = [path for path in submodules if basename(path) == CLIENT]
     return list(dict.fromkeys([*likely, CLIENT, "", *submodules]))
 
 
 def detected(texts: Mapping[str, str]) -> ConfigSchema | None:
-    """The schema by the texts of SOURCES and TEMPLATES that are there; None when they do not tell."""
+    """Return the schema by the texts of SOURCES and TEMPLATES that are there; None when they do not tell."""
     readings = [_of_program(texts[name]) for name in SOURCES if name in texts]
     readings += [_of_template(texts[name]) for name in TEMPLATES if name in texts]
     return next((reading for reading in readings if reading), None)
 
 
 def settled(asked: ConfigSchema, found: ConfigSchema | None) -> ConfigSchema:
-    """What the client is given; SettingsInvalid when that cannot be told, or would not fit."""
+    """Return the schema that the client is given; SettingsInvalid when it cannot be told, or would not fit."""
     if asked is ConfigSchema.AUTO and found is None:
         why = (
             "CLIENT_CONFIG_SCHEMA=auto cannot be told: the source of the prove-client is not in BACKEND_REPO, is a"

@@ -1,4 +1,4 @@
-"""What a deploy with these settings would apply, as far as it is known before the image is made. Pure."""
+"""The manifests of a deploy with these settings, as far as they are known before the image is made. Pure."""
 
 from domain import names
 from domain.kubernetes import Manifest
@@ -8,11 +8,11 @@ from planning.manifests import render
 
 UNKNOWN_STAGE = "preflight"
 ANY_USER = "65532"  # assumed of an image whose user is not known, so that only the rest is judged
-POD = f"{names.DEPLOYMENT}-trial"  # it never exists: the API server is asked and keeps nothing
+DRY_RUN_POD = f"{names.DEPLOYMENT}-trial"  # it never exists: a dry-run stores nothing
 
 
 def manifests(spec: ClusterSpec, owner: str, *, stage: str = "", image_user: str | None = None) -> list[Manifest]:
-    """Every object that is needed, but the Secret, whose password is not sent on trial; the Deployment is the last."""
+    """Return the needed objects without the Secret, whose password is not sent in a dry-run; the Deployment is last."""
     if spec.config_schema is ConfigSchema.AUTO:  # not settled yet, and the API server takes either alike
         spec = spec.model_copy(update={"config_schema": ConfigSchema.FLAT})
     named = stage or spec.stage or UNKNOWN_STAGE
@@ -28,7 +28,7 @@ def manifests(spec: ClusterSpec, owner: str, *, stage: str = "", image_user: str
 
 
 def pod(deployment: Manifest) -> Manifest:
-    """One client as its ReplicaSet would make it."""
+    """Return one client as its ReplicaSet would make it."""
     template, namespace = deployment["spec"]["template"], deployment["metadata"]["namespace"]
-    meta = template["metadata"] | {"name": POD, "namespace": namespace}
+    meta = template["metadata"] | {"name": DRY_RUN_POD, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}

@@ -11,12 +11,12 @@ APP = "client"  # label of the objects; the pods' `app` is CLUSTER_DEPLOYNAME
 
 
 def selector(spec: ClusterSpec) -> dict[str, str]:
-    """The Deployment's selector: immutable, so it holds no stage."""
+    """Return the Deployment's selector: immutable, so it holds no stage."""
     return {"app": spec.deploy_name}
 
 
 def labels(spec: ClusterSpec, stage: str = "") -> dict[str, str]:
-    """The standard labels of one object; without a stage for what outlives releases."""
+    """Return the standard labels of one object; without a stage for what outlives releases."""
     found = {
         "app.kubernetes.io/name": PROGRAM,
         "app.kubernetes.io/instance": spec.namespace,
@@ -28,12 +28,12 @@ def labels(spec: ClusterSpec, stage: str = "") -> dict[str, str]:
 
 
 def pod_labels(spec: ClusterSpec, stage: str) -> dict[str, str]:
-    """The labels of each pod; the role is what keeps two clients off one node."""
+    """Return the labels of each pod; the role keeps two clients off one node."""
     return labels(spec, stage) | selector(spec) | {names.ROLE_LABEL: names.ROLE_VALUE}
 
 
 def metadata(name: str, spec: ClusterSpec, owner: str, stage: str = "") -> dict[str, Any]:
-    """Metadata of a namespaced object of ours."""
+    """Return the metadata of a namespaced object of ours."""
     return {
         "name": name,
         "namespace": spec.namespace,

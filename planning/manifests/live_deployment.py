@@ -1,4 +1,4 @@
-"""Says what stands in a namespace from its live objects alone: stage, owner, release, and who made what."""
+"""The deployment that exists in a namespace, by its live objects alone: stage, owner, release, and who made what."""
 
 from domain import names
 from domain.kubernetes import Manifest
@@ -7,8 +7,8 @@ from domain.status import Observation, Release
 from planning.kubernetes.objects import annotations, client_image, labels, name, spec
 
 
-class Standing(Message):
-    """What `status --direct` shows: no phase, for only the workflow knows that."""
+class LiveDeployment(Message):
+    """The deployment that exists, for `status --direct`: no phase, which only the workflow knows."""
 
     namespace: str
     namespace_exists: bool = True
@@ -20,12 +20,14 @@ class Standing(Message):
     warnings: list[str] = []
 
 
-def standing(namespace: str, found: Manifest | None, objects: list[Manifest], observed: Observation) -> Standing:
-    """Told from the Namespace (None: absent, or may not be read), the objects of our names, and the clients."""
+def from_objects(
+    namespace: str, found: Manifest | None, objects: list[Manifest], observed: Observation
+) -> LiveDeployment:
+    """Read it from the Namespace (None: absent or unreadable), the objects of our names, and the clients."""
     marks = annotations(found or {})
     deployment = _of_kind(objects, "Deployment")
     template = spec(deployment or {}).get("template") or {}
-    return Standing(
+    return LiveDeployment(
         namespace=namespace,
         stage=marks.get(names.STAGE_ANNOTATION) or labels(template).get("stage", ""),
         owner=marks.get(names.OWNER_ANNOTATION) or _owner(objects),
@@ -36,7 +38,7 @@ def standing(namespace: str, found: Manifest | None, objects: list[Manifest], ob
 
 
 def makers(entry: Manifest) -> list[str]:
-    """The field managers that wrote it, the first one first; controllers that only report a status are none."""
+    """Return the field managers that wrote the object, the first one first, without those that only report a status."""
     fields = (entry.get("metadata") or {}).get("managedFields") or []
     return list(dict.fromkeys(str(row.get("manager")) for row in fields if not row.get("subresource")))
 
@@ -68,7 +70,7 @@ def _release(deployment: Manifest, template: Manifest, objects: list[Manifest]) 
 
 
 def _endpoint(objects: list[Manifest]) -> str:
-    """Where the coordinator is said to listen: by our slice, else by the v1 Endpoints of the original."""
+    """Return the coordinator's address by our slice, else by the v1 Endpoints of the original."""
     ours = _of_kind(objects, "EndpointSlice")
     if ours:
         addresses = [address for entry in ours.get("endpoints") or [] for address in entry.get("addresses") or []]

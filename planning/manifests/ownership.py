@@ -1,4 +1,4 @@
-"""Decides whether a namespace is ours to write to: nothing of another deployment, tool or person is ever taken over."""
+"""Ownership of a namespace: nothing of another deployment, tool or person is ever taken over."""
 
 from domain import names
 from domain.errors import OwnedByAnother, Unavailable
@@ -6,6 +6,7 @@ from domain.kubernetes import Manifest
 from domain.messages.release import Target
 from domain.spec import ClusterSpec
 from planning.kubernetes.objects import annotations, labels, name, terminating
+from planning.manifests.live_deployment import makers
 
 OTHER_NAMESPACE = "or choose another namespace with -n (CLUSTER_NS)"
 
@@ -19,7 +20,7 @@ def judge_target(
     cluster_uid: str = "",
     readable: bool = True,
 ) -> Target:
-    """What is there already; raises OwnedByAnother, or Unavailable while the namespace is being deleted.
+    """Return what exists; raises OwnedByAnother, or Unavailable while the namespace is being deleted.
 
     `objects` are the live objects that carry our names; `readable` is False when we may not read the Namespace.
     """
@@ -72,17 +73,17 @@ def _require_objects(objects: list[Manifest], spec: ClusterSpec, owner: str) -> 
         )
     strangers = [found for found, mark in marked if not mark]
     if strangers:
-        makers = sorted({maker for found in strangers if (maker := _maker(found))})
+        creators = sorted({maker for found in strangers for maker in makers(found)[:1]})
         raise OwnedByAnother(
             f"{', '.join(_title(found) for found in strangers)} exists and was not made by proverctl",
             on=f"namespace {spec.namespace}",
-            because=f"it was made by {', '.join(makers) or 'somebody else'}, and nothing was changed",
+            because=f"it was made by {', '.join(creators) or 'somebody else'}, and nothing was changed",
             do=f"remove it with the tool that made it, {OTHER_NAMESPACE}",
         )
 
 
 def _expected(found: Manifest, spec: ClusterSpec) -> bool:
-    """A pull Secret that the settings refer to is the user's own and meant to be there."""
+    """Return whether it is the pull Secret that the settings refer to, which is the user's own."""
     auth = spec.image.pull_auth
     own = auth is not None and auth.ref == f"kubernetes:{names.PULL_SECRET}"
     return own and found.get("kind") == "Secret" and name(found) == names.PULL_SECRET
@@ -90,12 +91,6 @@ def _expected(found: Manifest, spec: ClusterSpec) -> bool:
 
 def _title(found: Manifest) -> str:
     return f"{found.get('kind')} {name(found)}"
-
-
-def _maker(found: Manifest) -> str:
-    """The field manager that wrote it first; controllers that only report a status are none."""
-    fields = (found.get("metadata") or {}).get("managedFields") or []
-    return next((str(entry.get("manager")) for entry in fields if not entry.get("subresource")), "")
 
 
 def _warnings(spec: ClusterSpec, marks: dict[str, str], *, deployed: bool, readable: bool) -> list[str]:

@@ -14,7 +14,7 @@ HOSTNAME = "kubernetes.io/hostname"
 
 
 def template(spec: ClusterSpec, release: Release, *, image_user: str, pull_secret: bool) -> dict[str, Any]:
-    """The pod template; equal inputs give equal templates, so that nothing restarts without a reason.
+    """Return the pod template; equal inputs give equal templates, so that nothing restarts without a reason.
 
     The owner mark is not part of it: taking a fleet over must not restart it.
     """
@@ -28,13 +28,13 @@ def template(spec: ClusterSpec, release: Release, *, image_user: str, pull_secre
 
 
 def runs_as_non_root(image_user: str) -> bool:
-    """Whether kubelet can verify that the image does not run as root: only a number other than 0 says so."""
+    """Return whether kubelet can verify that the image does not run as root, which takes a number other than 0."""
     user = image_user.partition(":")[0]
     return user.isascii() and user.isdigit() and int(user) != 0
 
 
 def image_warnings(image_user: str) -> list[str]:
-    """What the image's USER forbids us to promise; empty when Pod Security "restricted" admits it."""
+    """Return why the image's USER may be refused; empty when Pod Security "restricted" admits it."""
     if runs_as_non_root(image_user):
         return []
     user = image_user.partition(":")[0]
@@ -47,7 +47,7 @@ def image_warnings(image_user: str) -> list[str]:
 
 
 def resources(spec: ClusterSpec) -> dict[str, Any]:
-    """What a client's container requests and is limited to."""
+    """Return the requests and limits of a client's container."""
     fixed = ({"memory": spec.client_memory} if spec.client_memory else {}) | spec.client_resources
     requests = ({"cpu": spec.client_cpu} if spec.client_cpu else {}) | fixed
     return ({"requests": requests} if requests else {}) | ({"limits": fixed} if fixed else {})

@@ -40,7 +40,7 @@ DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 def render(
     spec: ClusterSpec, release: Release, *, owner: str, image_user: str = "", pull_secret: bool
 ) -> list[Manifest]:
-    """ConfigMap, Service, EndpointSlice, PodDisruptionBudget, Deployment: the order in which to apply them.
+    """Return ConfigMap, Service, EndpointSlice, PodDisruptionBudget, Deployment, in the order of applying.
 
     The EndpointSlice leads to the coordinator whatever COORDINATOR_SERV says; where that leads clients elsewhere, they
     do without the slice. `pull_secret` says whether `img-cred` exists.
@@ -55,23 +55,23 @@ def render(
 
 
 def dispensable(manifest: Manifest, spec: ClusterSpec) -> bool:
-    """Whether clients do without this object, so that a refusal of it is no reason to stop."""
+    """Return whether clients work without this object, so that its refusal does not stop a deploy."""
     return manifest["kind"] == "EndpointSlice" and endpoint.overridden(spec)
 
 
 def image_reference(spec: ClusterSpec, stage: str, digest: str = "") -> str:
-    """What pods pull: `host/repo:client-stage@sha256:…`, without the digest as long as it is not known."""
+    """Return the image of the pods: `host/repo:client-stage@sha256:…`, without a digest that is not known yet."""
     tagged = f"{spec.image.pull_host}/{spec.image.repository}:{names.image_tag(stage)}"
     return f"{tagged}@{digest}" if digest else tagged
 
 
 def namespace_object(spec: ClusterSpec) -> Manifest:
-    """The Namespace to create when it is missing (R7); bare, since its marks are applied separately."""
+    """Return the Namespace to create when it is missing (R7); its marks are applied separately."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": spec.namespace}}
 
 
 def namespace_marks(spec: ClusterSpec, stage: str, owner: str) -> Manifest:
-    """The server-side apply document with our two annotations on the Namespace and nothing else.
+    """Return the server-side apply document with our two annotations on the Namespace and nothing else.
 
     Empty marks are left out, which removes what an earlier apply wrote: this is how tear-down takes them off.
     """
@@ -83,12 +83,12 @@ def namespace_marks(spec: ClusterSpec, stage: str, owner: str) -> Manifest:
 
 
 def registry_key(host: str) -> str:
-    """The key of a registry host in a Docker configuration: Docker Hub's is a URL of its own."""
+    """Return the key of a registry host in a Docker configuration: Docker Hub's is a URL of its own."""
     return DOCKER_HUB_KEY if host in DOCKER_HUB_HOSTS else host
 
 
 def require_password(user: str, host: str) -> None:
-    """CredentialsMissing when a login is of no use to pods: kubelet takes a user and a password only."""
+    """Raise CredentialsMissing when pods cannot use a login: kubelet takes a user and a password only."""
     if user == TOKEN_USER:
         raise CredentialsMissing(
             f"the credentials for {host} are an identity token, with which pods cannot pull",
@@ -99,7 +99,7 @@ def require_password(user: str, host: str) -> None:
 
 
 def pull_secret(spec: ClusterSpec, user: str, password: str, owner: str) -> Manifest:
-    """The Secret `img-cred`; the one manifest that holds a password, so it is never logged nor shown.
+    """Return the Secret `img-cred`; as the one manifest with a password it is never logged nor shown.
 
     CredentialsMissing as of `require_password`.
     """
@@ -121,7 +121,7 @@ def _config_map(spec: ClusterSpec, release: Release, owner: str) -> Manifest:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(names.CONFIG_MAP, spec, owner, release.stage),
-        "data": {names.CONFIG_KEY: client_config.content(spec, lagrange=release.lagrange)},
+        "data": {names.CONFIG_KEY: client_config.config_text(spec, lagrange=release.lagrange)},
     }
 
 

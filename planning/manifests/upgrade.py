@@ -1,4 +1,4 @@
-"""Decides what an upgrade may change and whether it changes anything at all, so that an equal one leaves all alone."""
+"""The changes that an upgrade may make, and whether it makes any: an equal one leaves all alone."""
 
 from domain.kubernetes import Manifest
 from domain.spec import ClusterSpec
@@ -13,18 +13,18 @@ _FIXED = {
 
 
 def same(old: ClusterSpec, new: ClusterSpec, serving: Release, wanted: Release) -> bool:
-    """Whether release `wanted` of `new` leaves all objects as they serve; judged by what would be applied."""
+    """Return whether release `wanted` of `new` leaves all objects as they serve, by what would be applied."""
     return _objects(old, serving) == _objects(new, wanted)
 
 
 def replaces(old: ClusterSpec, new: ClusterSpec, serving: Release, wanted: Release) -> bool:
-    """Whether the pods become others, so that each running one is replaced."""
+    """Return whether the pod template changes, so that each running pod is replaced."""
     before, after = (_objects(*one)[-1]["spec"]["template"] for one in ((old, serving), (new, wanted)))
     return bool(before != after)
 
 
 def immutable_changes(old: ClusterSpec, new: ClusterSpec) -> list[str]:
-    """Sentences for each setting that cannot change after the first deploy; empty when all is well."""
+    """Return a sentence for each setting that cannot change after the first deploy and does."""
     return [
         f"{setting} cannot change from {getattr(old, field)!r} to {getattr(new, field)!r} after the first deploy."
         for field, setting in _FIXED.items()

@@ -1,4 +1,4 @@
-"""Writes manifests as YAML for people: stable, readable, and without a Secret that could be applied by mistake."""
+"""Manifests as YAML for people: stable, readable, and without a Secret that could be applied by mistake."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ class _Dumper(yaml.SafeDumper):
     """Block style throughout, indented lists, and texts of several lines as they read."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Lists are indented below their key, as kubectl's readers expect."""
+        """Indent lists below their key, as kubectl does."""
         del indentless
         super().increase_indent(flow, indentless=False)
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Equal parts are written out: anchors are for programs."""
+        """Write equal parts out: anchors are hard to read."""
         del data
         return True
 
@@ -36,16 +36,16 @@ _Dumper.add_representer(str, _text)
 
 
 def to_yaml(manifests: list[Manifest], *, show_secrets: bool = False) -> str:
-    """Multi-document YAML; each Secret is a comment without its data unless `show_secrets`."""
+    """Render multi-document YAML; each Secret is a comment without its data unless `show_secrets`."""
     shown = [
-        _redacted(manifest) if manifest.get("kind") == "Secret" and not show_secrets else _dump(manifest)
+        _redacted(manifest) if manifest.get("kind") == "Secret" and not show_secrets else dump(manifest)
         for manifest in manifests
     ]
     return "".join(f"---\n{text}" if not text.startswith("#") else text for text in shown)
 
 
 def secret_comment(spec: ClusterSpec) -> str:
-    """The pull Secret as a YAML comment, for when its value is not known; never applicable."""
+    """Return the pull Secret as a YAML comment, for when its value is not known; never applicable."""
     reference = spec.image.pull_auth.ref if spec.image.pull_auth else "nothing"
     lines = [
         f"Secret {names.PULL_SECRET} in namespace {spec.namespace}, type kubernetes.io/dockerconfigjson,",
@@ -59,12 +59,13 @@ def _redacted(secret: Manifest) -> str:
     meta = secret.get("metadata") or {}
     # kubectl's last-applied holds the whole Secret once more
     kept = {key: value for key, value in (meta.get("annotations") or {}).items() if key != LAST_APPLIED}
-    return _comment(_dump(secret | hidden | {"metadata": meta | {"annotations": kept}}))
+    return _comment(dump(secret | hidden | {"metadata": meta | {"annotations": kept}}))
 
 
 def _comment(text: str) -> str:
     return "".join(f"# {line}\n" for line in text.rstrip("\n").splitlines())
 
 
-def _dump(manifest: Manifest) -> str:
+def dump(manifest: Manifest) -> str:
+    """Return one object as YAML in block style, its keys in their own order."""
     return yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)

@@ -1,1 +1,1 @@
-"""What a deploy would change, as a diff with its cost."""
+"""Plans: what a deploy would change, as a diff with its cost."""

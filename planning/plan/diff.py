@@ -1,112 +1,119 @@
-"""The difference of two Kubernetes objects as lines that people read: a field a line, secrets never shown."""
+"""The difference of two Kubernetes objects as a unified diff of their YAML, with secrets masked."""
 
-import json
 from collections import Counter
+from collections.abc import Iterator
+from difflib import unified_diff
 from typing import Any
 
 from domain.kubernetes import Manifest
-from planning.manifests.yaml_output import LAST_APPLIED
+from planning.manifests.yaml_output import LAST_APPLIED, dump
 from planning.text.sanitize import MASK, scrub
 
-MAX_LINES = 80  # of one object: a plan travels through Temporal
-MAX_WIDTH = 240  # characters of a line
+MAX_LINES = 120  # of one object: a plan travels through Temporal
+MAX_WIDTH = 200  # characters of a line
+_CONTEXT_LINES = 2
 SERVER_OWNED = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
-_UNSAID = {"apiVersion", "kind", "status"}
-_BOOKKEEPING = {LAST_APPLIED, "deployment.kubernetes.io/revision"}
-_NAMES = ("name", "key")
+_IDENTITY_KEYS = {"apiVersion", "kind", "status"}
+_BOOKKEEPING_ANNOTATIONS = {LAST_APPLIED, "deployment.kubernetes.io/revision"}
+_NAME_KEYS = ("name", "key")
 _SECRET_PARTS = ("data", "stringData")
-
-Path = tuple[str, ...]
-
-
-def fields(manifest: Manifest) -> dict[Path, Any]:
-    """Every leaf by its path, without what the server alone writes; an empty map or list is a leaf, too."""
-    found: dict[Path, Any] = {}
-    for key, value in manifest.items():
-        if key not in _UNSAID:
-            _flatten(_said(value) if key == "metadata" else value, (key,), found)
-    return found
+_CHANGED = f"{MASK} (another value)"
+_ABSENT = object()
 
 
 def lines(before: Manifest | None, after: Manifest | None, *, secret: bool = False) -> list[str]:
-    """`- path: value` as it is and `+ path: value` as it would be; empty when the two say the same.
+    """Return a unified diff of the YAML, each hunk headed by the path of its first line; empty without a difference.
 
-    `secret` masks what a Secret holds: it says that a value changes, and never which.
+    Lists are compared by the names of their entries. `secret` masks the values of a Secret: the diff shows that a
+    value changes, and never which. Credentials elsewhere are masked, too.
     """
-    old, new = fields(before or {}), fields(after or {})
-    found: list[str] = []
-    for path in [*new, *(path for path in old if path not in new)]:
-        if path not in old or path not in new or old[path] != new[path]:
-            hidden = secret and path[0] in _SECRET_PARTS
-            found += _changed(path, old, new, hidden=hidden)
-    return _bounded(found)
+    old, new = _wanted_parts(before), _wanted_parts(after)
+    if secret:
+        pairs = [_hidden(old.get(part), new.get(part)) for part in _SECRET_PARTS]
+        old |= {part: pair[0] for part, pair in zip(_SECRET_PARTS, pairs, strict=True) if part in old}
+        new |= {part: pair[1] for part, pair in zip(_SECRET_PARTS, pairs, strict=True) if part in new}
+    return _bounded(list(_headed(*(_text(part) for part in _masked(old, new)))))
 
 
 def as_wanted(live: Manifest, manifest: Manifest) -> Manifest:
-    """The live object reduced to what the manifest says, for when the API server could not be asked to try it."""
+    """Return the live object reduced to the fields of the manifest, for when there is no result of a dry-run."""
     reduced: Manifest = _reduce(live, manifest)
     return reduced
 
 
-def _said(metadata: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in metadata.items() if key not in SERVER_OWNED}
-    marks = {key: value for key, value in (metadata.get("annotations") or {}).items() if key not in _BOOKKEEPING}
-    return kept | {"annotations": marks} if marks else {key: kept[key] for key in kept if key != "annotations"}
+def _wanted_parts(manifest: Manifest | None) -> Manifest:
+    """Return the object without what only the API server and controllers write, and without what names it."""
+    kept = {key: value for key, value in (manifest or {}).items() if key not in _IDENTITY_KEYS}
+    if "metadata" in kept:
+        metadata = {key: value for key, value in kept["metadata"].items() if key not in SERVER_OWNED}
+        annotations = metadata.pop("annotations", None) or {}
+        shown = {key: value for key, value in annotations.items() if key not in _BOOKKEEPING_ANNOTATIONS}
+        kept["metadata"] = metadata | ({"annotations": shown} if shown else {})
+    return kept
 
 
-def _flatten(value: Any, path: Path, found: dict[Path, Any]) -> None:
-    if isinstance(value, dict) and value:
-        for key, entry in value.items():
-            _flatten(entry, (*path, _step(str(key))), found)
-    elif isinstance(value, list) and value:
-        for name, entry in zip(_names(value), value, strict=True):
-            _flatten(_unnamed(entry, name), (*path, f"[{name}]"), found)
-    else:
-        found[path] = value
+def _hidden(old: Any, new: Any) -> tuple[Any, Any]:
+    before, after = old or {}, new or {}
+    changed = {key for key in after if key in before and before[key] != after[key]}
+    return dict.fromkeys(before, MASK), {key: _CHANGED if key in changed else MASK for key in after}
 
 
-def _step(key: str) -> str:
-    return f".{key}" if key.replace("_", "").isalnum() else f"[{key}]"
+def _masked(old: Any, new: Any) -> tuple[Any, Any]:
+    """Return both with credentials masked, `old` in the order of `new`, so that only values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        order = [*(key for key in new if key in old), *(key for key in old if key not in new)]
+        pairs = {key: _masked(old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in [*order, *new]}
+        return {key: pairs[key][0] for key in order}, {key: pairs[key][1] for key in new}
+    if isinstance(old, list) and isinstance(new, list):
+        first, second = _masked(*(dict(zip(_entry_names(part), part, strict=True)) for part in (old, new)))
+        return list(first.values()), list(second.values())
+    before, after = _scrubbed(old), _scrubbed(new)
+    masked_alike = isinstance(after, str) and before == after and old != new
+    return before, f"{after} (another value)" if masked_alike else after
 
 
-def _names(entries: list[Any]) -> list[str]:
-    """What tells the entries of a list apart: their names where each has one of its own, else their numbers."""
-    for key in _NAMES:
-        named = [str(entry[key]) for entry in entries if isinstance(entry, dict) and entry.get(key)]
-        if len(named) == len(entries) and max(Counter(named).values()) == 1:
-            return named
-    return [str(number) for number in range(len(entries))]
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _scrubbed(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(entry) for entry in value]
+    return scrub(value) if isinstance(value, str) else value
 
 
-def _unnamed(entry: Any, name: str) -> Any:
-    """An entry without the name that its path says already."""
-    if not isinstance(entry, dict) or len(entry) == 1:
-        return entry
-    return {key: value for key, value in entry.items() if not (key in _NAMES and str(value) == name)}
+def _text(content: Any) -> list[str]:
+    return dump(content).splitlines() if content else []
 
 
-def _changed(path: Path, old: dict[Path, Any], new: dict[Path, Any], *, hidden: bool) -> list[str]:
-    where = "".join(path)
-    if hidden:
-        both = path in old and path in new
-        said = [f"- {where}: {MASK}"] if path in old else []
-        return [*said, *([f"+ {where}: {MASK}" + (" (another value)" if both else "")] if path in new else [])]
-    gone, come = _texts(old[path]) if path in old else [], _texts(new[path]) if path in new else []
-    if len(gone) > 1 or len(come) > 1:  # of a text of several lines only those that differ
-        left, gone = gone, [line for line in gone if line not in come]
-        come = [line for line in come if line not in left]
-        if not gone and not come:
-            return [f"+ {where}: (the same lines in another order)"]
-    return [*(f"- {where}: {line}" for line in gone), *(f"+ {where}: {line}" for line in come)]
+def _headed(before: list[str], after: list[str]) -> Iterator[str]:
+    """Yield the lines of the diff; a hunk is headed by the keys above its first change and not by line numbers."""
+    found = list(unified_diff(before, after, n=_CONTEXT_LINES, lineterm=""))[2:]  # the first two name files
+    for index, line in enumerate(found):
+        if not line.startswith("@@"):
+            yield line
+        elif path := _path_of_hunk(line, found[index + 1 :], before, after):
+            yield f"@@ {path} @@"
 
 
-def _texts(value: Any) -> list[str]:
-    if not isinstance(value, str):
-        return [json.dumps(value, ensure_ascii=False)]
-    plain = scrub(value)
-    if "\n" in plain.rstrip("\n"):
-        return plain.rstrip("\n").split("\n")
-    return [plain if plain and plain == plain.strip() else json.dumps(plain, ensure_ascii=False)]
+def _path_of_hunk(head: str, hunk: list[str], before: list[str], after: list[str]) -> str:
+    """Return the path of a hunk's first change; `head` is `@@ -first,lines +first,lines @@`, counted from one."""
+    unchanged = next(number for number, line in enumerate(hunk) if not line.startswith(" "))
+    text, first = (before, head.split()[1]) if hunk[unchanged].startswith("-") else (after, head.split()[2])
+    return _path(text, int(first[1:].partition(",")[0]) - 1 + unchanged)
+
+
+def _path(text: list[str], index: int) -> str:
+    """Return the keys above a line, such as `spec.containers[name: client]`."""
+    path: list[str] = []
+    depth = _depth(text[index])
+    for line in reversed(text[:index]):
+        if _depth(line) < depth:
+            depth, key = _depth(line), line.strip()
+            path.insert(0, f"[{key.removeprefix('- ')}]" if key.startswith("- ") else key.partition(":")[0])
+    return ".".join(path).replace(".[", "[")
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def _bounded(found: list[str]) -> list[str]:
@@ -119,6 +126,15 @@ def _reduce(live: Any, wanted: Any) -> Any:
     if isinstance(wanted, dict) and isinstance(live, dict):
         return {key: _reduce(live[key], value) for key, value in wanted.items() if key in live}
     if isinstance(wanted, list) and isinstance(live, list) and wanted and live:
-        found, asked = dict(zip(_names(live), live, strict=True)), dict(zip(_names(wanted), wanted, strict=True))
+        found, asked = (dict(zip(_entry_names(entries), entries, strict=True)) for entries in (live, wanted))
         return [_reduce(entry, asked[name]) if name in asked else entry for name, entry in found.items()]
     return live
+
+
+def _entry_names(entries: list[Any]) -> list[str]:
+    """Return what tells the entries of a list apart: their names where each has one of its own, else their numbers."""
+    for key in _NAME_KEYS:
+        named = [str(entry[key]) for entry in entries if isinstance(entry, dict) and entry.get(key)]
+        if len(named) == len(entries) and max(Counter(named).values(), default=0) == 1:
+            return named
+    return [str(number) for number in range(len(entries))]

@@ -1,4 +1,4 @@
-"""Decides between what `scale` and `reset-endpoint` set and what the settings of a deploy say, and says why.
+"""The choice between what `scale` and `reset-endpoint` set and the settings of a deploy, with the reason.
 
 What was set by a command or by a flag stays until the setting below the flags differs from the one that the running
 release was deployed with; a flag of this deploy always wins.
@@ -27,7 +27,7 @@ class Intent(NamedTuple):
 
 
 def given(flags: Mapping[str, str], below: Mapping[str, tuple[str, str]]) -> dict[str, Given]:
-    """Where these settings of a deploy come from; `below` has value and origin of each without the flags."""
+    """Return the origins of a deploy's settings; `below` has value and origin of each without the flags."""
     return {
         name: Given(value=_canonical(value or BY_NAME[name].default), origin=origin, flag=bool(flags.get(name)))
         for name, (value, origin) in below.items()
@@ -35,7 +35,7 @@ def given(flags: Mapping[str, str], below: Mapping[str, tuple[str, str]]) -> dic
 
 
 def settled(spec: ClusterSpec, asked: Mapping[str, Given], running: Release | None, by: str) -> Intent:
-    """The spec with what stays as in the `running` release; `by` names this deploy. Nothing `asked`: all as it is."""
+    """Return the spec with what stays of the `running` release; `by` names this deploy. Nothing `asked`: all stays."""
     changed = _changed(asked, running)
     clients = _Asked({name: asked[name] for name in asked if name == REPLICAS}, changed)
     place = _Asked({name: asked[name] for name in asked if name != REPLICAS}, changed)
@@ -61,7 +61,7 @@ def _replicas(so_far: Intent, asked: "_Asked", running: Release) -> Intent:
 
 
 def _coordinator(so_far: Intent, asked: "_Asked", running: Release) -> Intent:
-    """A port belongs to its address: another address comes with the settings' port, another port alone by itself."""
+    """Return the endpoint: another address comes with the settings' port, another port alone by itself."""
     spec, marks, notes = so_far
     before, now = f"coordinator {running.endpoint}", f"coordinator {spec.coordinator}"
     held, address, port = running.endpoint_by, asked.only(IP), asked.only(PORT)
@@ -78,7 +78,7 @@ def _coordinator(so_far: Intent, asked: "_Asked", running: Release) -> Intent:
 
 
 def carried(release: Release, present: Release) -> Release:
-    """The release with the number and endpoint of the `present` one, and with who set them."""
+    """Return the release with the number and endpoint of the `present` one, and with who set them."""
     fields = ("replicas", "endpoint", "replicas_by", "endpoint_by", "settings")
     return release.model_copy(update={name: getattr(present, name) for name in fields})
 
@@ -93,14 +93,14 @@ class _Asked(NamedTuple):
         return _Asked({name: self.given[name]} if name in self.given else {}, self.changed)
 
     def unmoved(self) -> bool:
-        """Whether neither a flag nor another setting asks for something else."""
+        """Return whether neither a flag nor another setting asks for another value."""
         return bool(self.given) and not self._flags() and not self._moved()
 
     def flagged(self, by: str) -> str:
         return f"{' '.join(self._flags())} of {by}" if self._flags() else ""
 
     def why(self) -> str:
-        """What asks for something else; empty when nothing does."""
+        """Return what asks for another value; empty when nothing does."""
         if self._flags():
             return f"{' and '.join(self._flags())} of this deploy"
         return ", ".join(
@@ -127,7 +127,7 @@ class _Asked(NamedTuple):
 
 
 def _canonical(value: str) -> str:
-    """Two spellings of one number or address are one value; what is neither is judged elsewhere."""
+    """Return one spelling of a number or address; anything else is judged elsewhere."""
     try:
         return str(int(value)) if value.isdecimal() else endpoint.canonical(value)
     except ValueError:
@@ -135,7 +135,7 @@ def _canonical(value: str) -> str:
 
 
 def _changed(asked: Mapping[str, Given], running: Release | None) -> dict[str, str]:
-    """A release without settings was deployed by an older starter: nothing of it counts as changed."""
+    """Return the former values of the settings that changed; none of a release without settings."""
     known = running.settings if running else {}
     return {name: known[name] for name, one in asked.items() if name in known and known[name] != one.value}
 
@@ -152,6 +152,6 @@ def _replaced(before: str, now: str, held: str, why: _Asked) -> list[str]:
 
 
 def _endpoint(text: str) -> Endpoint:
-    """Of `ip:port`, with brackets around IPv6."""
+    """Parse `ip:port`, with brackets around IPv6."""
     ip, _, port = text.rpartition(":")
     return Endpoint(ip=ip.strip("[]"), port=int(port))

@@ -1,6 +1,6 @@
-"""Decides what a deploy would do to each object and what that costs, from what is and what the API server would make.
+"""The effect of a deploy on each object and its cost, from the live objects and the API server's dry-run.
 
-The API server was asked to apply each object on trial (dry-run); what it refused is one line of the plan and never
+The API server has applied each object in a dry-run; what it refused is one line of the plan and never
 the end of it.
 """
 
@@ -24,8 +24,8 @@ MAX_NODES = 50  # verdicts in a plan; `proverctl nodes` lists all
 NEW_ADDRESS = "its address family cannot be changed: it is deleted and made anew"
 
 
-class Trial(NamedTuple):
-    """One object of the rendering: as it is, as it would be, or why the API server would not have it."""
+class DryRun(NamedTuple):
+    """An object of the rendering: as it is, as it would be, or why the API server would refuse it."""
 
     manifest: Manifest
     live: Manifest | None = None
@@ -36,15 +36,15 @@ class Trial(NamedTuple):
 
 
 def family(manifest: Manifest) -> str:
-    """IPv4 or IPv6 of a slice or a Service, which nobody can change; empty for everything else."""
+    """Return IPv4 or IPv6 of a slice or a Service, which nobody can change; empty for everything else."""
     if manifest["kind"] == "EndpointSlice":
         return str(manifest["addressType"])
     families = (manifest.get("spec") or {}).get("ipFamilies") if manifest["kind"] == "Service" else None
     return str(families[0]) if families else ""
 
 
-def change(trial: Trial, spec: ClusterSpec, owner: str) -> ObjectChange:
-    """What a deploy would do to one object; an empty `owner` means that ours is not known."""
+def change(trial: DryRun, spec: ClusterSpec, owner: str) -> ObjectChange:
+    """Return the effect of a deploy on one object; an empty `owner` means that ours is not known."""
     kind = trial.manifest["kind"]
     secret = kind == "Secret"
     named = ObjectChange(kind=kind, name=objects.name(trial.manifest), action=Action.UNKNOWN, note=trial.note)
@@ -60,26 +60,26 @@ def change(trial: Trial, spec: ClusterSpec, owner: str) -> ObjectChange:
         reduced = diff.as_wanted(trial.live, trial.manifest) if trial.result is None else trial.live
         lines = diff.lines(reduced, trial.result or trial.manifest, secret=secret)
         action = Action.CHANGE if lines else Action.SAME
-    said_no = _foreign(trial.live, spec, owner) or (_sentence(trial.refusal) if trial.refusal else "")
-    if said_no:
-        return named.model_copy(update={"action": Action.REFUSED, "lines": lines, "note": said_no})
+    refusal = _foreign(trial.live, spec, owner) or (_sentence(trial.refusal) if trial.refusal else "")
+    if refusal:
+        return named.model_copy(update={"action": Action.REFUSED, "lines": lines, "note": refusal})
     return named.model_copy(update={"action": action, "lines": lines})
 
 
 def _content(manifest: Manifest) -> Manifest:
-    """What is new about a new object: its labels and marks are those of all of ours; a Namespace has no more."""
+    """Return the parts of a new object that differ between objects: neither labels nor marks."""
     return (
         manifest if manifest["kind"] == "Namespace" else {key: manifest[key] for key in manifest if key != "metadata"}
     )
 
 
 def removal(found: Manifest, note: str) -> ObjectChange:
-    """What an earlier release had and this one has not."""
+    """Return the removal of an object that this release does not have."""
     return ObjectChange(kind=found["kind"], name=objects.name(found), action=Action.REMOVE, note=note)
 
 
 def reused(release: Release, deployment: Manifest | None, configuration: Manifest | None = None) -> Release:
-    """The release with the image that serves, when that is of the same stage: its digest is known then.
+    """Return the release with the image that serves, when that is of the same stage: its digest is known then.
 
     Whether an image holds lag.key is known once it is built; until then it is as the live configuration says.
     """
@@ -94,7 +94,7 @@ def reused(release: Release, deployment: Manifest | None, configuration: Manifes
 
 
 def slim(found: Manifest, spec: ClusterSpec) -> Manifest:
-    """The parts of a node that a plan looks at: those that are judged, and the images of our repository."""
+    """Return the parts of a node that a plan needs: those that are judged, and our repository's images."""
     small = node.slim(found, spec.node_label.key)
     ours = f"{spec.image.pull_host}/{spec.image.repository}"
     images = [entry for entry in objects.status(found).get("images") or [] if ours in str(entry.get("names"))]
@@ -103,14 +103,14 @@ def slim(found: Manifest, spec: ClusterSpec) -> Manifest:
 
 def report(
     changes: list[ObjectChange],
-    deployment: Trial,
+    deployment: DryRun,
     pods: list[Manifest],
     nodes: list[Manifest] | None,
     judged: NodesReport | None,
     spec: ClusterSpec,
     warnings: list[str],
 ) -> PlanReport:
-    """The whole plan; `pods` are ours, `nodes` None when they may not be read."""
+    """Return the whole plan; `pods` are ours, `nodes` None when they may not be read."""
     running = [pod for pod in pods if not objects.finished(pod) and not objects.terminating(pod)]
     wanted = int(objects.spec(deployment.manifest).get("replicas") or 0)
     replaced = min(len(running), wanted) if _restarts(deployment) else 0
@@ -127,8 +127,8 @@ def report(
     )
 
 
-def _restarts(trial: Trial) -> bool:
-    """Whether the pod template becomes another one: only then are pods replaced."""
+def _restarts(trial: DryRun) -> bool:
+    """Return whether the pod template changes: only then are pods replaced."""
     if trial.live is None or trial.unread:
         return False
     old, new = objects.spec(trial.live).get("template") or {}, objects.spec(trial.result or trial.manifest)["template"]
@@ -140,7 +140,7 @@ def _restarts(trial: Trial) -> bool:
 def _lacking(
     nodes: list[Manifest], running: list[Manifest], judged: NodesReport | None, spec: ClusterSpec, image: str
 ) -> int:
-    """Nodes that may get a client and do not have the image; of thousands not every verdict is in the report."""
+    """Count the nodes that may get a client and lack the image; of thousands not every verdict is reported."""
     holding = {str(objects.spec(pod).get("nodeName") or "") for pod in running}
     unusable = {verdict.name for verdict in judged.nodes if not verdict.usable} if judged else set()
     label = spec.node_label
@@ -154,7 +154,7 @@ def _lacking(
 
 
 def has_image(found: Manifest, image: str) -> bool:
-    """Whether the kubelet reports the image, by its digest where that is known; it reports the largest 50."""
+    """Return whether the kubelet reports the image, by its digest where known; it reports the largest 50."""
     tagged, _, digest = image.partition("@")
     repository = tagged.rpartition(":")[0]
     same = {f"{repository}@{digest}"} if digest else {tagged}
@@ -166,7 +166,7 @@ def _image(manifest: Manifest) -> str:
 
 
 def _cost(running: int, wanted: int, replaced: int, starting: int, pulls: int | None) -> str:
-    """What it costs in one sentence."""
+    """Return the cost in one sentence."""
     added, removed = max(0, wanted - running), max(0, running - wanted)
     parts = [
         *([f"{counted(replaced, 'pod')} would be replaced"] if replaced else []),
@@ -185,7 +185,7 @@ def _cost(running: int, wanted: int, replaced: int, starting: int, pulls: int | 
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _unknown_digest(deployment: Trial) -> list[str]:
+def _unknown_digest(deployment: DryRun) -> list[str]:
     image = _image(deployment.manifest)
     if not image or "@" in image:
         return []
@@ -193,7 +193,7 @@ def _unknown_digest(deployment: Trial) -> list[str]:
 
 
 def _foreign(found: Manifest | None, spec: ClusterSpec, owner: str) -> str:
-    """Why the live object is not ours to write to."""
+    """Return why the live object is not ours to write to; empty when it is."""
     if found is None or not owner:
         return ""
     is_namespace = found["kind"] == "Namespace"
@@ -207,5 +207,5 @@ def _foreign(found: Manifest | None, spec: ClusterSpec, owner: str) -> str:
 
 
 def _sentence(refusal: Diagnosis) -> str:
-    """The refusal without the object, which stands beside it."""
+    """Return the refusal without the object, which is shown beside it."""
     return str(refusal.model_copy(update={"on": ""}))

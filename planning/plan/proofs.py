@@ -1,4 +1,4 @@
-"""Says what a command does to proofs in flight: clients are not drained yet, so those that end lose theirs."""
+"""The effect of a command on proofs in flight: clients are not drained yet, so those that end lose theirs."""
 
 from domain.commands import Command
 from domain.spec import ClusterSpec
@@ -12,7 +12,7 @@ MOVED = "proofs in flight go to the new coordinator, which did not give out thei
 
 
 def at_risk(command: Command, spec: ClusterSpec, running: Release | None) -> str:
-    """What to know before it is done; empty when no client runs that could lose a proof."""
+    """Return what to know before the change; empty when no client runs that could lose a proof."""
     clients = running.replicas if running else 0
     if not clients:
         return ""

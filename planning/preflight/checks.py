@@ -1,4 +1,4 @@
-"""What a preflight says of each thing it looked at, in words and numbers that end with a remedy. Pure."""
+"""The checks of a preflight as texts and numbers that end with a remedy. Pure."""
 
 from urllib.parse import urlsplit
 
@@ -11,13 +11,13 @@ from domain.messages.release import Target
 from domain.messages.source import Source
 from domain.ports import TOKEN_USER, Login
 from domain.spec import ClusterSpec, Shortage
-from planning.kubernetes import objects, rbac
-from planning.manifests.circuit_name import mismatches
+from planning.kubernetes import admission, objects, rbac
+from planning.manifests.circuit_name import known_circuit, mismatches
 from planning.manifests.render import require_password
 from planning.text import sanitize
 
 CONNECTED = "ok"
-SHOWN = 5  # nodes in one sentence
+SHOWN_NODES = 5  # nodes in one sentence
 _WEB_PORTS = {"http": 80, "https": 443}
 _ENDINGS = {  # of a connection: what is said of it, and what to do
     "refused": ("nothing listens there", "start the coordinator, or correct COORDINATOR_EP and COORDINATOR_PORT"),
@@ -35,33 +35,33 @@ _ENDINGS = {  # of a connection: what is said of it, and what to do
 
 
 def ok(name: str, detail: str = "") -> Check:
-    """Nothing in the way."""
+    """Return a passed check."""
     return Check(name=name, verdict=CheckVerdict.OK, detail=sanitize.one_line(detail))
 
 
 def warning(name: str, detail: str, do: str = "") -> Check:
-    """Works, and yet."""
+    """Return a check that does not stop a deploy and needs attention."""
     return Check(name=name, verdict=CheckVerdict.WARNING, detail=sanitize.one_line(detail), do=do)
 
 
 def unknown(name: str, detail: str, do: str = "") -> Check:
-    """Nobody could look."""
+    """Return a check that could not be made."""
     return Check(name=name, verdict=CheckVerdict.UNKNOWN, detail=sanitize.one_line(detail), do=do)
 
 
 def failed(name: str, detail: str, do: str = "") -> Check:
-    """A deploy would end here."""
+    """Return a check that would stop a deploy."""
     return Check(name=name, verdict=CheckVerdict.FAILED, detail=sanitize.one_line(detail), do=do)
 
 
-def raised(name: str, error: ProverError) -> Check:
-    """What a deploy would fail with; what we may not look at is unknown."""
+def from_error(name: str, error: ProverError) -> Check:
+    """Return the check of an error that a deploy would fail with; missing rights make it unknown."""
     verdict = CheckVerdict.UNKNOWN if isinstance(error, Forbidden) else CheckVerdict.FAILED
-    return told(name, verdict, error.diagnosis)
+    return from_diagnoses(name, verdict, error.diagnosis)
 
 
-def told(name: str, verdict: CheckVerdict, *found: Diagnosis) -> Check:
-    """The words of one or more diagnoses, with the remedy of the first.
+def from_diagnoses(name: str, verdict: CheckVerdict, *found: Diagnosis) -> Check:
+    """Return a check with the text of one or more diagnoses and the remedy of the first.
 
     Each part is cleaned by itself: `CREDENTIALS: …` as a whole would look like a secret.
     """
@@ -76,20 +76,20 @@ def told(name: str, verdict: CheckVerdict, *found: Diagnosis) -> Check:
 
 
 def login(name: str, found: Login | None, host: str) -> Check:
-    """A credential that this worker could resolve, or none that was asked for."""
+    """Return the check of a credential that this worker could resolve, or of none where none is set."""
     who = f"user {found.user}" if found and found.user != TOKEN_USER else "an identity token"
     return ok(name, f"{who} for {host}" if found else f"none: {host} is used anonymously")
 
 
 def pull_login(name: str, found: Login | None, host: str) -> Check:
-    """The same for pods; CredentialsMissing when they cannot use it."""
+    """Return the check of the pods' credential; CredentialsMissing when they cannot use it."""
     if found:
         require_password(found.user, host)
     return login(name, found, host)
 
 
 def source(found: Source, repo: str) -> Check:
-    """The commit that would be deployed."""
+    """Return the check of the commit that would be deployed."""
     commit = f"commit {found.commit[:12]}" if found.commit else "no commit"
     said = f"{commit} of {repo or '(no repository)'}, stage {found.stage}"
     if found.dirty:
@@ -98,11 +98,11 @@ def source(found: Source, repo: str) -> Check:
 
 
 def circuit_name(spec: ClusterSpec, found: Source, *, given: str) -> Check:
-    """The circuit that clients ask for, beside those of the backend's programs; `given` is the setting's value."""
-    name, differing = "circuit name", mismatches(spec, found)
+    """Compare the circuit of the clients with those of the backend's programs; `given` is the setting's value."""
+    name, differing = "circuit name", mismatches(spec.circuit_name, found)
     if differing:
         said = f"clients would prove {spec.circuit_name}, but {'; '.join(differing)}"
-        known = next((names[0] for names in found.circuits.values() if spec.circuit_name not in names), found.circuit)
+        known = known_circuit(spec.circuit_name, found)
         return warning(name, said, f"set CIRCUIT={known}, or bring up the backend that has {spec.circuit_name}")
     if found.circuits:
         return ok(name, f"{spec.circuit_name}, as {' and '.join(found.circuits)} have it")
@@ -111,7 +111,7 @@ def circuit_name(spec: ClusterSpec, found: Source, *, given: str) -> Check:
 
 
 def required_rights(lacking: list[Right], on_nodes: list[Right], reviewed: int, namespace: str) -> Check:
-    """Every one of them is needed."""
+    """Return the check of the rights that a deploy needs."""
     name, missing = "rights", [*lacking, *on_nodes]
     if not missing:
         return ok(name, f"all {reviewed} rights are granted")
@@ -120,7 +120,7 @@ def required_rights(lacking: list[Right], on_nodes: list[Right], reviewed: int, 
 
 
 def optional_rights(lacking: list[Right], in_cluster: list[Right], reviewed: int, namespace: str) -> Check:
-    """Without them an answer becomes "unknown", and nothing fails."""
+    """Return the check of the rights whose lack only makes an answer "unknown"."""
     name, missing = "optional rights", [*lacking, *in_cluster]
     if not missing:
         return ok(name, f"all {reviewed} rights are granted")
@@ -139,13 +139,13 @@ def _grant(namespace: str, rules: list[str]) -> str:
 
 
 def namespace(spec: ClusterSpec, *, exists: bool) -> Check:
-    """There, or to be made by the deploy."""
+    """Return the check of a namespace that exists, or that the deploy creates."""
     said = "exists" if exists else "does not exist yet; a deploy creates it, for the worker may"
     return ok("namespace", f"{spec.namespace} {said}")
 
 
 def ownership(target: Target) -> Check:
-    """Whose the namespace is, once it is not another's."""
+    """Return the check of a namespace that is not another's."""
     name = "ownership"
     if target.warnings:
         return warning(name, " ".join(target.warnings))
@@ -153,11 +153,11 @@ def ownership(target: Target) -> Check:
 
 
 def nodes(report: NodesReport, spec: ClusterSpec) -> Check:
-    """Whether as many clients as are wanted can run; with another answer to a shortage than refusal it is no end."""
+    """Return whether the wanted clients can run; a shortage is a warning where the deploy would not be refused."""
     name = "nodes"
     if report.diagnosis:
         refused = spec.shortage is Shortage.REFUSE
-        return told(name, CheckVerdict.FAILED if refused else CheckVerdict.WARNING, report.diagnosis)
+        return from_diagnoses(name, CheckVerdict.FAILED if refused else CheckVerdict.WARNING, report.diagnosis)
     counts = f"{report.usable} of {report.total} nodes are usable, {report.possible} clients can run"
     said = f"{counts}, {report.wanted} are wanted"
     odd = _few([f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings])
@@ -168,13 +168,13 @@ def nodes(report: NodesReport, spec: ClusterSpec) -> Check:
 
 
 def _few(lines: list[str]) -> str:
-    """The first ones, and how many more there are."""
-    more = len(lines) - SHOWN
-    return ", ".join(lines[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    """Join the first few, and count the others."""
+    more = len(lines) - SHOWN_NODES
+    return ", ".join(lines[:SHOWN_NODES]) + (f" and {more} more" if more > 0 else "")
 
 
 def quota(quotas: list[Manifest]) -> Check:
-    """What the namespace's quotas leave; whether that is enough is part of the check of the nodes."""
+    """Return the check of what the quotas leave; the check of the nodes tells whether it is enough."""
     if not quotas:
         return ok("quota", "the namespace has no ResourceQuota")
     return ok("quota", "; ".join(f"{objects.name(found)}: {_used(found)}" for found in quotas))
@@ -188,22 +188,22 @@ def _used(found: Manifest) -> str:
 
 
 def dry_run(refused: list[ProverError], tried: int) -> Check:
-    """The API server's answer to each object, on trial."""
+    """Return the check of the API server's answers to the dry-run of each object."""
     name = "objects"
     if not refused:
         return ok(name, f"the API server would take all {tried}")
-    return told(name, CheckVerdict.FAILED, *(error.diagnosis for error in refused))
+    return from_diagnoses(name, CheckVerdict.FAILED, *(error.diagnosis for error in refused))
 
 
 def pod(error: ProverError | None, warnings: list[str], *, user_known: bool) -> Check:
-    """Whether Pod Security, limit ranges and admission let in one client; a Deployment's admission does not tell."""
+    """Return whether Pod Security, limit ranges and admission admit a client, which a Deployment does not show."""
     name = "pod admission"
-    if error and "exceeded quota" in error.diagnosis.evidence:
+    if error and admission.by_quota(error.diagnosis.evidence):
         return ok(name, "admitted but for a quota that is used up now; whether it suffices is the check of the nodes")
-    if error and "does not support dry run" in error.diagnosis.evidence:
-        return unknown(name, f"an admission webhook cannot be asked on trial. {error.diagnosis.evidence}")
+    if error and admission.for_dry_run(error.diagnosis.evidence):
+        return unknown(name, f"an admission webhook cannot take part in a dry-run. {error.diagnosis.evidence}")
     if error:
-        return raised(name, error)
+        return from_error(name, error)
     if warnings:
         return warning(name, " ".join(warnings))
     if not user_known:
@@ -212,7 +212,7 @@ def pod(error: ProverError | None, warnings: list[str], *, user_known: bool) -> 
 
 
 def coordinator_of(spec: ClusterSpec) -> tuple[str, int]:
-    """Host and port that clients will talk to in the end."""
+    """Return host and port that clients will talk to in the end."""
     if not spec.coordinator_serv:
         return spec.coordinator.ip, spec.coordinator.port
     url = urlsplit(spec.coordinator_serv)
@@ -220,7 +220,7 @@ def coordinator_of(spec: ClusterSpec) -> tuple[str, int]:
 
 
 def coordinator(host: str, port: int, ending: str) -> Check:
-    """How a connection from the worker ended; what only the worker cannot reach, nodes may."""
+    """Return the check of a connection from the worker; nodes may reach what only the worker cannot."""
     name, target = "coordinator", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if ending == CONNECTED:
         return ok(name, f"the worker reaches {target}")
@@ -228,11 +228,11 @@ def coordinator(host: str, port: int, ending: str) -> Check:
     detail = f"the worker cannot connect to {target}: {because}"
     if ending in ("refused", "loopback"):
         return failed(name, detail, remedy)
-    return warning(name, f"{detail}; whether nodes can is told by --probe", remedy)
+    return warning(name, f"{detail}; --probe tells whether nodes can", remedy)
 
 
 def outvoted(found: Check, probe: Check) -> Check:
-    """The coordinator's check in the light of the probe's: what counts is whether nodes reach it."""
+    """Return the coordinator's check in the light of the probe's: nodes have to reach it."""
     if probe.verdict is not CheckVerdict.OK or found.verdict is CheckVerdict.OK:
         return found
     return found.model_copy(update={"verdict": CheckVerdict.WARNING, "detail": f"{found.detail} (a node can)"})

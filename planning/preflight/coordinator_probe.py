@@ -11,26 +11,30 @@ from planning.manifests.labels import PRODUCT
 from planning.preflight import checks
 from planning.text import sanitize
 
-NAME = f"{names.DEPLOYMENT}-probe"  # one a deployment: the next run finds and removes what a killed one left
-CHECK = "probe"
-DEADLINE = 60  # seconds on its node, image pull included; Kubernetes ends it then, whoever forgot it
-USER = 65532  # a static binary needs no user of its own, and Pod Security "restricted" wants one that is not root
+POD_NAME = f"{names.DEPLOYMENT}-probe"  # one a deployment: the next run finds and removes what a killed one left
+CHECK_NAME = "probe"
+DEADLINE_SECONDS = 60  # seconds on its node, image pull included; Kubernetes ends it then, whoever forgot it
+POD_USER = 65532  # a static binary needs no user of its own, and Pod Security "restricted" wants one that is not root
 _TINY = {"cpu": "10m", "memory": "16Mi"}
 _HOPELESS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerError", "RunContainerError"}
 
 
 def pod(spec: ClusterSpec, owner: str, image: str, host: str, port: int) -> Manifest:
-    """No role label and none of the Deployment's: nobody counts it as a client, and it keeps none off its node."""
+    """Return the pod, without the role label and the Deployment's: it is no client, and keeps none off its node."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     label = {"key": spec.node_label.key, "operator": "In", "values": [spec.node_label.value]}
-    labels = {"app.kubernetes.io/name": CHECK, "app.kubernetes.io/managed-by": names.FIELD_MANAGER}
+    labels = {"app.kubernetes.io/name": CHECK_NAME, "app.kubernetes.io/managed-by": names.FIELD_MANAGER}
     body: dict[str, Any] = {
         "restartPolicy": "Never",
-        "activeDeadlineSeconds": DEADLINE,
+        "activeDeadlineSeconds": DEADLINE_SECONDS,
         "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": POD_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "affinity": {
             "nodeAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [label]}]}
@@ -39,7 +43,7 @@ def pod(spec: ClusterSpec, owner: str, image: str, host: str, port: int) -> Mani
         "tolerations": [{"key": spec.node_taint.key, "operator": "Equal", "value": spec.node_taint.value}],
         "containers": [
             {
-                "name": CHECK,
+                "name": CHECK_NAME,
                 "image": image,
                 "args": [target],
                 "resources": {"requests": _TINY, "limits": _TINY},
@@ -57,7 +61,7 @@ def pod(spec: ClusterSpec, owner: str, image: str, host: str, port: int) -> Mani
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": NAME,
+            "name": POD_NAME,
             "namespace": spec.namespace,
             "labels": labels | {"app.kubernetes.io/part-of": PRODUCT},
             "annotations": {names.OWNER_ANNOTATION: owner},
@@ -67,10 +71,10 @@ def pod(spec: ClusterSpec, owner: str, image: str, host: str, port: int) -> Mani
 
 
 def verdict(found: Manifest) -> Check | None:
-    """What the pod found out; None as long as it may still tell."""
+    """Return the check by the pod's result; None as long as there is none."""
     phase, node = objects.status(found).get("phase"), str(objects.spec(found).get("nodeName") or "")
     if phase == "Succeeded":
-        return checks.ok(CHECK, f"node {node} reaches the coordinator")
+        return checks.ok(CHECK_NAME, f"node {node} reaches the coordinator")
     if phase == "Failed":
         return _failed(found, node)
     for container in objects.container_statuses(found):
@@ -82,13 +86,13 @@ def verdict(found: Manifest) -> Check | None:
 
 
 def unfinished(found: Manifest | None, waited: float) -> Check:
-    """The last words when the time is up."""
+    """Return the check when the time is up."""
     if found is None:
-        return checks.unknown(CHECK, "somebody removed the probe's pod", "run the preflight again")
+        return checks.unknown(CHECK_NAME, "somebody removed the probe's pod", "run the preflight again")
     scheduled = objects.condition(found, "PodScheduled")
     if scheduled.get("status") == "False":
         said = f"no node took the probe's pod within {waited:.0f} s: {scheduled.get('message') or ''}"
-        return checks.unknown(CHECK, said, "see `proverctl nodes`")
+        return checks.unknown(CHECK_NAME, said, "see `proverctl nodes`")
     return _not_run(f"the probe's pod was {objects.pod_state(found)} after {waited:.0f} s")
 
 
@@ -97,7 +101,7 @@ def _failed(found: Manifest, node: str) -> Check:
     said = next((str(end["message"]).strip() for end in ends if end.get("exitCode") == 1 and end.get("message")), "")
     if said:
         remedy = "open the way from the nodes to COORDINATOR_EP:COORDINATOR_PORT, or start the coordinator"
-        return checks.failed(CHECK, f"node {node} does not reach the coordinator: {said}", remedy)
+        return checks.failed(CHECK_NAME, f"node {node} does not reach the coordinator: {said}", remedy)
     reason = next((str(end["reason"]) for end in ends if end.get("reason")), "")
     status = objects.status(found)
     why = status.get("message") or status.get("reason") or reason or "no reason given"
@@ -105,4 +109,6 @@ def _failed(found: Manifest, node: str) -> Check:
 
 
 def _not_run(said: str) -> Check:
-    return checks.unknown(CHECK, said, "see that nodes can pull and run PROBE_IMAGE: `<image> HOST:PORT` exits 0 or 1")
+    return checks.unknown(
+        CHECK_NAME, said, "see that nodes can pull and run PROBE_IMAGE: `<image> HOST:PORT` exits 0 or 1"
+    )

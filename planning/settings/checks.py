@@ -5,7 +5,10 @@ Every check takes the text and returns "" when it is fine, else the end of a sen
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from urllib.parse import SplitResult, urlsplit
+
+from planning.text import quantity
 
 Check = Callable[[str], str]
 
@@ -15,8 +18,8 @@ MAX_SUBDOMAIN = 253  # Kubernetes: names of Secrets, prefixes of keys
 MAX_REPOSITORY = 255  # distribution: host and path together
 MAX_CIRCUIT = 30  # the coordinator's column task.circuit is varchar(30)
 MAX_SECONDS = 30 * 24 * 3600
-MIN_MEMORY = 1 << 20
-MAX_CORES = 100_000
+MIN_MEMORY, MAX_MEMORY = 1 << 20, 10**18  # bytes
+MIN_CORES, MAX_CORES = Decimal("0.001"), 100_000
 PERCENT = 100
 GIT_SCHEMES = ("https", "ssh")
 TRUE = frozenset({"1", "true", "yes", "on"})
@@ -36,11 +39,8 @@ _IMAGE = re.compile(
     r"(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
     re.ASCII,
 )
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_SCALE = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
-_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -273,7 +273,7 @@ def git_ref(value: str) -> str:
 def cpu(value: str) -> str:
     """A Kubernetes quantity of cores."""
     cores = _amount(value)
-    if cores is not None and _SCALE["m"] <= cores <= MAX_CORES:
+    if cores is not None and MIN_CORES <= cores <= MAX_CORES:
         return ""
     return "is not a number of cores: give a Kubernetes quantity such as 64 or 500m"
 
@@ -281,7 +281,7 @@ def cpu(value: str) -> str:
 def memory(value: str) -> str:
     """A Kubernetes quantity of bytes; `512m` is legal there and means half a byte."""
     amount = _amount(value)
-    if amount is not None and MIN_MEMORY <= amount < _SCALE["E"]:
+    if amount is not None and MIN_MEMORY <= amount < MAX_MEMORY:
         return ""
     return "is not an amount of memory: give a Kubernetes quantity such as 256Gi (a small 'm' means thousandths)"
 
@@ -332,11 +332,8 @@ def _integer(value: str) -> int | None:
     return int(value) if re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII) else None
 
 
-def _amount(value: str) -> float | None:
-    match = _QUANTITY.fullmatch(value)
-    if match is None:
+def _amount(value: str) -> Decimal | None:
+    try:
+        return quantity.amount(value)
+    except ValueError:
         return None
-    number, suffix = float(match[1]), match[2] or ""
-    if suffix[:1] in {"e", "E"} and len(suffix) > 1 and suffix != "Ei":
-        return number * float(10.0 ** int(suffix[1:]))
-    return number * (_BINARY[suffix] if suffix in _BINARY else _SCALE[suffix])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from starter.cli import exits, options
+from starter.commands.deploy import PROFILE
 
 if TYPE_CHECKING:
     from domain.diagnosis import Diagnosis
@@ -35,7 +36,7 @@ def diagnose_command(bundle: str | None, direct: bool, **params: Any) -> None:
     file = Path(bundle).expanduser().absolute() if bundle else None
     wrong = [f"--bundle {bundle!r}: {file.parent} is not a directory."] if file and not file.parent.is_dir() else []
     asked.problems.extend(wrong)
-    spec = asked.validated(lambda: bare_spec(asked.values))
+    spec = comparable(asked.validated(lambda: bare_spec(asked.values)))
     report, status = _look(asked, spec, file, direct)
     findings = _findings(report, status)
     terminal.warn(report.warnings)
@@ -53,6 +54,18 @@ def diagnose_command(bundle: str | None, direct: bool, **params: Any) -> None:
     wrong = [one.code for one in findings if one.severity != "progress"]
     if wrong:
         raise exits.Exit(exits.FAILED, f"something is wrong: {', '.join(wrong)}")
+
+
+def comparable(spec: "ClusterSpec") -> "ClusterSpec":
+    """Leave out a backend repository on this machine that has no profile: there is no circuit to compare with.
+
+    By default it is the directory that the command was called in.
+    """
+    backend = spec.backend
+    repo = Path(backend.repo)
+    if backend.apart or backend.profile or backend.host != "local" or not repo.is_dir() or (repo / PROFILE).is_file():
+        return spec
+    return spec.model_copy(update={"backend": backend.model_copy(update={"repo": ""})})
 
 
 def _look(

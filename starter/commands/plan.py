@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starter.cli.invocation import Invocation
 
 PLACE = "-n provers --image-repo registry.example.com:5000/prover --coordinator-ep 10.0.0.7"
-COLOURS = {"-": "red", "+": "green"}
+COLOURS = {"-": "red", "+": "green", "@": "cyan"}
 SIGNS = {"create": "+", "change": "~", "same": "=", "remove": "-", "replace": "±", "refused": "!", "unknown": "?"}
 
 

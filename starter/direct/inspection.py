@@ -24,7 +24,7 @@ from clients.registry.credentials import WorkerSecrets
 from clients.system.evidence import packed
 from clients.system.tcp import reach
 from domain import names
-from domain.errors import CredentialsRejected, Forbidden, TransientError
+from domain.errors import CredentialsRejected, Forbidden, NotARepository, ProverError, TransientError
 from domain.messages.inspection import (
     Check,
     CheckVerdict,
@@ -39,7 +39,8 @@ from domain.messages.nodes import NodesReport, NodesRequest
 from domain.messages.source import Source
 from domain.spec import ClusterSpec
 from domain.status import Release
-from planning.backend.variables import source_request
+from planning.backend.variables import circuit_request, source_request
+from planning.diagnosis import findings
 from planning.kubernetes.objects import annotations
 from planning.manifests import circuit_name, live_deployment, render
 from planning.settings.checks import is_url
@@ -113,9 +114,9 @@ class Direct:
             if file:
                 write(file, packed(diagnose.evidence(self._cluster, request, seen, self._beat)))
         where = {"bundle": str(file), "host": diagnose.host_name()} if file else {}
-        return seen.report().model_copy(update=where)
+        return self._with_circuit(seen.report()).model_copy(update=where)
 
-    def status(self) -> live_deployment.Standing:
+    def status(self) -> live_deployment.LiveDeployment:
         """What stands in the namespace, whoever made it."""
         namespace = self._spec.namespace
         with self._own_words():
@@ -123,7 +124,7 @@ class Direct:
             kinds = [*OURS, ("Endpoints", names.COORDINATOR_SERVICE)]
             objects = [reading.read(self._cluster, kind, name, namespace) for kind, name in kinds]
             seen = diagnose.look(self._cluster, DiagnoseRequest(spec=self._spec), self._beat)
-        standing = live_deployment.standing(
+        standing = live_deployment.from_objects(
             namespace, home.manifest, [one.manifest for one in objects if one.manifest], seen.observed
         )
         unread = [one.unread for one in [home, *objects] if one.unread]
@@ -133,13 +134,39 @@ class Direct:
     def _host_checks(self, asked: PreflightRequest) -> PreflightReport:
         """Only where the backend's repository is on this machine: else it would be judged by what is missing here."""
         backend, settings = self._spec.backend, self._settings
-        if backend.host != "local" or not (is_url(backend.repo) or Path(backend.repo).is_dir()):
+        if not self._is_host:
             detail = f"repository, circuit, Docker and registry are looked at on the backend host {backend.host} alone"
             unseen = Check(name="backend host", verdict=CheckVerdict.UNKNOWN, detail=detail)
             return PreflightReport(checks=[unseen], stage=self._spec.stage)
         groundwork = ImageGroundwork(settings.docker_host, self._secrets)
         steps = LocalBackendHost(settings.state_dir, self._asked.values)
         return host_checks(Host(GitSources(settings.state_dir), groundwork, steps, self._secrets), asked, self._beat)
+
+    @property
+    def _is_host(self) -> bool:
+        """Whether the backend's repository is on this machine."""
+        backend = self._spec.backend
+        return backend.host == "local" and (is_url(backend.repo) or Path(backend.repo).is_dir())
+
+    def _with_circuit(self, report: DiagnoseReport) -> DiagnoseReport:
+        """Compare the clients' circuit with the configuration of the backend's programs, where that is here."""
+        spec, backend = self._spec, self._spec.backend
+        if not (report.circuit and backend.repo):
+            return report
+        try:
+            if not self._is_host:
+                raise NotARepository("the repository is not on this machine", on=f"backend host {backend.host}")
+            sources = GitSources(self._settings.state_dir)
+            if backend.apart:
+                here = backend.checked_out(sources.located(backend.repo, backend.ref))
+                spec = spec.model_copy(update={"backend": here})
+            profiles = LocalBackendHost(self._settings.state_dir, self._asked.values)
+            source = resolved(sources, profiles, circuit_request(spec, report.circuit))
+        except ProverError as error:
+            warning = circuit_name.not_compared(_yours(str(error)))
+            return report.model_copy(update={"warnings": [*report.warnings, warning]})
+        found = findings.with_circuit(report.findings, report.circuit, source)
+        return report.model_copy(update={"findings": found})
 
     def _owner(self) -> str:
         """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""

@@ -1,7 +1,7 @@
 """`status --direct`: what stands in the namespace, told by the cluster alone, and who made it."""
 
 from domain.status import Observation
-from planning.manifests.live_deployment import Standing
+from planning.manifests.live_deployment import LiveDeployment
 from planning.settings.spec import bare_spec
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
@@ -23,7 +23,7 @@ def show(asked: Invocation) -> None:
         )
 
 
-def _page(standing: Standing) -> str:
+def _page(standing: LiveDeployment) -> str:
     release = standing.release
     rows = [
         ("namespace", standing.namespace),

@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain.errors import SettingsInvalid
     from domain.messages.inspection import (
+        DiagnoseReport,
         DiagnoseRequest,
         InspectInput,
         Inspection,
@@ -17,10 +18,14 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.source import CheckoutRequest, Source
     from domain.spec import ClusterSpec
     from domain.status import Release, Retry
-    from planning.backend.variables import source_request
+    from planning.backend.variables import circuit_request, source_request
+    from planning.diagnosis import findings
     from planning.manifests import circuit_name, render
     from workflows.execution import activities, rejection
     from workflows.execution.attempts import Attempts, Stopped
+
+
+_HOST_SECONDS = 10.0  # that a diagnosis waits for the backend host
 
 
 @workflow.defn
@@ -55,8 +60,7 @@ class InspectWorkflow:
         if request.what == "plan":
             return Inspection(plan=await self._plan(request))
         if request.what == "diagnose":
-            asked = DiagnoseRequest(spec=spec, bundle=request.bundle)
-            return Inspection(diagnose=await attempts.run(activities.DIAGNOSE, asked, spec))
+            return Inspection(diagnose=await self._diagnose(request))
         if request.what == "images" and request.images:
             return Inspection(images=await attempts.run(activities.SURVEY_IMAGES, request.images, spec))
         known = "nodes, preflight, plan, diagnose or images"
@@ -72,6 +76,24 @@ class InspectWorkflow:
         known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
         cluster = await self._attempts.run(activities.PREFLIGHT_CLUSTER, known, spec)
         return host.model_copy(update={"checks": [*host.checks, *cluster.checks]})
+
+    async def _diagnose(self, request: InspectInput) -> DiagnoseReport:
+        """Return what is wrong in the cluster, and whether the backend is configured for the clients' circuit."""
+        spec = request.spec
+        asked = DiagnoseRequest(spec=spec, bundle=request.bundle)
+        report = await self._attempts.run(activities.DIAGNOSE, asked, spec)
+        if not (report.circuit and spec.backend.repo):
+            return report
+        why = f"the worker of the backend host {spec.backend.host} did not answer within {_HOST_SECONDS:.0f} s"
+        try:
+            circuits = circuit_request(spec, report.circuit)
+            source = await self._attempts.outlast(activities.RESOLVE_SOURCE, circuits, spec, seconds=_HOST_SECONDS)
+        except Stopped as stop:
+            source, why = None, str(stop.diagnosis)
+        if source is None:
+            return report.model_copy(update={"warnings": [*report.warnings, circuit_name.not_compared(why)]})
+        found = findings.with_circuit(report.findings, report.circuit, source)
+        return report.model_copy(update={"findings": found})
 
     async def _plan(self, request: InspectInput) -> PlanReport:
         """Of the release that a deploy would make now; the image is not built, so its digest may not be known yet."""

@@ -66,7 +66,7 @@ def test_a_field_that_another_manager_owns(cluster: KubernetesCluster, deploymen
 
 @pytest.fixture
 def limited(cluster: KubernetesCluster, namespace: str, world: dict[str, str], tmp_path: Path) -> KubernetesCluster:
-    """The cluster as somebody sees it who may read Deployments there and nothing else."""
+    """Return the cluster for an account that may read Deployments there and nothing else."""
     limited_account(cluster, namespace, [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}])
     return connect("default", {}, account_kubeconfig(cluster, world, namespace, "limited", tmp_path))
 
@@ -94,7 +94,7 @@ def test_what_explains_may_not_be_read(limited: KubernetesCluster, namespace: st
 
 
 def changed_kubeconfig(world: dict[str, str], folder: Path, **parts: object) -> str:
-    """The administrator's kubeconfig, spoilt."""
+    """Write the administrator's kubeconfig with a change that spoils it."""
     content = yaml.safe_load(Path(world["KUBECONFIG"]).read_text())
     if "server" in parts:
         content["clusters"][0]["cluster"]["server"] = parts["server"]

@@ -19,12 +19,12 @@ READ = ["get", "list", "watch"]
 
 @pytest.fixture
 def room(cluster: KubernetesCluster, world: dict[str, str], namespace: str, tmp_path: Path) -> Inspected:
-    """An empty namespace."""
+    """Return an empty namespace."""
     return Inspected(cluster, world, namespace, tmp_path)
 
 
 def stuck(room: Inspected) -> None:
-    """A release whose two pods find no node, and the scheduler has said so."""
+    """Apply a release whose two pods find no node, and wait until the scheduler has said so."""
     room.apply()
 
     def unscheduled() -> bool:
@@ -36,7 +36,7 @@ def stuck(room: Inspected) -> None:
 
 
 def foreign(room: Inspected, image: str) -> Manifest:
-    """What somebody deployed by hand under our names, with a secret in its environment; it ends at once."""
+    """Return a Deployment by hand under our names, with a secret in its environment; it ends at once."""
     template: dict[str, Any] = {
         "metadata": {"labels": {"app": "byhand"}},
         "spec": {

@@ -67,7 +67,7 @@ def _missing(row: Row, found: Diagnosis) -> list[str]:
 
 
 def _forget(case: Case) -> None:
-    """What a play made outside its namespace is named after it."""
+    """Remove what a case made outside its namespace, by its name."""
     hooks = "/apis/admissionregistration.k8s.io/v1"
     for path in (
         f"{hooks}/validatingwebhookconfigurations",

@@ -15,7 +15,7 @@ MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json,application/vnd.doc
 
 @pytest.fixture(scope="module")
 def image(world: dict[str, str]) -> str:
-    """The world's pause image by digest, as pods pull it: it stands in for a client."""
+    """Return the world's pause image by digest, as pods pull it, in place of a client."""
     registry = f"http://{world['WORLD_ANONYMOUS_REGISTRY']}/v2/pause"
     with urllib.request.urlopen(f"{registry}/tags/list", timeout=10) as answer:  # noqa: S310 - the world's registry
         tag = json.load(answer)["tags"][0]
@@ -27,7 +27,7 @@ def image(world: dict[str, str]) -> str:
 
 @pytest.fixture
 def room(cluster: KubernetesCluster, world: dict[str, str], image: str, tmp_path: Path) -> Iterator[Room]:
-    """A namespace and its rights."""
+    """Return a namespace and its rights."""
     made = Room(cluster, world, image, tmp_path)
     yield made
     made.close()

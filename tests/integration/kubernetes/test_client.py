@@ -19,7 +19,7 @@ from tests.support.kubernetes.service_accounts import account_kubeconfig, config
 
 
 def deployment(namespace: str, selector: str = "toy", replicas: int = 0) -> Manifest:
-    """A Deployment without pods."""
+    """Return a Deployment without pods."""
     template = {
         "metadata": {"labels": {"app": selector}},
         "spec": {"containers": [{"name": "toy", "image": "toy:1"}]},

@@ -107,7 +107,7 @@ async def test_rights_that_are_not_there_are_named(
 
 
 def node(name: str, **labels: str) -> Manifest:
-    """A node that nobody runs and nothing goes to."""
+    """Return a node that nobody runs and nothing goes to."""
     taint = {"key": "test", "value": name, "effect": "NoSchedule"}
     return {
         "apiVersion": "v1",
@@ -136,7 +136,7 @@ async def test_nodes_are_watched_while_somebody_waits(cluster: KubernetesCluster
             await _quiet(changes)
         await asyncio.to_thread(cluster.apply, node(name, **labels))
         for changes in waiting:
-            await _told_within(changes, node_watch.REVIEW - 2)
+            await _told_within(changes, node_watch.REVIEW_SECONDS - 2)
     await asyncio.to_thread(cluster.delete, "Node", name, "")
     for changes in waiting:
         await changes.aclose()
@@ -170,7 +170,7 @@ async def test_where_nodes_may_not_be_watched_they_are_looked_at_often(
     changes = watches.capacity()
     await _told_within(changes, 1)
     for _ in range(2):
-        await _told_within(changes, node_watch.BLIND_REVIEW + 2)
+        await _told_within(changes, node_watch.BLIND_REVIEW_SECONDS + 2)
     await changes.aclose()
     await asyncio.to_thread(watches.close)
     limited.close()

@@ -9,7 +9,7 @@ import pytest
 
 from activities.release.rollout import Rollout
 from clients.kubernetes.cluster import KubernetesCluster
-from clients.kubernetes.reflector import STEADY
+from clients.kubernetes.reflector import STEADY_SECONDS
 from domain.kubernetes import Manifest
 from domain.messages.release import RolloutRequest
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
@@ -45,7 +45,7 @@ def rollout_of(namespace: str, fleet: Fleet, stage: str, replicas: int) -> Manif
 
 
 def awaited(cluster: KubernetesCluster, namespace: str, stage: str, replicas: int) -> Observation:
-    """The end of the rollout, as the activity sees it."""
+    """Return the end of the rollout, as the activity sees it."""
     spec = ClusterSpec(namespace=namespace, coordinator=Endpoint(ip="10.0.0.9"), image=ImageTarget(repository="toy"))
     request = RolloutRequest(spec=spec, release=Release(stage=stage), generation=1, replicas=replicas)
     deadline = time.monotonic() + 300
@@ -70,7 +70,7 @@ def test_five_hundred_clients(world: dict[str, str], cluster: KubernetesCluster,
         assert (seen.complete, seen.ready, len(seen.pods)) == (True, REPLICAS, REPLICAS), seen.diagnosis
         assert {kind: counting.lists[kind] for kind in KINDS} == dict.fromkeys(KINDS, 1)
         # three times a minute by themselves, and when the API server finds us slow to read: never without a pause
-        assert max(counting.watches.values()) <= 2 + (time.monotonic() - began) / STEADY
+        assert max(counting.watches.values()) <= 2 + (time.monotonic() - began) / STEADY_SECONDS
     finally:
         cluster.delete("Namespace", namespace, "")
         counting.close()

@@ -19,7 +19,7 @@ ALL = ("Namespace", "Secret", "ConfigMap", "Service", "EndpointSlice", "PodDisru
 
 @pytest.fixture
 def room(cluster: KubernetesCluster, world: dict[str, str], namespace: str, tmp_path: Path) -> Inspected:
-    """An empty namespace."""
+    """Return an empty namespace."""
     return Inspected(cluster, world, namespace, tmp_path)
 
 
@@ -59,8 +59,8 @@ def test_a_changed_setting_shows_where_it_lands(room: Inspected) -> None:
     report = room.plan(room.spec(coordinator=Endpoint(ip="10.0.0.8", port=50056)))
     assert said(report) == dict.fromkeys(ALL, "same") | {"Service": "change", "EndpointSlice": "change"}
     lines = [line for change in report.changes for line in change.lines]
-    assert "+ endpoints[0].addresses[0]: 10.0.0.8" in lines
-    assert "- spec.ports[http].targetPort: 50055" in lines
+    assert "+      - 10.0.0.8" in lines
+    assert "-      targetPort: 50055" in lines
     circuit = room.plan(room.spec(circuit="small"))
     assert said(circuit) == dict.fromkeys(ALL, "same") | {"ConfigMap": "change", "Deployment": "change"}
     assert circuit.replaced == 2
@@ -87,7 +87,9 @@ def test_a_conflict_names_manager_and_field(room: Inspected) -> None:
     assert "SSA_CONFLICT" in refused[0].note
     assert "'kubectl-scale'" in refused[0].note
     assert ".spec.replicas" in refused[0].note
-    assert refused[0].lines == ["- spec.replicas: 5", "+ spec.replicas: 2"]
+    assert "@@ spec @@" in refused[0].lines
+    changed = [line for line in refused[0].lines if line[0] in "+-"]
+    assert changed == ["-  replicas: 5", "+  replicas: 2"]
 
 
 def test_an_immutable_selector_is_refused_by_name(room: Inspected) -> None:
@@ -97,7 +99,8 @@ def test_an_immutable_selector_is_refused_by_name(room: Inspected) -> None:
     assert refused.action is Action.REFUSED
     assert "IMMUTABLE_FIELD" in refused.note
     assert "spec.selector" in refused.note
-    assert "+ spec.selector.matchLabels.app: other" in refused.lines
+    assert "@@ spec.selector.matchLabels @@" in refused.lines
+    assert "+      app: other" in refused.lines
 
 
 def test_another_address_family_is_a_replacement(room: Inspected) -> None:
@@ -133,7 +136,8 @@ def test_a_rotated_password_changes_the_secret_and_shows_nothing(room: Inspected
     report = room.plan()
     changed = {change.kind: change for change in report.changes}["Secret"]
     assert changed.action is Action.CHANGE
-    assert changed.lines == ["- data[.dockerconfigjson]: ***", "+ data[.dockerconfigjson]: *** (another value)"]
+    values = [line for line in changed.lines if line[0] in "+-"]
+    assert values == ["-  .dockerconfigjson: '***'", "+  .dockerconfigjson: '*** (another value)'"]
     text = report.model_dump_json()
     assert CANARY not in text
     assert old not in text
@@ -155,7 +159,7 @@ async def test_the_plan_of_the_command_line(room: Inspected) -> None:
     assert "= Deployment prover-cli-t: same" in same.out
     changed = await room.cli("plan", "--direct", "--replicas", "3")
     assert changed.code == 0, changed.err
-    assert "    - spec.replicas: 2\n    + spec.replicas: 3" in changed.out
+    assert "    -  replicas: 2\n    +  replicas: 3" in changed.out
     assert "\x1b" not in changed.out
     write_as(room, "kubectl-scale", 5)
     refused = await room.cli("plan", "--direct", "-o", "json")

@@ -35,7 +35,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 def new_image(*, program: bool) -> str:
-    """An image that no node can have yet, as pods pull it: key-like bytes, and `pause` beside them or nothing."""
+    """Return an image that no node can have yet, as pods pull it: key-like bytes, with or without `pause`."""
     settings, name = Settings.from_environment(), f"pull-{uuid4().hex[:8]}"
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
@@ -87,7 +87,7 @@ class Serving:
         return [(objects.uid(pod), objects.ready(pod)) for pod in found]
 
     def request(self, image: str) -> PrePullRequest:
-        """A release with this image."""
+        """Return a release with this image."""
         release = Release(stage="next", image=image, replicas=1)
         uid = self.room.clusters[-1].uid()
         return PrePullRequest(spec=self.spec, release=release, deployment_id=self.spec.deployment_id, cluster_uid=uid)
@@ -251,7 +251,7 @@ class Counting:
 
 
 def fleet_of_clients(namespace: str, fleet: Fleet) -> Manifest:
-    """A Deployment of ours with one pod a node."""
+    """Return a Deployment of ours with one pod a node."""
     key, _, value = fleet.key_value.partition("=")
     apart = {"labelSelector": {"matchLabels": {"app": "client"}}, "topologyKey": "kubernetes.io/hostname"}
     pod = {

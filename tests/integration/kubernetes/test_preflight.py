@@ -9,7 +9,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.release.activities import KubeActivities
-from clients.kubernetes.cluster import APPLY, KubernetesCluster, connect
+from clients.kubernetes.cluster import APPLY_CONTENT_TYPE, KubernetesCluster, connect
 from clients.kubernetes.errors import Call
 from clients.kubernetes.pods import PodTrials
 from clients.kubernetes.resources import item
@@ -31,7 +31,7 @@ OK, WARNING, UNKNOWN, FAILED = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdi
 
 @pytest.fixture
 def room(world: dict[str, str], cluster: KubernetesCluster, tmp_path: Path) -> Iterator[Room]:
-    """A namespace of its own, looked at by an administrator."""
+    """Return a namespace of its own, read by an administrator."""
     made = Room(world, cluster, tmp_path)
     try:
         made.prepare()
@@ -46,7 +46,7 @@ def verdicts(checks: list[Check]) -> dict[str, CheckVerdict]:
 
 
 def limited(room: Room, rules: list[Manifest], folder: Path) -> KubernetesCluster:
-    """The cluster with these rights in the namespace alone."""
+    """Return the cluster with these rights in the namespace alone."""
     limited_account(room.cluster, room.name, rules)
     return connect("default", {}, account_kubeconfig(room.cluster, room.world, room.name, "limited", folder))
 
@@ -205,7 +205,7 @@ def test_what_the_api_server_would_not_take(room: Room) -> None:
         item("ConfigMap", names.CONFIG_MAP, room.name),
         query={"fieldManager": "somebody", "force": "true"},
         body=other | {"metadata": {"name": names.CONFIG_MAP}},
-        content_type=APPLY,
+        content_type=APPLY_CONTENT_TYPE,
     )
     before = room.contents()
     changed = spec.model_copy(update={"deploy_name": "another"})
@@ -269,7 +269,7 @@ def test_what_a_killed_probe_left_is_removed(room: Room) -> None:
 
 @contextlib.contextmanager
 def policy(room: Room, message: str) -> Iterator[None]:
-    """An admission policy that denies every pod of the namespace."""
+    """Return an admission policy that denies every pod of the namespace."""
     name, root = f"{room.name}-policy", "/apis/admissionregistration.k8s.io/v1"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": room.name}}}

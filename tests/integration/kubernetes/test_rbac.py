@@ -44,7 +44,7 @@ class Kubectl:
 
 @pytest.fixture
 def administrator(world: dict[str, str]) -> Iterator[Kubectl]:
-    """A namespace with the required rights applied."""
+    """Return a namespace with the required rights applied."""
     name = f"rbac-{uuid.uuid4().hex[:8]}"
     kubectl = Kubectl(world, name)
     kubectl.must("create", "namespace", name)

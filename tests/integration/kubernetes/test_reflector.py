@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from clients.kubernetes.cluster import KubernetesCluster, connect
-from clients.kubernetes.connection import Connection, configuration
-from clients.kubernetes.errors import Answer, Call, refusal
-from clients.kubernetes.reflector import Stream
+from clients.kubernetes.connection import ApiConnection, configuration
+from clients.kubernetes.errors import Call, ErrorResponse, refusal
+from clients.kubernetes.reflector import Reflector
 from clients.kubernetes.resources import collection
 from domain.errors import ProverError, Unavailable
 from domain.kubernetes import Manifest
@@ -21,7 +21,7 @@ from tests.support.kubernetes.tcp_forwarder import Wire
 
 
 def _let_pass(seconds: float) -> None:
-    """The time itself is the condition here: the server or the silence limit ends the watch in it."""
+    """Wait until the server or the silence limit has ended the watch, which is the condition here."""
     over = time.monotonic() + seconds
     assert until(lambda: time.monotonic() > over)
 
@@ -54,7 +54,7 @@ class Recorder:
 def test_a_watch_that_the_server_closes_goes_on_without_a_list(cluster: KubernetesCluster, namespace: str) -> None:
     """Closed every second: changes are still heard, from the version where it stopped."""
     heard = Recorder()
-    stream = Stream(cluster.connection, collection("ConfigMap", namespace), heard, server_timeout=1)
+    stream = Reflector(cluster.connection, collection("ConfigMap", namespace), heard, server_timeout=1)
     stream.start()
     for name in ("1", "2", "3"):
         _let_pass(1.2)
@@ -67,7 +67,7 @@ def test_a_watch_that_the_server_closes_goes_on_without_a_list(cluster: Kubernet
 def test_a_watch_that_falls_silent_is_replaced(cluster: KubernetesCluster, namespace: str) -> None:
     """No byte for the time allowed means a dead connection; the next one hears what happened."""
     heard = Recorder()
-    stream = Stream(cluster.connection, collection("ConfigMap", namespace), heard, silence=0.5)
+    stream = Reflector(cluster.connection, collection("ConfigMap", namespace), heard, silence=0.5)
     stream.start()
     _let_pass(1.5)
     cluster.apply(config_map(namespace))
@@ -89,7 +89,7 @@ class Expired:
         """Nothing to close."""
 
 
-class Forgetful(Connection):
+class Forgetful(ApiConnection):
     """Its first watch is too old, in one of the two ways that the API server says so."""
 
     def __init__(self, world: dict[str, str], *, by_event: bool) -> None:
@@ -104,7 +104,7 @@ class Forgetful(Connection):
             return super().stream(call, path, query, read_timeout=read_timeout)
         if self._by_event:
             return Expired()
-        raise refusal(call, Answer(410, {}, b'{"message": "too old resource version"}'))
+        raise refusal(call, ErrorResponse(410, {}, b'{"message": "too old resource version"}'))
 
 
 @pytest.mark.parametrize("by_event", [True, False])
@@ -114,7 +114,7 @@ def test_a_watch_too_old_lists_again(
     """410 Gone: the list makes up for what was missed, and the watch goes on from there."""
     heard = Recorder()
     connection = Forgetful(world, by_event=by_event)
-    stream = Stream(connection, collection("ConfigMap", namespace), heard)
+    stream = Reflector(connection, collection("ConfigMap", namespace), heard)
     stream.start()
     assert until(lambda: heard.lists == 2)
     cluster.apply(config_map(namespace))
@@ -130,7 +130,7 @@ def test_a_watch_outlives_a_broken_wire(
     wire = Wire(world, tmp_path)
     through = connect("default", {}, wire.kubeconfig)
     heard = Recorder()
-    stream = Stream(through.connection, collection("ConfigMap", namespace), heard)
+    stream = Reflector(through.connection, collection("ConfigMap", namespace), heard)
     stream.start()
     assert until(lambda: heard.lists == 1)
     wire.cut = True

@@ -113,7 +113,7 @@ def test_new_credentials_come_without_a_rollout(room: Room, tmp_path: Path) -> N
 
 
 def _standing(room: Room) -> tuple[Any, ...]:
-    """The Deployment's generation and the pods there are."""
+    """Return the Deployment's generation and the pods there are."""
     deployment = room.admin.get("Deployment", names.DEPLOYMENT, room.namespace)
     assert deployment is not None
     pods = sorted(pod["metadata"]["uid"] for pod in room.admin.find("Pod", room.namespace))
@@ -148,7 +148,7 @@ def test_a_foreign_deployment_is_refused_and_untouched(room: Room) -> None:
 
 
 def _written(room: Room) -> tuple[Any, ...]:
-    """What people write of the Deployment and the Namespace; status is the controllers'."""
+    """Return the parts of Deployment and Namespace that people write; status is the controllers'."""
     deployment = room.admin.get("Deployment", names.DEPLOYMENT, room.namespace) or {}
     namespace = room.admin.get("Namespace", room.namespace) or {}
     return deployment["metadata"]["uid"], deployment["metadata"]["labels"], deployment["spec"], namespace["metadata"]

@@ -25,7 +25,7 @@ def kubectl(world: dict[str, str], *arguments: str, text: str = "") -> subproces
 
 @pytest.fixture
 def namespace(world: dict[str, str]) -> Iterator[str]:
-    """A namespace that enforces and warns about Pod Security "restricted"."""
+    """Return a namespace that enforces and warns about Pod Security "restricted"."""
     name = f"render-{uuid.uuid4().hex[:8]}"
     kubectl(world, "create", "namespace", name)
     kubectl(world, "label", "namespace", name, RESTRICTED.format("enforce"), RESTRICTED.format("warn"))

@@ -11,7 +11,7 @@ import urllib3
 from clients.kubernetes import rollout_watch
 from clients.kubernetes.cluster import KubernetesCluster, connect
 from clients.kubernetes.errors import Call
-from clients.kubernetes.rollout_watch import Feed
+from clients.kubernetes.rollout_watch import RolloutWatch
 from domain import names
 from domain.errors import Forbidden
 from domain.kubernetes import Snapshot
@@ -27,19 +27,19 @@ PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": READ}
 
 @pytest.fixture
 def counting(world: dict[str, str]) -> Iterator[Counting]:
-    """A connection of this test alone."""
+    """Return a connection of this test alone."""
     made = Counting(world["KUBECONFIG"])
     yield made
     made.close()
 
 
-def followed(feed: Feed) -> Iterator[Snapshot | None]:
+def followed(feed: RolloutWatch) -> Iterator[Snapshot | None]:
     """Its snapshots, until the test is over."""
     return feed.snapshots(lambda: False)
 
 
 def first(snapshots: Iterator[Snapshot | None], holds: Callable[[Snapshot | None], bool]) -> Snapshot | None:
-    """The first of them that holds; it is an error when there is none in time."""
+    """Return the first snapshot that fits; fail when there is none in time."""
     deadline = time.monotonic() + PATIENCE
     for snapshot in snapshots:
         if holds(snapshot):
@@ -70,7 +70,7 @@ def wanting(replicas: int, *, events: bool = False) -> Callable[[Snapshot | None
 def test_one_list_a_kind_and_then_watches(cluster: KubernetesCluster, namespace: str, counting: Counting) -> None:
     """Everything about the deployment, nothing about others, no field managers, and no thread left behind."""
     before = set(threading.enumerate())
-    snapshots = followed(Feed(counting, namespace, "client"))
+    snapshots = followed(RolloutWatch(counting, namespace, "client"))
     nothing = first(snapshots, listed)
     assert nothing is not None
     assert (nothing.deployment, nothing.replica_sets, nothing.pods, nothing.events) == (None, [], [], [])
@@ -107,7 +107,7 @@ def test_a_change_is_told_at_once(cluster: KubernetesCluster, namespace: str) ->
         first(snapshots, lambda snapshot, turn=str(number): _turn(snapshot) == turn)  # type: ignore[misc]
         lags.append(time.monotonic() - began)
     snapshots.close()  # type: ignore[attr-defined]
-    assert min(lags) < rollout_watch.TICK / 4
+    assert min(lags) < rollout_watch.TICK_SECONDS / 4
 
 
 def _until_quiet(snapshots: Iterator[Snapshot | None]) -> None:
@@ -115,7 +115,7 @@ def _until_quiet(snapshots: Iterator[Snapshot | None]) -> None:
     while True:
         began = time.monotonic()
         next(snapshots)
-        if time.monotonic() - began > rollout_watch.TICK / 2:
+        if time.monotonic() - began > rollout_watch.TICK_SECONDS / 2:
             return
 
 
@@ -126,7 +126,7 @@ def _turn(snapshot: Snapshot | None) -> str:
 
 def test_watches_that_the_server_closes_go_on(cluster: KubernetesCluster, namespace: str, counting: Counting) -> None:
     """Closed again and again while the deployment grows: still one list a kind, and the truth at the end."""
-    snapshots = followed(Feed(counting, namespace, "client", watch=2))
+    snapshots = followed(RolloutWatch(counting, namespace, "client", watch=2))
     for replicas in (1, 2, 3, 0):
         cluster.apply(deployment(namespace, replicas))
         first(snapshots, wanting(replicas))
@@ -170,7 +170,7 @@ def test_a_wire_that_falls_silent_is_found_out(
     """Nothing says that it is broken; what happened meanwhile is told when the silence has lasted too long."""
     wire = Wire(world, tmp_path)
     through = connect("default", {}, wire.kubeconfig)
-    snapshots = followed(Feed(through.connection, namespace, "client", watch=3, silence=4.0))
+    snapshots = followed(RolloutWatch(through.connection, namespace, "client", watch=3, silence=4.0))
     first(snapshots, listed)
     wire.silent = True
     cluster.apply(deployment(namespace, 1))
@@ -208,7 +208,7 @@ def test_a_version_that_is_compacted_away_is_listed_again(
     """A real 410, of the Events, which the API server does not cache: the list makes up for what was missed."""
     wire = Wire(world, tmp_path)
     counting = Counting(wire.kubeconfig)
-    snapshots = followed(Feed(counting, namespace, "client"))
+    snapshots = followed(RolloutWatch(counting, namespace, "client"))
     first(snapshots, listed)
     wire.cut = True
     wire.break_all()
@@ -238,5 +238,5 @@ def _compact(cluster: KubernetesCluster, etcd: str) -> None:
 
 @pytest.fixture
 def etcd() -> str:
-    """The address of the world's etcd."""
+    """Return the address of the world's etcd."""
     return f"http://127.0.0.1:{Settings.from_environment().ports.etcd}"

@@ -7,7 +7,7 @@ from domain.messages.nodes import NodesReport
 from domain.spec import ClusterSpec, Endpoint, ImageTarget, KeyValue
 from planning.capacity import verdict
 from planning.capacity.occupancy import Occupancy
-from planning.capacity.verdict import Surroundings
+from planning.capacity.verdict import ClusterCapacity
 from tests.support.capacity.scheduler_model import Ask, Case, Node
 
 GPU = "nvidia.com/gpu"
@@ -17,7 +17,7 @@ NAMESPACE = "fleet"
 
 
 def spec(case: Case, *, label: KeyValue = LABEL, taint: KeyValue = TAINT, namespace: str = NAMESPACE) -> ClusterSpec:
-    """What a user would have set."""
+    """Return the settings of a user."""
     ask = case.ask
     return ClusterSpec(
         namespace=namespace,
@@ -34,18 +34,18 @@ def spec(case: Case, *, label: KeyValue = LABEL, taint: KeyValue = TAINT, namesp
 
 
 def judge(case: Case) -> NodesReport:
-    """What we say of it."""
-    around = Surroundings(
+    """Return the product's report."""
+    around = ClusterCapacity(
         nodes=[_node(f"n{index}", node) for index, node in enumerate(case.nodes)],
         occupancy=Occupancy.of(_pods(case), NAMESPACE, {"app": "client"}),
         quotas=quotas(case),
         ranges=ranges(case),
     )
-    return verdict.judge(around, spec(case), case.replicas, keep=case.scaled)
+    return verdict.capacity_report(around, spec(case), case.replicas, keep=case.scaled)
 
 
 def quotas(case: Case) -> list[Manifest]:
-    """The namespace's ResourceQuota, with what is used now."""
+    """Return the namespace's ResourceQuota, with what is used now."""
     if not case.quota:
         return []
     hard = {name: f"{most}Gi" if "memory" in name else str(most) for name, most in case.quota.items()}
@@ -71,7 +71,7 @@ def quotas(case: Case) -> list[Manifest]:
 
 
 def ranges(case: Case) -> list[Manifest]:
-    """The namespace's LimitRange, with what the API server adds to it."""
+    """Return the namespace's LimitRange, with what the API server adds to it."""
     item: Manifest = {"type": "Container"}
     if case.default_cpu:
         item |= {"defaultRequest": {"cpu": str(case.default_cpu)}}
@@ -91,7 +91,7 @@ def resources(ask: Ask) -> Manifest:
 
 
 def pod(name: str, namespace: str, ask: Ask, node: str, *, prover: bool) -> Manifest:
-    """A pod that runs on a node."""
+    """Return a pod that runs on a node."""
     labels = {"role": "cluster-prover", "app": "client"} if prover else {"app": "other"}
     return {
         "apiVersion": "v1",
@@ -109,7 +109,7 @@ def _pods(case: Case) -> Iterator[Manifest]:
 
 
 def others(name: str, node: Node, namespace: str) -> list[Manifest]:
-    """What others run on the node."""
+    """Return the pods of others on the node."""
     found = [pod(f"{name}-{number}", namespace, ask, name, prover=False) for number, ask in enumerate(node.others)]
     return found + ([pod(f"{name}-prover", namespace, Ask(), name, prover=True)] if node.prover else [])
 

@@ -10,13 +10,13 @@ TAINT = {"key": "dedicated", "value": "computation", "effect": "NoSchedule"}
 
 
 def spec(**changes: Any) -> ClusterSpec:
-    """A spec with what a test cares about."""
+    """Return a spec with the fields of a test."""
     image = ImageTarget(repository="prover")
     return ClusterSpec(**({"namespace": "fleet", "coordinator": Endpoint(ip="10.0.0.1"), "image": image} | changes))
 
 
 def node(name: str, labels: dict[str, str] | None = None, *taints: dict[str, str], **extra: Any) -> Manifest:
-    """A Ready node, labelled for clients unless told otherwise."""
+    """Return a Ready node, labelled for clients by default."""
     conditions = [{"type": "Ready", "status": "True"}]
     has = {"cpu": "8", "memory": "16Gi", "pods": "110"}
     return {
@@ -28,7 +28,7 @@ def node(name: str, labels: dict[str, str] | None = None, *taints: dict[str, str
 
 
 def prover(on: str, namespace: str = "other", app: str = "client", phase: str = "Running") -> Manifest:
-    """A prove-client on a node."""
+    """Return a prove-client on a node."""
     labels = {"role": "cluster-prover", "app": app}
     return {
         "kind": "Pod",

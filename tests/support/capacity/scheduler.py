@@ -13,8 +13,9 @@ from domain.kubernetes import Manifest
 from domain.messages.nodes import NodesReport, NodesRequest
 from domain.spec import KeyValue
 from domain.status import Release
-from planning.kubernetes import objects, quantity
+from planning.kubernetes import objects
 from planning.manifests import render
+from planning.text import quantity
 from sandbox.host.readiness import wait_until
 from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
@@ -124,7 +125,7 @@ class Stage:
         return capacity.look(self.cluster, request, lambda _: None)
 
     def _apply(self, case: Case, stage: str) -> Manifest:
-        """The Deployment that the product renders; only the two seconds until a client counts are left out."""
+        """Apply the Deployment that the product renders, without the two seconds until a client counts."""
         spec = cases.spec(case, label=self.label, taint=self.label, namespace=self.namespace)
         release = Release(stage=stage, image=IMAGE)
         deployment = render.render(spec, release, owner="truth", pull_secret=False)[-1]
@@ -238,6 +239,6 @@ def _failure(replica_set: Manifest) -> str:
 
 
 def _unscheduled(pod: Manifest) -> str:
-    """The scheduler's verdict; empty as long as there is none."""
+    """Return the scheduler's verdict; empty as long as there is none."""
     condition = objects.condition(pod, "PodScheduled")
     return str(condition.get("message") or "") if condition.get("reason") == "Unschedulable" else ""

@@ -137,7 +137,7 @@ class Model:
             replica_set.pods = [pod for pod in replica_set.pods if pod.node is None or self.case.nodes[pod.node].ready]
 
     def _replicate(self, replica_set: ReplicaSet) -> None:
-        """The ReplicaSet controller: pods without a node go first."""
+        """Act as the ReplicaSet controller: pods without a node go first."""
         self._random.shuffle(replica_set.pods)
         replica_set.pods.sort(key=lambda pod: pod.node is None)
         del replica_set.pods[replica_set.wanted :]
@@ -186,7 +186,7 @@ class Model:
                 pod.node = self._random.choice(fitting)
 
     def _roll(self) -> None:
-        """The Deployment controller with maxSurge 0: make room, then fill it."""
+        """Act as the Deployment controller with maxSurge 0: end an old pod, then start a new one."""
         replicas, old, new = self.case.replicas, self.old, self.new
         least = replicas - self.case.unavailable
         new.wanted += max(0, replicas - old.wanted - new.wanted)

@@ -122,11 +122,11 @@ class Case:
         patiently(lambda: self.cluster.apply(manifest))
 
     def pods(self) -> list[Manifest]:
-        """The pods of the deployment."""
+        """Return the pods of the deployment."""
         return patiently(lambda: self.cluster.find("Pod", self.namespace, selector=f"app={self.spec.deploy_name}"))
 
     def event(self, about: Manifest, reason: str, message: str, source: str) -> None:
-        """An event as a controller writes it."""
+        """Return an event as a controller writes it."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         involved = {"kind": "Pod", "namespace": self.namespace, "apiVersion": "v1"}
         involved |= {"name": objects.name(about), "uid": objects.uid(about)}
@@ -219,7 +219,7 @@ def _written(found: Manifest) -> float:
 
 
 def patiently(do: Callable[[], T], seconds: float = 60) -> T:
-    """The result, however often the API server is restarted by somebody meanwhile."""
+    """Return the result, however often another test restarts the API server meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -231,7 +231,7 @@ def patiently(do: Callable[[], T], seconds: float = 60) -> T:
 
 
 def refusal(do: Callable[[], object]) -> Diagnosis:
-    """The diagnosis that a call of ours is refused with."""
+    """Return the diagnosis of the refusal of a call of ours."""
     try:
         do()
     except ProverError as error:
@@ -246,7 +246,7 @@ def events_of(cluster: KubernetesCluster, namespace: str) -> list[str]:
 
 @contextmanager
 def removed(case: Case) -> Iterator[Case]:
-    """The case, gone afterwards."""
+    """Yield the case and remove it afterwards."""
     try:
         yield case
     finally:

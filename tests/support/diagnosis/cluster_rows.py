@@ -13,7 +13,7 @@ _PODS = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "r
 
 
 def quota(**hard: str) -> Manifest:
-    """A quota of the namespace."""
+    """Return a quota of the namespace."""
     amounts = {key.replace("_", "."): value for key, value in hard.items()}
     return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": amounts}}
 
@@ -37,7 +37,7 @@ def _fewer(case: Case) -> None:
 
 
 def _throttled(case: Case) -> None:
-    """The old pod takes its time, and counts until it is gone."""
+    """Replace an old pod that ends slowly and counts against the quota until it is gone."""
     case.put(quota(pods="1"))
     case.deploy(args=("deaf",), client_grace=60)
     case.settle()
@@ -125,7 +125,7 @@ def _deadlock(case: Case) -> None:
 
 
 def _resources(case: Case) -> None:
-    """A node of 64 cores, 20 of which somebody has."""
+    """Use a node of 64 cores, 20 of which are taken."""
     (name,) = case.nodes(1, allocatable={"cpu": "64"})
     container = {"name": "c", "image": "none", "resources": {"requests": {"cpu": "20"}}}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "database"}}
@@ -163,7 +163,7 @@ def _not_ready(case: Case) -> None:
 
 
 def _lost(case: Case) -> None:
-    """The node goes while a client runs on it."""
+    """Lose the node while a client runs on it."""
     (name,) = case.nodes(1)
     case.deploy()
     case.settle()
@@ -172,7 +172,7 @@ def _lost(case: Case) -> None:
 
 
 def _kept(case: Case) -> None:
-    """A finalizer keeps the old client, which keeps the only node."""
+    """Keep the old client by a finalizer, and with it the only node."""
     case.nodes(1)
     finalizers = {"finalizers": ["tests.example/kept"]}
     case.deploy(template=finalizers)
@@ -206,7 +206,7 @@ def _preempted(case: Case) -> None:
 
 
 def _spot(case: Case) -> None:
-    """The provider takes the node back: a taint first, which ends the pods there."""
+    """Take the node back as a provider does: a taint first, which ends the pods there."""
     (name,) = case.nodes(1)
     case.deploy()
     case.settle()
@@ -215,7 +215,7 @@ def _spot(case: Case) -> None:
 
 
 def _deadline(case: Case) -> None:
-    """A pod that a node has taken and that never gets Ready, without a word from anybody."""
+    """Bind a pod to a node on which it never gets Ready, without any event."""
     case.nodes(1)
     case.deploy(progress_deadline=10, template={"annotations": {"kwok.x-k8s.io/status": "custom"}})
     case.wait(lambda: any(map(objects.node_name, case.pods())), "a pod with a node")

@@ -57,7 +57,7 @@ def _build(settings: Settings, place: Path, architecture: str) -> Path:
 
 
 def _image(world: Mapping[str, str], binary: Path, name: str) -> str:
-    """An image of just the binary in the anonymous registry, as nodes name it."""
+    """Push an image of just the binary to the anonymous registry; return its name as nodes pull it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         entry = tarfile.TarInfo("actor")
@@ -108,7 +108,7 @@ class _No(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def _silence(settings: Settings) -> Iterator[str]:
-    """A port that takes connections and never answers: a registry on a bad day."""
+    """Open a port that takes connections and never answers."""
     with socket.create_server((settings.host, 0), backlog=16) as server:
         yield f"{settings.host}:{server.getsockname()[1]}"
 

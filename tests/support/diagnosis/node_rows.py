@@ -28,7 +28,7 @@ class Row:
 
 
 def config_map(data: dict[str, str]) -> Manifest:
-    """The clients' configuration, with these keys."""
+    """Return the clients' configuration, with these keys."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": names.CONFIG_MAP}, "data": data}
 
 
@@ -41,7 +41,7 @@ def pull_secret(*hosts: str) -> Manifest:
 
 
 def _guarded(case: Case) -> str:
-    """An image in the registry that wants credentials."""
+    """Return an image in the registry that requires credentials."""
     return f"{case.scene.world['IMAGE_HOST_ALIAS']}/fluidex/prover:client-abc@{ABSENT}"
 
 
@@ -112,7 +112,7 @@ def _unknown_name(case: Case) -> None:
 
 
 def _says(every: int, *lines: str) -> Callable[[Case], None]:
-    """A client that runs and logs these lines again and again, one in so many seconds."""
+    """Run a client that logs these lines again and again, one in so many seconds."""
     return lambda case: case.deploy(args=("log", str(every), *lines))
 
 
@@ -204,5 +204,5 @@ KUBELET = {
 
 
 def registry(case: Case) -> str:
-    """The registry that takes everybody, as nodes know it."""
+    """Return the anonymous registry as nodes name it."""
     return case.scene.world["WORLD_ANONYMOUS_REGISTRY_ALIAS"]

@@ -28,13 +28,13 @@ class FakeSecrets:
 
 
 def make_spec(**changes: Any) -> ClusterSpec:
-    """A spec of two clients."""
+    """Return a spec of two clients."""
     image = ImageTarget(repository="prover", push_host="registry:5000", pull_host="registry:5000")
     return ClusterSpec(namespace=NS, coordinator=Endpoint(ip="10.0.0.9"), image=image).model_copy(update=changes)
 
 
 def with_login(spec: ClusterSpec) -> ClusterSpec:
-    """The same with credentials for pulling."""
+    """Return the spec with credentials for pulling."""
     image = spec.image.model_copy(update={"pull_auth": SecretRef(ref="env:IMAGE_AUTH")})
     return spec.model_copy(update={"image": image})
 

@@ -45,11 +45,11 @@ class FakeCluster:
         return {f"{kind}/{name}" for kind, of, name in self.objects if of == namespace}
 
     def uid(self) -> str:
-        """The fence."""
+        """Return the identity of the cluster."""
         return self.fence
 
     def get(self, kind: str, name: str, namespace: str = "") -> Manifest | None:
-        """The object or None."""
+        """Return the object or None."""
         self._check("get", kind)
         if kind == "Deployment" and self.failing:
             raise self.failing.pop(0)
@@ -73,7 +73,7 @@ class FakeCluster:
         return [entry for entry in kept if entry is not None]
 
     def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        """The whole object becomes the manifest; equal content keeps its version."""
+        """Replace the whole object by the manifest; equal content keeps its version."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         namespace = manifest["metadata"].get("namespace", "")
         self._check("patch", kind)
@@ -122,12 +122,12 @@ class FakeCluster:
             yield
 
     def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterator[Snapshot | None]:
-        """The same with what is there, whatever its labels."""
+        """Yield the objects that exist after each change, whatever their labels."""
         for _ in self.changes(namespace, stop):
             yield self._snapshot(namespace, deploy_name)
 
     def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:  # noqa: ARG002 - one log
-        """What was put into `said`."""
+        """Return what was put into `said`."""
         return self.said.get(pod, "")
 
     def _snapshot(self, namespace: str, deploy_name: str) -> Snapshot | None:  # noqa: ARG002 - all match

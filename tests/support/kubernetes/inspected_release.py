@@ -53,7 +53,7 @@ class Inspected:
         )
 
     def login(self, password: str) -> None:
-        """The worker is started with this password."""
+        """Start the worker with this password."""
         secrets = WorkerSecrets(LOGIN | {"IMAGE_AUTH_PASSWORD": password})
         self.kube = KubeActivities({"default": self.cluster}, secrets, PREFIX)
         self.inspection = InspectionActivities({"default": self.cluster}, secrets, PREFIX, EvidenceFiles(self.folder))
@@ -79,7 +79,7 @@ class Inspected:
         self._run(self.kube.apply_release, request)
 
     def plan(self, spec: ClusterSpec | None = None, stage: str = "abc") -> PlanReport:
-        """The activity."""
+        """Run the activity `plan`."""
         spec = spec or self.spec()
         release = Release(stage=stage, image=f"{HOST}/prover:{names.image_tag(stage)}", replicas=spec.replicas)
         request = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
@@ -87,7 +87,7 @@ class Inspected:
         return report
 
     def diagnose(self, *, bundle: bool = False) -> DiagnoseReport:
-        """The activity."""
+        """Run the activity `diagnose`."""
         report: DiagnoseReport = self._run(self.inspection.diagnose, DiagnoseRequest(spec=self.spec(), bundle=bundle))
         return report
 

@@ -11,12 +11,12 @@ OLD_IMAGE = "pull.example.com/prover:client-old@sha256:" + "b" * 64
 
 
 def ago(seconds: float) -> str:
-    """An API timestamp so many seconds before NOW."""
+    """Return an API timestamp so many seconds before NOW."""
     return datetime.fromtimestamp(NOW - seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def template(stage: str = "abc", image: str = IMAGE) -> dict[str, Any]:
-    """A pod template of one release."""
+    """Return a pod template of one release."""
     return {
         "metadata": {"labels": {"app": "client", "role": "cluster-prover", "stage": stage}},
         "spec": {"containers": [{"name": "client", "image": image}]},
@@ -52,7 +52,7 @@ def deployment(replicas: int = 2, *, generation: int = 3, revision: str = "2", *
 def replica_set(
     name: str = "prover-cli-t-new", *, revision: str = "2", stage: str = "abc", image: str = IMAGE
 ) -> Manifest:
-    """A ReplicaSet of our Deployment; its uid is its name."""
+    """Return a ReplicaSet of our Deployment; its uid is its name."""
     return {
         "kind": "ReplicaSet",
         "metadata": {
@@ -66,12 +66,12 @@ def replica_set(
 
 
 def old_replica_set() -> Manifest:
-    """The ReplicaSet of the release before."""
+    """Return the ReplicaSet of the release before."""
     return replica_set("prover-cli-t-old", revision="1", stage="old", image=OLD_IMAGE)
 
 
 def pod(name: str = "p1", *, owner: str = "prover-cli-t-new", age: float = 100, **status: Any) -> Manifest:
-    """A pod that runs and is Ready unless its status says otherwise."""
+    """Return a pod that runs and is Ready unless its status says otherwise."""
     old = owner.endswith("old")
     running: dict[str, Any] = {
         "phase": "Running",
@@ -96,12 +96,12 @@ def pod(name: str = "p1", *, owner: str = "prover-cli-t-new", age: float = 100, 
 
 
 def leaving(found: Manifest, *, since: float = 0) -> Manifest:
-    """The same pod, its deletion due so many seconds ago."""
+    """Return the same pod, its deletion due so many seconds ago."""
     return found | {"metadata": found["metadata"] | {"deletionTimestamp": ago(since)}}
 
 
 def waiting(name: str = "p1", reason: str = "ContainerCreating", message: str = "", *, age: float = 5) -> Manifest:
-    """A pod whose container waits."""
+    """Return a pod whose container waits."""
     state = {"waiting": {"reason": reason, "message": message}}
     return pod(
         name,
@@ -113,7 +113,7 @@ def waiting(name: str = "p1", reason: str = "ContainerCreating", message: str = 
 
 
 def crashed(name: str = "p1", *, restarts: int, code: int = 1, reason: str = "Error", log: str = "") -> Manifest:
-    """A pod between two tries of its container."""
+    """Return a pod between two tries of its container."""
     ended = {"exitCode": code, "reason": reason, "message": log, "finishedAt": ago(3)}
     status = {
         "name": "client",
@@ -126,7 +126,7 @@ def crashed(name: str = "p1", *, restarts: int, code: int = 1, reason: str = "Er
 
 
 def unscheduled(name: str = "p1", message: str = "", *, age: float = 5) -> Manifest:
-    """A pod for which the scheduler finds no node."""
+    """Return a pod for which the scheduler finds no node."""
     condition = {
         "type": "PodScheduled",
         "status": "False",
@@ -141,7 +141,7 @@ def unscheduled(name: str = "p1", message: str = "", *, age: float = 5) -> Manif
 
 
 def event(about: Manifest, reason: str, message: str, count: int = 1) -> Manifest:
-    """An event on an object."""
+    """Return an event on an object."""
     return {
         "kind": "Event",
         "involvedObject": {"uid": about["metadata"]["uid"]},

@@ -65,7 +65,7 @@ class Room:
         return []
 
     def put(self, pod: Manifest, status: Manifest) -> None:
-        """A pod of ours on its node."""
+        """Put a pod of ours on its node."""
         meta = pod["metadata"]
         (term,) = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
             "nodeSelectorTerms"
@@ -76,7 +76,7 @@ class Room:
         self.cluster.put("Pod", meta["name"], NS, spec=spec, status=status, **marks)
 
     def leftover(self, node: str, status: Manifest, image: str = IMAGE) -> str:
-        """What an earlier run made; its name."""
+        """Put what an earlier run made; return its name."""
         name = pre_pull.name(ID, image, node)
         pod = pre_pull.pod(self.spec, OWNER, name, (image, node), deployment=self.deployment, pull_secret=False)
         self.put(pod, status)
@@ -87,7 +87,7 @@ class Room:
         return [name for kind, _, name in self.cluster.objects if kind == "Pod" and not name.startswith("client-")]
 
     def answer(self, status: Manifest) -> Callable[[], None]:
-        """A step of the cluster: all pods that pull come to this status."""
+        """Add a step of the cluster: all pods that pull come to this status."""
 
         def step() -> None:
             for name in self.pods():
@@ -96,7 +96,7 @@ class Room:
         return step
 
     def wait(self, seconds: float = 2.0, times: int = 1) -> None:
-        """Steps in which nothing happens but that time goes by."""
+        """Add steps in which only time passes."""
 
         def step() -> None:
             self.now += seconds
@@ -104,7 +104,7 @@ class Room:
         self.cluster.steps += [step] * times
 
     def run(self, login: RegistryLogin | None = None, *, stopping: bool = False, **changes: Any) -> PrePulled:
-        """The pass."""
+        """Run the pre-pull."""
         release = Release(stage="abc", image=IMAGE, replicas=1)
         request = PrePullRequest(spec=self.spec, release=release, deployment_id=ID, cluster_uid="uid-1@ca-1")
         pulling = PrePull(

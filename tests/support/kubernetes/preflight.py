@@ -43,25 +43,25 @@ class Room:
         self.port = int(self.listening.getsockname()[1])
 
     def prepare(self) -> None:
-        """What has to be there before anything is looked at."""
+        """Make what has to exist before the checks."""
         self.namespace()
         self._make_repository()
         # The cluster's CA comes by a controller, in its own time: it is no change of ours.
         assert until(lambda: self.cluster.get("ConfigMap", "kube-root-ca.crt", self.name) is not None)
 
     def close(self) -> None:
-        """The namespace goes, and with it whatever a test left."""
+        """Delete the namespace with all that a test left."""
         self.listening.close()
         self.cluster.delete("Namespace", self.name, "")
 
     def namespace(self, **labels: str) -> None:
-        """The namespace, with these labels of Pod Security."""
+        """Create the namespace, with these labels of Pod Security."""
         marks = {f"pod-security.kubernetes.io/{mode}": level for mode, level in labels.items()}
         metadata = {"name": self.name, "labels": marks}
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def put(self, kind: str, name: str, **content: Any) -> None:
-        """An object of somebody else's in the namespace."""
+        """Create an object of somebody else in the namespace."""
         version = {"Deployment": "apps/v1"}.get(kind, "v1")
         metadata = {"name": name, "namespace": self.name} | content.pop("metadata", {})
         self.cluster.apply({"apiVersion": version, "kind": kind, "metadata": metadata, **content})
@@ -83,18 +83,18 @@ class Room:
     def in_cluster(
         self, spec: ClusterSpec | None = None, cluster: KubernetesCluster | None = None, **changes: Any
     ) -> dict[str, Check]:
-        """The checks of the cluster by name, as an administrator or with the rights of `cluster`."""
+        """Return the cluster's checks by name, as an administrator or with the rights of `cluster`."""
         asked = self.request(spec).model_copy(update={"stage": "abc", "image_user": "65532"} | changes)
         used = cluster or self.cluster
         site = Site(used, PodTrials(used.connection), WorkerSecrets(self.world), reach, self.owner(asked.spec))
         return {check.name: check for check in cluster_checks(site, asked, lambda _: None)}
 
     def owner(self, spec: ClusterSpec) -> str:
-        """The mark of this test's deployment."""
+        """Return the mark of this test's deployment."""
         return f"{self.prefix}/{spec.deployment_id}"
 
     def on_host(self, spec: ClusterSpec | None = None, **environ: str) -> PreflightReport:
-        """The checks of the backend host, whose environment is the world's with these changes."""
+        """Return the checks of the backend host, whose environment is the world's with these changes."""
         secrets = WorkerSecrets(self.world | environ)
         groundwork = ImageGroundwork(self.world["DOCKER_HOST"], secrets)
         backend = LocalBackendHost(self._folder / "state", self.world)
@@ -102,7 +102,7 @@ class Room:
         return host_checks(host, self.request(spec), lambda _: None)
 
     def request(self, spec: ClusterSpec | None = None) -> PreflightRequest:
-        """What is asked about."""
+        """Return the request of a preflight."""
         wanted = spec or self.spec()
         return PreflightRequest(spec=wanted, deployment_id=wanted.deployment_id, probe_image=self.world["PROBE_IMAGE"])
 
@@ -114,7 +114,7 @@ class Room:
         return {f"{one['kind']}/{one['metadata']['name']}": _version(one["metadata"]) for one in every}
 
     def contents_after(self, before: dict[str, str]) -> dict[str, str]:
-        """The same once it is as before, or when that has not come true in time."""
+        """Return the contents once they are as before, or when that does not come true in time."""
         until(lambda: self.contents() == before)
         return self.contents()
 
@@ -131,7 +131,7 @@ class Room:
 
     @contextlib.contextmanager
     def base_image(self, *changes: str) -> Iterator[None]:
-        """An image in the Docker Engine, with these lines of a Dockerfile."""
+        """Build an image in the Docker Engine with these lines of a Dockerfile."""
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as archive:
             archive.addfile(tarfile.TarInfo("client"))

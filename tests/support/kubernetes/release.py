@@ -39,7 +39,7 @@ class Room:
         self.granted: list[Manifest] = []
 
     def grant(self, *, optional: bool) -> KubeActivities:
-        """The rights of `proverctl rbac`, and activities that have no others."""
+        """Grant the rights of `proverctl rbac`, and make activities that have no others."""
         self.granted = rbac.documents(self.namespace, optional=optional)
         for manifest in self.granted:
             self.admin.apply(manifest)
@@ -57,7 +57,7 @@ class Room:
         self.admin.delete("Namespace", self.namespace, "")
 
     def spec(self, replicas: int = 1, *, login: bool = False, **changes: Any) -> ClusterSpec:
-        """A cluster of stand-ins."""
+        """Return a spec of stand-ins for clients."""
         host = self.world["WORLD_ANONYMOUS_REGISTRY_ALIAS"]
         auth = SecretRef(ref="env:IMAGE_AUTH", required=True) if login else None
         target = ImageTarget(repository="pause", pull_host=host, pull_auth=auth)
@@ -72,7 +72,7 @@ class Room:
         return environment.run(activity, request)
 
     def target(self, spec: ClusterSpec, uid: str = "") -> TargetRequest:
-        """The namespace."""
+        """Return the namespace as a target."""
         return TargetRequest(spec=spec, deployment_id=spec.deployment_id, cluster_uid=uid)
 
     def release(self, stage: str = "abc", image: str = "") -> Release:

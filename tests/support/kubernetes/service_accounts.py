@@ -16,7 +16,7 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 def limited_account(cluster: KubernetesCluster, namespace: str, rules: list[Manifest]) -> None:
-    """A service account `limited` with just these rules in its namespace."""
+    """Create a service account `limited` with just these rules in its namespace."""
     metadata = {"name": "limited", "namespace": namespace}
     cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
     cluster.apply({"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": rules})
@@ -34,7 +34,7 @@ def limited_account(cluster: KubernetesCluster, namespace: str, rules: list[Mani
 def account_kubeconfig(
     cluster: KubernetesCluster, world: dict[str, str], namespace: str, name: str, folder: Path
 ) -> str:
-    """The path of a kubeconfig with a token of the service account."""
+    """Write a kubeconfig with a token of the service account; return its path."""
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     token = cluster.connection.call(Call("create", "a token"), "POST", path, body=request)["status"]["token"]
@@ -49,7 +49,7 @@ def account_kubeconfig(
 
 
 def config_map(namespace: str, **data: str) -> Manifest:
-    """A small object to play with."""
+    """Return a small object to play with."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from clients.kubernetes.connection import Connection, configuration
+from clients.kubernetes.connection import ApiConnection, configuration
 from clients.kubernetes.errors import Call
 from domain import names
 from domain.kubernetes import Manifest
@@ -29,7 +29,7 @@ def deployment(namespace: str, replicas: int) -> Manifest:
     }
 
 
-class Counting(Connection):
+class Counting(ApiConnection):
     """Counts lists and watches by the plural of their kind."""
 
     def __init__(self, kubeconfig: str) -> None:

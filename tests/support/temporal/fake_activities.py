@@ -83,7 +83,7 @@ class KubeFakes:
         seen = self.world.live or Observation()
         found = [seen.diagnosis] if seen.diagnosis else []
         kept = {"bundle": "/state/evidence/one.json.gz", "host": "worker-1"} if request.bundle else {}
-        return DiagnoseReport(observed=seen, findings=found, **kept)
+        return DiagnoseReport(observed=seen, findings=found, circuit=self.world.clients_circuit, **kept)
 
     @activity.defn
     async def preflight_cluster(self, request: PreflightRequest) -> PreflightReport:

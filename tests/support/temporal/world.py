@@ -40,6 +40,7 @@ class World:
         self.images: list[StoredImage] = []
         self.left_out: dict[str, str] = {}
         self.observed: dict[str, StepStatus] = {}  # what the watch of the backend sees of a step; else it runs
+        self.clients_circuit = ""  # that the clients of a diagnosis ask for
         self.circuits: dict[str, list[str]] = {}  # that the backend's programs are configured for
         self.profile = Profile(
             name="example",

@@ -6,8 +6,8 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from domain import names
-from domain.diagnosis import Diagnosis
-from domain.errors import DirtyTree
+from domain.diagnosis import Diagnosis, Severity
+from domain.errors import DirtyTree, NotARepository
 from domain.images import ImagesRequest, StoredImage
 from domain.messages.inspection import InspectInput, Inspection
 from domain.status import Observation
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def inspect(stage: "Stage", what: str, *, stage_name: str = "", circuit: str = "", **extra: Any) -> Inspection:
-    """One question about two clients."""
+async def inspect(
+    stage: "Stage", what: str, *, stage_name: str = "", circuit: str = "", repo: str = "/repo", **extra: Any
+) -> Inspection:
+    """Ask one question about two clients."""
     spec = stage.spec().model_copy(update={"stage": stage_name, "circuit": circuit})
+    spec = spec.model_copy(update={"backend": spec.backend.model_copy(update={"repo": repo})})
     return await stage.client.execute_workflow(
         InspectWorkflow.run,
         InspectInput(spec=spec, replicas=2, what=what, **extra),
@@ -75,6 +78,60 @@ async def test_a_diagnosis_is_the_worker_s(stage: "Stage", world: "World") -> No
     answer = await inspect(stage, "diagnose", bundle=True)
     assert answer.diagnose is not None
     assert (answer.diagnose.findings, answer.diagnose.host) == ([wrong], "worker-1")
+
+
+async def test_a_diagnosis_compares_the_circuit_with_the_backend(stage: "Stage", world: "World") -> None:
+    """The host reads it, dirty tree or not, once it is known what clients ask for; a guess makes way for it."""
+    world.clients_circuit = "block"
+    world.circuits = {"config/coordinator.yaml": ["block_2"]}
+    guess = Diagnosis(code="NO_TASKS", what="clients have received no task", severity=Severity.PROGRESS)
+    world.live = Observation(exists=True, wanted=2, diagnosis=guess)
+    answer = await inspect(stage, "diagnose")
+    assert world.names() == ["diagnose", "resolve_source"]
+    asked = world.calls[-1][1]
+    assert (asked.allow_dirty, asked.variables["CIRCUIT"], asked.backend.repo) == (True, "block", "/repo")
+    assert answer.diagnose is not None
+    [found] = answer.diagnose.findings
+    assert (found.code, found.severity) == ("NO_TASKS", Severity.NEEDS_HUMAN)
+    assert found.evidence == "config/coordinator.yaml has block_2"
+    assert "CIRCUIT=block_2" in found.do
+
+
+async def test_a_diagnosis_finds_no_fault_in_a_circuit_that_the_backend_has(stage: "Stage", world: "World") -> None:
+    """One of several is enough; nothing is added."""
+    world.clients_circuit = "block"
+    world.circuits = {"config/coordinator.yaml": ["block_2", "block"]}
+    world.live = Observation(exists=True, wanted=2)
+    answer = await inspect(stage, "diagnose")
+    assert answer.diagnose is not None
+    assert (answer.diagnose.findings, answer.diagnose.warnings) == ([], [])
+
+
+async def test_a_diagnosis_does_without_the_backend_host(stage: "Stage", world: "World") -> None:
+    """A host that cannot read its repository is a warning, and so is one without a worker; findings are kept."""
+    world.clients_circuit = "block"
+    world.circuits = {"config/coordinator.yaml": ["block_2"]}
+    wrong = Diagnosis(code="CRASH_LOOP", what="the client ends")
+    world.live = Observation(exists=True, wanted=2, diagnosis=wrong)
+    world.faults["resolve_source"] = [NotARepository("there is no repository", on="/repo")]
+    answer = await inspect(stage, "diagnose")
+    assert answer.diagnose is not None
+    assert answer.diagnose.findings == [wrong]
+    assert "CIRCUIT was not compared" in answer.diagnose.warnings[0]
+    assert "there is no repository on /repo" in answer.diagnose.warnings[0]
+    stage.namespace += "-away"  # the name of the host, too: nobody takes its steps
+    answer = await inspect(stage, "diagnose")
+    assert answer.diagnose is not None
+    assert answer.diagnose.findings == [wrong]
+    assert f"the worker of the backend host {stage.namespace} did not answer" in answer.diagnose.warnings[0]
+
+
+async def test_a_diagnosis_without_a_repository_asks_no_host(stage: "Stage", world: "World") -> None:
+    """Nothing could be compared."""
+    world.clients_circuit = "block"
+    world.live = Observation(exists=True, wanted=2)
+    await inspect(stage, "diagnose", repo="")
+    assert world.names() == ["diagnose"]
 
 
 async def test_images_are_a_matter_of_the_host(stage: "Stage", world: "World") -> None:

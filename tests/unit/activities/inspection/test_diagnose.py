@@ -76,3 +76,25 @@ def test_the_deployment_itself_must_be_readable() -> None:
     world.forbidden = {("get", "Deployment")}
     with pytest.raises(Forbidden):
         diagnose.look(world, REQUEST, quiet)
+
+
+def test_the_circuit_is_that_of_the_live_configuration() -> None:
+    """So that it can be compared, whatever is wrong with the clients."""
+    world = FakeCluster()
+    world.objects = cluster().objects
+    world.put("ConfigMap", names.CONFIG_MAP, NS, data={names.CONFIG_KEY: "circuit: block_2\n"})
+    assert diagnose.look(world, REQUEST, quiet).report().circuit == "block_2"
+
+
+def test_the_circuit_of_clients_that_receive_tasks_is_beyond_doubt() -> None:
+    """Their coordinator knows it; the files of the backend's host may be of another set-up."""
+    world = FakeCluster()
+    live = objects.deployment(1)
+    world.put("Deployment", names.DEPLOYMENT, NS, **{key: live[key] for key in ("spec", "status")})
+    world.put("ConfigMap", names.CONFIG_MAP, NS, data={names.CONFIG_KEY: "circuit: block_2\n"})
+    pod = objects.pod("p0")
+    world.put("Pod", "p0", NS, spec=pod["spec"], status=pod["status"], labels=pod["metadata"]["labels"])
+    world.said["p0"] = "2026-12-01T00:00:00Z INFO process in tempdir /tmp/x"
+    assert diagnose.look(world, REQUEST, quiet).report().circuit == ""
+    world.said["p0"] = "2026-12-01T00:00:00Z INFO polling task"
+    assert diagnose.look(world, REQUEST, quiet).report().circuit == "block_2"

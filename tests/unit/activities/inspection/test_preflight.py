@@ -255,7 +255,7 @@ def test_the_probe_is_run_and_taken_away(room: ClusterRoom) -> None:
     """Its word stands beside the worker's own."""
     found = room.look(room.request(probe=True, probe_image="reg/probe:1"))
     assert found["probe"] == ok("probe", "node n1 reaches the coordinator")
-    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.NAME}"]
+    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.POD_NAME}"]
     assert [pod["spec"]["containers"][0]["image"] for pod in room.trials.made] == ["reg/probe:1"]
 
 
@@ -283,14 +283,14 @@ def never() -> bool:
 
 def test_a_leftover_of_ours_is_removed_first(room: ClusterRoom) -> None:
     """A killed worker's, from whichever Temporal; then the new one is made."""
-    room.cluster.put("Pod", coordinator_probe.NAME, NS, annotations={names.OWNER_ANNOTATION: f"elsewhere/{ID}"})
+    room.cluster.put("Pod", coordinator_probe.POD_NAME, NS, annotations={names.OWNER_ANNOTATION: f"elsewhere/{ID}"})
     assert probing(room).run("10.0.0.9", 1, never).verdict is OK
-    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.NAME}"] * 2
+    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.POD_NAME}"] * 2
 
 
 def test_a_pod_of_that_name_that_is_not_ours_is_let_alone(room: ClusterRoom) -> None:
     """And said."""
-    room.cluster.put("Pod", coordinator_probe.NAME, NS)
+    room.cluster.put("Pod", coordinator_probe.POD_NAME, NS)
     found = probing(room).run("10.0.0.9", 1, never)
     assert (found.verdict, room.cluster.writes, room.trials.made) == (UNKNOWN, [], [])
 
@@ -306,7 +306,7 @@ def test_a_probe_without_an_end_is_given_up(room: ClusterRoom) -> None:
     """And taken away."""
     room.trials.status = {"phase": "Running"}
     found = probing(room, wait=-1).run("10.0.0.9", 1, never)
-    assert (found.verdict, room.cluster.writes) == (UNKNOWN, [f"delete Pod/{coordinator_probe.NAME}"])
+    assert (found.verdict, room.cluster.writes) == (UNKNOWN, [f"delete Pod/{coordinator_probe.POD_NAME}"])
 
 
 def test_a_cancelled_probe_is_taken_away(room: ClusterRoom) -> None:
@@ -320,7 +320,7 @@ def test_a_cancelled_probe_is_taken_away(room: ClusterRoom) -> None:
     asked = room.request(probe=True, probe_image="reg/probe:1")
     with pytest.raises(CancelledError):
         Probe(room.cluster, room.trials, asked, OWNER, beat).run("10.0.0.9", 1, never)
-    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.NAME}"]
+    assert room.cluster.writes == [f"delete Pod/{coordinator_probe.POD_NAME}"]
 
 
 def test_the_activity_names_a_cluster_that_it_does_not_know(room: ClusterRoom) -> None:

@@ -15,7 +15,7 @@ AWAY = "ERROR poll task error transport error: tcp connect error: Connection ref
 
 
 class Listed:
-    """Fulfils `WatchCache` for one deployment that runs as it should, and never changes."""
+    """Fulfils `SharedInformers` for one deployment that runs as it should, and never changes."""
 
     def __init__(self, *_: object) -> None:
         self.kinds = {
@@ -35,15 +35,15 @@ class Listed:
         """Nothing is forbidden."""
 
     def objects(self, kind: str, _namespace: str) -> list[Any]:
-        """What there is."""
+        """Return the objects there are."""
         return self.kinds[kind]
 
 
 async def test_trouble_with_the_coordinator_is_seen_while_clients_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the pace of the review, with nothing else changing; and that it is over, too."""
-    monkeypatch.setattr(deployment_watch, "WatchCache", Listed)
+    monkeypatch.setattr(deployment_watch, "SharedInformers", Listed)
     monkeypatch.setattr(deployment_watch, "NodeWatch", Listed)
-    monkeypatch.setattr(deployment_watch, "REVIEW", 0.01)
+    monkeypatch.setattr(deployment_watch, "REVIEW_SECONDS", 0.01)
     cluster: Any = FakeCluster()
     cluster.connection = None
     said = iter(["INFO polling task", AWAY, "INFO polling task"])

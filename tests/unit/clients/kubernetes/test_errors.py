@@ -7,7 +7,7 @@ import pytest
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError, SSLError
 
-from clients.kubernetes.errors import Answer, Call, failure, nonsense, refusal
+from clients.kubernetes.errors import Call, ErrorResponse, failure, nonsense, refusal
 from domain.errors import (
     ApplyConflict,
     CredentialsRejected,
@@ -22,9 +22,11 @@ CALL = Call("apply", "Deployment prover-cli-t in namespace provers", "Deployment
 
 
 def answered(status: int, message: str = "", call: Call = CALL, **more: Any) -> ProverError:
-    """The error of a Status object with this message."""
+    """Return the error of a Status object with this message."""
     headers = more.pop("headers", {})
-    return refusal(call, Answer(status, headers, json.dumps({"kind": "Status", "message": message, **more}).encode()))
+    return refusal(
+        call, ErrorResponse(status, headers, json.dumps({"kind": "Status", "message": message, **more}).encode())
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_a_namespace_that_is_being_deleted_passes() -> None:
 def test_an_error_page_is_scrubbed_and_short() -> None:
     """A proxy's HTML is evidence, its credentials are not."""
     page = b"<html>\x1b[31mbad gateway at http://user:hunter2@proxy/</html>" + b"x" * 5000
-    error = refusal(CALL, Answer(502, {}, page))
+    error = refusal(CALL, ErrorResponse(502, {}, page))
     assert ("hunter2" in str(error), "\x1b" in str(error), len(str(error)) < 1500) == (False, False, True)
     assert "bad gateway" in error.diagnosis.evidence
 

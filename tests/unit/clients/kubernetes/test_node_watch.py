@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from clients.kubernetes.node_watch import Marks, node_mark, pod_mark
+from clients.kubernetes.node_watch import node_mark, pod_mark
+from clients.kubernetes.object_store import ObjectStore
 from domain.kubernetes import Manifest
 
 
 def node(name: str = "n1", *, ready: str = "True", beat: str = "1", **spec: Any) -> Manifest:
-    """A node as the API server sends it."""
+    """Return a node as the API server sends it."""
     conditions = [{"type": "Ready", "status": ready, "lastHeartbeatTime": beat}]
     status = {"conditions": conditions, "allocatable": {"cpu": "4"}, "images": [{"names": [beat]}]}
     return {"metadata": {"name": name, "resourceVersion": beat, "labels": {}}, "spec": spec, "status": status}
@@ -16,7 +17,7 @@ def node(name: str = "n1", *, ready: str = "True", beat: str = "1", **spec: Any)
 def test_heartbeats_are_no_news() -> None:
     """Thousands of nodes report all the time; only what decides is told."""
     told: list[str] = []
-    marks = Marks(lambda: told.append("told"))
+    marks = ObjectStore(lambda _: told.append("told"), differences_only=True)
     marks.replaced([node_mark(node())])
     marks.changed("MODIFIED", node_mark(node(beat="2")))
     marks.replaced([node_mark(node(beat="3"))])
@@ -31,7 +32,7 @@ def test_heartbeats_are_no_news() -> None:
 def test_a_prover_that_goes_is_news() -> None:
     """Of whatever namespace: its node may take ours then."""
     told: list[str] = []
-    marks = Marks(lambda: told.append("told"))
+    marks = ObjectStore(lambda _: told.append("told"), differences_only=True)
     pod: Manifest = {"metadata": {"namespace": "a", "name": "p"}, "spec": {"nodeName": "n"}, "status": {}}
     marks.changed("ADDED", pod_mark(pod))
     marks.changed("MODIFIED", pod_mark(pod | {"status": {"podIP": "10.0.0.1"}}))

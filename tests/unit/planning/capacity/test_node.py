@@ -10,15 +10,15 @@ from domain.diagnosis import Severity
 from domain.kubernetes import Manifest
 from domain.messages.nodes import NodesReport
 from planning.capacity.occupancy import Occupancy
-from planning.capacity.verdict import Surroundings
-from planning.kubernetes import quantity
+from planning.capacity.verdict import ClusterCapacity
+from planning.text import quantity
 from tests.support.capacity.nodes import TAINT, node, prover, spec
 
 
 def judge(found: list[Manifest], replicas: int, pods: list[Manifest] | None = None, **changes: Any) -> NodesReport:
     """Judge for the namespace `fleet`."""
-    around = Surroundings(found, Occupancy.of(pods or [], "fleet", {"app": "client"}))
-    return planning.capacity.verdict.judge(around, spec(**changes), replicas)
+    around = ClusterCapacity(found, Occupancy.of(pods or [], "fleet", {"app": "client"}))
+    return planning.capacity.verdict.capacity_report(around, spec(**changes), replicas)
 
 
 NOT_READY = {
@@ -89,7 +89,9 @@ def test_nodes_booked_by_another_fleet() -> None:
 def test_missing_rights_are_a_warning_only() -> None:
     """Without pods of all namespaces the verdict stands on what is known (R2)."""
     unread = Occupancy("fleet", {"app": "client"}, everywhere=False)
-    report = planning.capacity.verdict.judge(Surroundings([node("n1", None, TAINT)], unread, None, None), spec(), 1)
+    report = planning.capacity.verdict.capacity_report(
+        ClusterCapacity([node("n1", None, TAINT)], unread, None, None), spec(), 1
+    )
     assert (report.usable, report.diagnosis) == (1, None)
     assert report.nodes[0].unknown == ["what other namespaces run here"]
     pods, quotas, ranges = report.warnings

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from planning.capacity import requests
-from planning.kubernetes import quantity
+from planning.text import quantity
 
 
 def container(cpu: str, **more: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def test_limits_are_added_up_apart() -> None:
     limited = {"resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1"}}}
     found = requests.of_pod({"spec": {"containers": [limited, limited], "overhead": {"cpu": "1"}}})
     memory = Decimal(2 * 1024**3)
-    assert found == requests.Ask({"cpu": Decimal(3), "memory": memory}, {"memory": memory})
+    assert found == requests.PodResources({"cpu": Decimal(3), "memory": memory}, {"memory": memory})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from domain.diagnosis import Diagnosis, Severity
 from domain.kubernetes import Manifest
 from domain.messages.nodes import NodesReport
 from planning.capacity.occupancy import Occupancy
-from planning.capacity.verdict import Surroundings
+from planning.capacity.verdict import ClusterCapacity
 from tests.support.capacity.cases import judge as judge_case
 from tests.support.capacity.nodes import TAINT, node, prover, spec
 from tests.support.capacity.scheduler_model import Ask, Case, Node
@@ -21,8 +21,8 @@ def judge(
     found: list[Manifest], replicas: int, *pods: Manifest, keep: bool = False, around: Any = None, **changes: Any
 ) -> NodesReport:
     """Judge for the namespace `fleet`, whose quotas and ranges are in `around`."""
-    seen = Surroundings(found, Occupancy.of(pods, "fleet", CLIENT), **(around or {}))
-    return planning.capacity.verdict.judge(seen, spec(**changes), replicas, keep=keep)
+    seen = ClusterCapacity(found, Occupancy.of(pods, "fleet", CLIENT), **(around or {}))
+    return planning.capacity.verdict.capacity_report(seen, spec(**changes), replicas, keep=keep)
 
 
 def nodes(count: int) -> list[Manifest]:
@@ -31,7 +31,7 @@ def nodes(count: int) -> list[Manifest]:
 
 
 def other(on: str, name: str = "db", **requests: str) -> Manifest:
-    """A pod of somebody else."""
+    """Return a pod of somebody else."""
     return {
         "metadata": {"name": name, "namespace": "shop", "labels": {}},
         "spec": {"nodeName": on, "containers": [{"resources": {"requests": requests}}]},
@@ -39,7 +39,7 @@ def other(on: str, name: str = "db", **requests: str) -> Manifest:
 
 
 def quota(name: str = "team", used: dict[str, str] | None = None, **spec: Any) -> Manifest:
-    """A ResourceQuota of the namespace."""
+    """Return a ResourceQuota of the namespace."""
     return {"metadata": {"name": name}, "spec": spec, "status": {"used": used or {}}}
 
 

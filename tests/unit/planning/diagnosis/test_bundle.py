@@ -17,7 +17,7 @@ SPEC = ClusterSpec(namespace="fleet", coordinator=Endpoint(ip="10.0.0.9"), image
 
 
 def composed(snapshot: Snapshot, logs: dict[str, str] | None = None) -> dict[str, Any]:
-    """The document of this snapshot."""
+    """Return the document of this snapshot."""
     finding = Diagnosis(code="CRASH_LOOP", what="the client ends")
     return bundle.compose(SPEC, snapshot, Observation(), [finding], logs or {})
 
@@ -57,13 +57,13 @@ def test_what_explains_is_kept() -> None:
 
 def test_a_flood_is_cut_from_its_oldest_part_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Findings and pods stay; of events the newest. A log that is one endless line is not kept at all."""
-    monkeypatch.setattr(bundle, "LIMIT", 100_000)
+    monkeypatch.setattr(bundle, "MAX_BUNDLE_BYTES", 100_000)
     monkeypatch.setattr(bundle, "LOG_LIMIT", 2_000)
     pod = objects.pod()
     events = [objects.event(pod, "BackOff", f"{number} " + "x" * 500) for number in range(500)]
     logs = {f"p{number}": "first\n" + "y" * 1_990 + "\n" for number in range(10)} | {"endless": "z" * 5_000}
     found = composed(Snapshot(pods=[pod], events=events), logs)
-    assert len(json.dumps(found)) <= bundle.LIMIT + 1_000
+    assert len(json.dumps(found)) <= bundle.MAX_BUNDLE_BYTES + 1_000
     assert found["logs"]["endless"] == ""
     assert found["logs"]["p0"] == "first\n" + "y" * 1_990 + "\n"
     assert found["events"][-1]["message"].startswith("499 ")

@@ -50,7 +50,7 @@ def stamped(*texts: str, every: float = 10, age: float = 0, form: str = "iso") -
 
 
 def failed(number: int, why: str = "open witness.wtns") -> list[str]:
-    """What is logged of one task that cannot be computed."""
+    """Return the log of one task that cannot be computed."""
     return [POLL, IN_DIR, f"ERROR {WATCH}: witness task(task_{number}) error {why}"]
 
 
@@ -73,12 +73,12 @@ def judged(*logs: str, upstream: str = "", trial: bool = False, age: float = 700
 
 
 def objects_name(pod: Manifest) -> str:
-    """The pod's name."""
+    """Return the pod's name."""
     return str(pod["metadata"]["name"])
 
 
 def one(*logs: str, **more: Any) -> Diagnosis:
-    """The only finding."""
+    """Return the only finding."""
     (found,) = judged(*logs, **more)
     return found
 
@@ -317,7 +317,7 @@ def test_the_first_panic_is_why_a_client_ends(log: str) -> None:
 def test_kubelets_words_are_no_last_words() -> None:
     """Of an empty log nothing is quoted."""
     assert container_exit.last_words("unable to retrieve container logs for containerd://ba23") == ""
-    found = container_exit.judge(
+    found = container_exit.exit_finding(
         objects.crashed("p1", restarts=3, log="failed to try resolving symlinks in path /var/log: no such file")[
             "status"
         ]["containerStatuses"][0],

@@ -18,7 +18,7 @@ FINAL = (Severity.FATAL, Severity.NEEDS_HUMAN)
 
 
 def judged(recorded: dict[str, Any], **changed: Any) -> Diagnosis | None:
-    """The strongest finding about what was recorded."""
+    """Return the strongest finding about a recording."""
     snapshot = Snapshot.model_validate(recorded["snapshot"] | changed)
     wanted = {part: recorded[part] for part in ("stage", "image", "autoscale")}
     return rollout_status.observe(snapshot, app="client", **wanted).diagnosis

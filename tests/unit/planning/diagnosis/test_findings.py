@@ -22,7 +22,7 @@ def diagnose(
     now: float | None = objects.NOW,
     **more: Any,
 ) -> Diagnosis | None:
-    """The strongest finding about these pods of the wanted release; `more` is of the snapshot."""
+    """Return the strongest finding about these pods of the wanted release; `more` is of the snapshot."""
     found = findings(
         *pods, *(leaving or []), events=events, deployment=deployment, replica_set=replica_set, now=now, **more
     )
@@ -206,7 +206,7 @@ REFUSALS = [
 
 
 def refused(message: str, age: float = 60) -> Manifest:
-    """A ReplicaSet whose pods the API server has refused for so many seconds."""
+    """Return a ReplicaSet whose pods the API server has refused for so many seconds."""
     condition = {
         "type": "ReplicaFailure",
         "status": "True",
@@ -314,7 +314,7 @@ def test_a_pod_that_does_not_go_away_is_named() -> None:
 
 
 def expired(name: str) -> Manifest:
-    """A Deployment whose condition says that this ReplicaSet ran out of time."""
+    """Return a Deployment whose condition says that this ReplicaSet ran out of time."""
     message = f'ReplicaSet "{name}" has timed out progressing.'
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": message}
     return objects.deployment(conditions=[condition])

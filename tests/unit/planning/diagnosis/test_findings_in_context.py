@@ -20,7 +20,7 @@ CORDONED = "0/9 nodes are available: 5 node(s) were unschedulable, 4 node(s) did
 
 
 def client(name: str = "p1", message: str = "", *, cpu: str = "", age: float = 70) -> Manifest:
-    """A pod without a node that asks for label, toleration, distance and perhaps cores, as ours do."""
+    """Return a pod without a node that asks for label, toleration, distance and perhaps cores, as ours do."""
     pod = objects.unscheduled(name, message, age=age)
     label = {"matchExpressions": [{"key": "fluidexnode", "operator": "In", "values": ["computation"]}]}
     required = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -37,7 +37,7 @@ def client(name: str = "p1", message: str = "", *, cpu: str = "", age: float = 7
 
 
 def node(name: str, *, cpu: str = "64", ready: str = "True", cordoned: bool = False, taint: str = "") -> Manifest:
-    """A node with the clients' label."""
+    """Return a node with the clients' label."""
     taints = [{"key": taint, "value": "x", "effect": "NoSchedule"}] if taint else []
     return {
         "metadata": {"name": name, "labels": {"fluidexnode": "computation"}},
@@ -47,7 +47,7 @@ def node(name: str, *, cpu: str = "64", ready: str = "True", cordoned: bool = Fa
 
 
 def neighbour(name: str, on: str, *, cpu: str = "", prover: bool = True) -> Manifest:
-    """A pod of another namespace."""
+    """Return a pod of another namespace."""
     labels = {"role": "cluster-prover", "stage": "old"} if prover else {}
     resources = {"resources": {"requests": {"cpu": cpu}}} if cpu else {}
     metadata = {"name": name, "namespace": "other", "uid": name, "labels": labels}
@@ -67,7 +67,7 @@ def findings(*pods: Manifest, autoscale: bool = False, **more: Any) -> list[Diag
 
 
 def first(*pods: Manifest, **more: Any) -> Diagnosis:
-    """The strongest, which there is."""
+    """Return the strongest finding, which must exist."""
     return findings(*pods, **more)[0]
 
 
@@ -145,7 +145,7 @@ def test_too_little_room_says_what_the_best_node_has_left_and_who_has_the_rest()
 
 
 def autoscaler(pod: Manifest, reason: str, age: float) -> Manifest:
-    """An autoscaler's word on a pod."""
+    """Return an autoscaler's event on a pod."""
     return objects.event(pod, reason, "because") | {
         "firstTimestamp": objects.ago(age),
         "lastTimestamp": objects.ago(age),

@@ -33,7 +33,7 @@ def verdict(*pods: Manifest, **more: Any) -> tuple[str, Severity] | None:
 def event(
     about: Manifest, reason: str, message: str = "", *, first: float = 50, last: float = 50, count: int = 1
 ) -> Manifest:
-    """An event that happened first and last so many seconds ago."""
+    """Return an event that happened first and last so many seconds ago."""
     made = objects.event(about, reason, message, count)
     made["involvedObject"] |= {"kind": about["kind"], "name": about["metadata"]["name"]}
     return made | {"firstTimestamp": objects.ago(first), "lastTimestamp": objects.ago(last)}
@@ -95,13 +95,13 @@ QUOTA = 'pods "p" is forbidden: exceeded quota: q, requested: {asked}, used: pod
 
 
 def refused(message: str, age: float = 60) -> Manifest:
-    """A ReplicaSet whose pods are refused since so many seconds."""
+    """Return a ReplicaSet whose pods are refused since so many seconds."""
     condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
     return objects.replica_set() | {"status": {"conditions": [condition | {"lastTransitionTime": objects.ago(age)}]}}
 
 
 def quota(used: str) -> Manifest:
-    """A quota of one pod."""
+    """Return a quota of one pod."""
     return {"metadata": {"name": "q"}, "status": {"hard": {"pods": "1"}, "used": {"pods": used}}}
 
 

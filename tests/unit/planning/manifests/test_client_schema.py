@@ -11,7 +11,7 @@ PROGRAM, TEMPLATE = client_schema.SOURCES[0], client_schema.TEMPLATES[0]
 
 
 def program(field: str, more: str = "") -> str:
-    """A settings module of the client."""
+    """Return a settings module of the client."""
     return f"use serde::Deserialize;\npub struct Settings {{\n    pub prover_id: String,\n    {field}\n}}\n{more}"
 
 

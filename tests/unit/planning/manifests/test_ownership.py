@@ -15,19 +15,19 @@ THEIRS = "server-2/default/prover-cluster/default/fleet"
 
 
 def spec(namespace: str = "fleet", pull_auth: str = "") -> ClusterSpec:
-    """A spec for one namespace."""
+    """Return a spec for one namespace."""
     auth = SecretRef(ref=pull_auth) if pull_auth else None
     image = ImageTarget(repository="prover", pull_auth=auth)
     return ClusterSpec(namespace=namespace, coordinator=Endpoint(ip="10.0.0.1"), image=image)
 
 
 def namespace(**annotations: str) -> Manifest:
-    """A Namespace with annotations."""
+    """Return a Namespace with annotations."""
     return {"kind": "Namespace", "metadata": {"name": "fleet", "annotations": annotations}}
 
 
 def marked(owner: str, kind: str = "Deployment", name: str = "prover-cli-t", **meta: Any) -> Manifest:
-    """An object with an owner mark, or with none."""
+    """Return an object with an owner mark, or with none."""
     annotations = {"prover-cluster/owner": owner} if owner else {}
     return {"kind": kind, "metadata": {"name": name, "annotations": annotations, "labels": {"stage": "abc"}, **meta}}
 

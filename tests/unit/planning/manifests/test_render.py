@@ -18,24 +18,24 @@ IMAGE = ImageTarget(repository="fluidex/prover", push_host="push.example.com", p
 
 
 def spec(**changes: Any) -> ClusterSpec:
-    """A spec with what a test cares about."""
+    """Return a spec with what a test cares about."""
     values: dict[str, Any] = {"namespace": "fleet", "coordinator": Endpoint(ip="10.1.2.3"), "image": IMAGE}
     return ClusterSpec(**values | changes)
 
 
 def release(stage: str = "abc1234") -> Release:
-    """The release of one commit."""
+    """Return the release of one commit."""
     return Release(stage=stage, image=f"pull.example.com:5000/fluidex/prover:client-{stage}@{DIGEST}")
 
 
 def objects(wanted: ClusterSpec, *, user: str = "65532", pull_secret: bool = True) -> dict[str, Manifest]:
-    """The rendered objects by kind."""
+    """Return the rendered objects by kind."""
     rendered = render.render(wanted, release(), owner=OWNER, image_user=user, pull_secret=pull_secret)
     return {manifest["kind"]: manifest for manifest in rendered}
 
 
 def pod(wanted: ClusterSpec, *, user: str = "65532", pull_secret: bool = True) -> dict[str, Any]:
-    """The rendered pod's spec."""
+    """Return the rendered pod's spec."""
     found: dict[str, Any] = objects(wanted, user=user, pull_secret=pull_secret)["Deployment"]["spec"]["template"][
         "spec"
     ]
@@ -43,12 +43,12 @@ def pod(wanted: ClusterSpec, *, user: str = "65532", pull_secret: bool = True) -
 
 
 def environment(wanted: ClusterSpec) -> dict[str, Any]:
-    """The client's environment by name."""
+    """Return the client's environment by name."""
     return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in pod(wanted)["containers"][0]["env"]}
 
 
 def config(wanted: ClusterSpec) -> dict[str, Any]:
-    """The client's configuration file, parsed."""
+    """Return the client's configuration file, parsed."""
     parsed: dict[str, Any] = yaml.safe_load(objects(wanted)["ConfigMap"]["data"]["client"])
     return parsed
 

@@ -12,7 +12,7 @@ SERVING = Release(stage="abc", image="docker.io/prover:client-abc@sha256:aa", im
 
 
 def spec(**changes: Any) -> ClusterSpec:
-    """A spec with what a test cares about."""
+    """Return a spec with what a test cares about."""
     image = ImageTarget(repository="prover")
     return ClusterSpec(**({"namespace": "fleet", "coordinator": Endpoint(ip="10.0.0.1"), "image": image} | changes))
 

@@ -13,28 +13,47 @@ CANARY = "canary-hunter2"
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ({"spec": {"replicas": 2}}, {"spec": {"replicas": 3}}, ["- spec.replicas: 2", "+ spec.replicas: 3"]),
+        (
+            {"spec": {"replicas": 2}},
+            {"spec": {"replicas": 3}},
+            ["@@ spec @@", " spec:", "-  replicas: 2", "+  replicas: 3"],
+        ),
         ({"spec": {"a": 1}}, {"spec": {"a": 1}}, []),
-        ({"spec": {"a": 1}}, {"spec": {}}, ["+ spec: {}", "- spec.a: 1"]),
+        ({"spec": {"a": 1}}, {"spec": {}}, ["-spec:", "-  a: 1", "+spec: {}"]),
         (
             {"spec": {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}},
             {"spec": {"env": [{"name": "B", "value": "2"}, {"name": "A", "value": "9"}]}},
-            ["- spec.env[A].value: 1", "+ spec.env[A].value: 9"],
+            [
+                "@@ spec.env[name: A] @@",
+                "       value: '2'",
+                "     - name: A",
+                "-      value: '1'",
+                "+      value: '9'",
+            ],
         ),
-        ({"args": ["x", "y"]}, {"args": ["x", "z"]}, ["- args[1]: y", "+ args[1]: z"]),
+        (
+            {"spec": {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}},
+            {"spec": {"env": [{"name": "B", "value": "2"}, {"name": "A", "value": "1"}]}},
+            [],
+        ),
+        ({"args": ["x", "y"]}, {"args": ["x", "z"]}, ["@@ args @@", " args:", "   - x", "-  - y", "+  - z"]),
         (
             {"data": {"client": "a: 1\nb: 2\n"}},
             {"data": {"client": "a: 1\nb: 3\n"}},
-            ["- data.client: b: 2", "+ data.client: b: 3"],
+            ["@@ data.client @@", "   client: |", "     a: 1", "-    b: 2", "+    b: 3"],
         ),
-        ({"metadata": {"labels": {"a/b": "x"}}}, {"metadata": {"labels": {}}}, ["+ metadata.labels: {}"]),
-        ({"v": True}, {"v": "true"}, ["- v: true", "+ v: true"]),
-        ({"v": ""}, {"v": " x"}, ['- v: ""', '+ v: " x"']),
+        (
+            {"metadata": {"labels": {"a/b": "x"}}},
+            {"metadata": {"labels": {}}},
+            ["@@ metadata @@", " metadata:", "-  labels:", "-    a/b: x", "+  labels: {}"],
+        ),
+        ({"v": True}, {"v": "true"}, ["-v: true", "+v: 'true'"]),
+        ({"v": ""}, {"v": " x"}, ["-v: ''", "+v: ' x'"]),
     ],
 )
 def test_lines(before: dict[str, Any], after: dict[str, Any], expected: list[str]) -> None:
-    """A field a line, `-` as it is and `+` as it would be; lists by the names of their entries."""
-    assert [line for line in diff.lines(before, after) if "labels[a/b]" not in line] == expected
+    """A unified diff of the YAML, each hunk with its path; lists by the names of their entries."""
+    assert diff.lines(before, after) == expected
 
 
 def test_what_the_server_writes_is_no_difference() -> None:
@@ -54,13 +73,20 @@ def test_a_secret_changes_without_saying_to_what(part: str, before: dict[str, An
     metadata = {"annotations": {LAST_APPLIED: f'{{"data":"{CANARY}"}}'}}
     lines = diff.lines(old, {"kind": "Secret", "metadata": metadata, part: {"x": CANARY}}, secret=True)
     assert CANARY not in "\n".join(lines)
-    assert f"+ {part}.x: ***" + (" (another value)" if before else "") in lines
+    assert (f"+{part}:" in lines) == (before is None)
+    assert "+  x: '***" + (" (another value)'" if before else "'") in lines
 
 
 def test_a_credential_elsewhere_is_scrubbed() -> None:
     """A password that somebody put into a URL."""
     lines = diff.lines({"v": "http://a"}, {"v": f"http://user:{CANARY}@host/"})
-    assert lines == ["- v: http://a", "+ v: http://***@host/"]
+    assert lines == ["-v: http://a", "+v: http://***@host/"]
+
+
+def test_credentials_that_change_are_a_difference() -> None:
+    """Though both are masked."""
+    lines = diff.lines({"v": f"http://user:{CANARY}@host/"}, {"v": f"http://user:{CANARY}2@host/"})
+    assert lines == ["-v: http://***@host/", "+v: http://***@host/ (another value)"]
 
 
 def test_a_huge_difference_is_cut() -> None:
@@ -68,7 +94,7 @@ def test_a_huge_difference_is_cut() -> None:
     lines = diff.lines({}, {"data": {f"key{number}": "x" * 1000 for number in range(500)}})
     assert len(lines) == diff.MAX_LINES + 1
     assert max(map(len, lines)) <= diff.MAX_WIDTH
-    assert lines[-1] == f"  … and {500 - diff.MAX_LINES} more lines"
+    assert lines[-1] == f"  … and {501 - diff.MAX_LINES} more lines"
 
 
 def test_without_the_api_server_only_our_own_fields_count() -> None:
@@ -76,4 +102,4 @@ def test_without_the_api_server_only_our_own_fields_count() -> None:
     live = {"spec": {"replicas": 2, "paused": False, "c": [{"name": "client", "image": "a", "tty": False}]}}
     wanted = {"spec": {"replicas": 3, "c": [{"name": "client", "image": "a"}]}}
     lines = diff.lines(diff.as_wanted(live, wanted), wanted)
-    assert lines == ["- spec.replicas: 2", "+ spec.replicas: 3"]
+    assert lines == ["@@ spec @@", " spec:", "-  replicas: 2", "+  replicas: 3", "   c:", "     - name: client"]

@@ -13,13 +13,13 @@ RESET = "reset-1 on 2026-01-02T00:00:00Z"
 
 
 def running(**changes: object) -> Release:
-    """A release that was deployed with SETTINGS, scaled to 8 and reset to another coordinator."""
+    """Return a release that was deployed with SETTINGS, scaled to 8 and reset to another coordinator."""
     release = Release(replicas=8, replicas_by=SCALED, endpoint="10.0.0.9:50056", endpoint_by=RESET, settings=SETTINGS)
     return release.model_copy(update=changes)
 
 
 def deploy(release: Release | None, flags: tuple[str, ...] = (), **settings: str) -> intent.Intent:
-    """A deploy with these settings in place of some of SETTINGS."""
+    """Return a deploy with these settings in place of some of SETTINGS."""
     values = SETTINGS | settings
     spec = ClusterSpec(
         coordinator=Endpoint(ip=values["COORDINATOR_EP"], port=int(values["COORDINATOR_PORT"])),

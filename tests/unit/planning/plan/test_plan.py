@@ -13,7 +13,7 @@ from domain.spec import ClusterSpec, ConfigSchema, Endpoint, ImageTarget
 from domain.status import Release
 from planning.manifests import client_config, render
 from planning.plan import plan
-from planning.plan.plan import Trial
+from planning.plan.plan import DryRun
 from tests.support.kubernetes import objects
 
 OWNER = "temporal/default/prover-cluster/default/fleet"
@@ -26,16 +26,16 @@ SPEC = ClusterSpec(
 
 
 def rendered(spec: ClusterSpec = SPEC, stage: str = "abc", image: str = IMAGE) -> dict[str, Manifest]:
-    """The manifests of one release by kind."""
+    """Return the manifests of one release by kind."""
     release = Release(stage=stage, image=image, replicas=spec.replicas)
     return {one["kind"]: one for one in render.render(spec, release, owner=OWNER, image_user="1", pull_secret=False)}
 
 
-def deployment_trial(*, live_spec: ClusterSpec | None = SPEC, spec: ClusterSpec = SPEC, stage: str = "abc") -> Trial:
-    """A Deployment of SPEC lives, and another one is tried."""
+def deployment_trial(*, live_spec: ClusterSpec | None = SPEC, spec: ClusterSpec = SPEC, stage: str = "abc") -> DryRun:
+    """Return a dry-run of another Deployment over one of SPEC."""
     wanted = rendered(spec, stage)["Deployment"]
     live = rendered(live_spec)["Deployment"] if live_spec else None
-    return Trial(wanted, live, copy.deepcopy(wanted))
+    return DryRun(wanted, live, copy.deepcopy(wanted))
 
 
 def test_an_equal_object_is_the_same() -> None:
@@ -46,14 +46,25 @@ def test_an_equal_object_is_the_same() -> None:
 def test_a_changed_object_says_what_changes() -> None:
     """By field."""
     found = plan.change(deployment_trial(spec=SPEC.model_copy(update={"replicas": 3})), SPEC, OWNER)
-    assert (found.action, found.lines) == (Action.CHANGE, ["- spec.replicas: 2", "+ spec.replicas: 3"])
+    assert (found.action, found.lines) == (
+        Action.CHANGE,
+        [
+            "@@ spec @@",
+            f"     prover-cluster/owner: {OWNER}",
+            " spec:",
+            "-  replicas: 2",
+            "+  replicas: 3",
+            "   selector:",
+            "     matchLabels:",
+        ],
+    )
 
 
 def test_a_new_object_is_shown_whole() -> None:
     """Only what we write, not what the server adds."""
     found = plan.change(deployment_trial(live_spec=None), SPEC, OWNER)
     assert found.action is Action.CREATE
-    assert "+ spec.replicas: 2" in found.lines
+    assert "+  replicas: 2" in found.lines
 
 
 def test_a_refusal_is_a_line_and_shows_what_was_wanted() -> None:
@@ -64,8 +75,8 @@ def test_a_refusal_is_a_line_and_shows_what_was_wanted() -> None:
     found = plan.change(trial, other, OWNER)
     assert found.action is Action.REFUSED
     assert "IMMUTABLE_FIELD" in found.note
-    assert "- spec.selector.matchLabels.app: client" in found.lines
-    assert "+ spec.selector.matchLabels.app: other" in found.lines
+    start = found.lines.index("@@ spec.selector.matchLabels @@")
+    assert found.lines[start + 3 : start + 5] == ["-      app: client", "+      app: other"]
 
 
 @pytest.mark.parametrize(
@@ -87,14 +98,14 @@ def test_what_is_not_ours_is_refused(mark: str, said: str) -> None:
 def test_another_address_family_is_a_replacement() -> None:
     """Nobody can change it, so the deploy deletes and makes anew."""
     six = SPEC.model_copy(update={"coordinator": Endpoint(ip="fd00::1")})
-    found = plan.change(Trial(rendered(six)["EndpointSlice"], rendered()["EndpointSlice"]), six, OWNER)
+    found = plan.change(DryRun(rendered(six)["EndpointSlice"], rendered()["EndpointSlice"]), six, OWNER)
     assert found.action is Action.REPLACE
-    assert "+ addressType: IPv6" in found.lines
+    assert "+addressType: IPv6" in found.lines
 
 
 def test_what_may_not_be_read_is_unknown() -> None:
     """With the reason."""
-    found = plan.change(Trial(rendered()["Service"], note="may not", unread=True), SPEC, OWNER)
+    found = plan.change(DryRun(rendered()["Service"], note="may not", unread=True), SPEC, OWNER)
     assert (found.action, found.note, found.lines) == (Action.UNKNOWN, "may not", [])
 
 
@@ -129,21 +140,21 @@ def test_the_live_configuration_says_whether_there_is_a_lag_key(
     schema: ConfigSchema, lagrange: bool, expected: bool
 ) -> None:
     """Else a plan would show a change of the configuration that no deploy makes."""
-    text = client_config.content(SPEC.model_copy(update={"config_schema": schema}), lagrange=lagrange)
+    text = client_config.config_text(SPEC.model_copy(update={"config_schema": schema}), lagrange=lagrange)
     configuration = {"kind": "ConfigMap", "data": {"client": text}}
     assert plan.reused(Release(stage="abc"), None, configuration).lagrange == expected
 
 
 def node(name: str, *images: str) -> Manifest:
-    """A node that reports these images."""
+    """Return a node that reports these images."""
     return {
         "metadata": {"name": name, "labels": {"fluidexnode": "computation"}},
         "status": {"images": [{"names": list(images)}] if images else []},
     }
 
 
-def report(trial: Trial, pods: list[Manifest], nodes: list[Manifest] | None) -> Any:
-    """The plan of a Deployment on nodes that are all usable."""
+def report(trial: DryRun, pods: list[Manifest], nodes: list[Manifest] | None) -> Any:
+    """Return the plan of a Deployment on nodes that are all usable."""
     verdicts = [NodeVerdict(name=one["metadata"]["name"], usable=True) for one in nodes or []]
     judged = NodesReport(wanted=2, usable=len(verdicts), nodes=verdicts)
     return plan.report([], trial, pods, nodes, judged, SPEC, [])
@@ -195,7 +206,7 @@ def test_the_cost(
 def test_an_unknown_digest_is_said() -> None:
     """The image is not built for a plan."""
     wanted = rendered(image="pull:5000/prover:client-abc")["Deployment"]
-    found = report(Trial(wanted, None, wanted), [], [])
+    found = report(DryRun(wanted, None, wanted), [], [])
     assert found.warnings == [
         "The digest of pull:5000/prover:client-abc is known only after the push: the plan compares by tag."
     ]

@@ -16,17 +16,17 @@ OK, WARNING, UNKNOWN, FAILED = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdi
 
 
 def spec(**changes: object) -> ClusterSpec:
-    """A small cluster."""
+    """Return a small cluster."""
     least = ClusterSpec(namespace="fleet", coordinator=Endpoint(ip="10.0.0.9"), image=ImageTarget(repository="prover"))
     return least.model_copy(update=changes)
 
 
 def test_an_error_keeps_its_words_and_its_remedy() -> None:
     """What a deploy would fail with is failed; what we may not look at is unknown."""
-    rejected = checks.raised("registry push", CredentialsRejected("it says no", on="reg/prover", do="mend it"))
+    rejected = checks.from_error("registry push", CredentialsRejected("it says no", on="reg/prover", do="mend it"))
     assert (rejected.verdict, rejected.do) == (FAILED, "mend it")
     assert rejected.detail == "CREDENTIALS: it says no on reg/prover."
-    assert checks.raised("quota", Forbidden("may not list")).verdict is UNKNOWN
+    assert checks.from_error("quota", Forbidden("may not list")).verdict is UNKNOWN
 
 
 def test_missing_required_rights_are_counted_named_and_come_as_rules() -> None:
