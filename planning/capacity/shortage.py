@@ -8,6 +8,7 @@ from planning.capacity.node import Judged
 from planning.capacity.quota import Limit
 from planning.kubernetes import quantity
 from planning.text import sizes
+from planning.text.listing import listed
 
 SHOWN = 5  # nodes or values in one sentence
 _ASKS = {  # what a quota may demand → how a client comes to name it
@@ -24,13 +25,12 @@ def of_nodes(judged: list[Judged], spec: ClusterSpec, usable: int, replicas: int
     """The refusal by the cause whose cure would suffice, with the command that helps; nodes for clients come first."""
     cause = _cause(judged, usable, replicas)
     against = [node for node in judged if node.code]
-    more = f"; and {len(against) - SHOWN} more" if len(against) > SHOWN else ""
     return Diagnosis(
         code=cause,
         what=f"{usable} of {len(judged)} nodes are usable, {replicas} clients are wanted (one a node)",
         on=f"cluster {spec.cluster}",
         because=_because(cause, judged, spec, replicas - usable),
-        evidence="; ".join(_line(node) for node in against[:SHOWN]) + more,
+        evidence=listed([_line(node) for node in against], SHOWN, "; "),
         do=_remedy(cause, judged, spec, usable, replicas - usable),
         severity=Severity.REFUSED,
     )
@@ -81,12 +81,6 @@ def of_ranges(sentences: list[str], spec: ClusterSpec) -> Diagnosis:
     )
 
 
-def listed(names: list[str], separator: str = ", ") -> str:
-    """The first few, and how many more."""
-    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return separator.join([*names[:SHOWN], *more])
-
-
 def _cause(judged: list[Judged], usable: int, replicas: int) -> str:
     """The largest cause among the nodes meant for clients when mending those is enough, else the missing label."""
     meant = Counter(node.code for node in judged if node.code and node.labelled)
@@ -118,7 +112,7 @@ def _unmatched(judged: list[Judged], spec: ClusterSpec) -> str:
     if any(node.labelled for node in judged):
         return ""
     values = sorted({node.value for node in judged if node.value is not None})
-    known = f"; nodes carry {spec.node_label.key} with {listed(values)}" if values else ""
+    known = f"; nodes carry {spec.node_label.key} with {listed(values, SHOWN)}" if values else ""
     return f": NODE_LABEL={spec.node_label} matches no node at all{known}"
 
 

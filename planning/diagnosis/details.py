@@ -12,6 +12,7 @@ from planning.diagnosis import container_exit, image_pull, release_view
 from planning.diagnosis.release_view import Evidence
 from planning.kubernetes import objects, quantity
 from planning.text import sanitize
+from planning.text.listing import listed
 
 _SHOWN = 5  # names in one sentence
 Explain = Callable[[Diagnosis, list[Manifest], Evidence], Diagnosis]
@@ -189,8 +190,7 @@ def _stuck(found: Diagnosis, pods: list[Manifest], evidence: Evidence) -> Diagno
 
 
 def _few(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return listed(names, _SHOWN)
 
 
 _RULES: dict[str, Explain] = {

@@ -15,6 +15,7 @@ from planning.kubernetes import objects, rbac
 from planning.manifests.circuit_name import mismatches
 from planning.manifests.render import require_password
 from planning.text import sanitize
+from planning.text.listing import listed
 
 CONNECTED = "ok"
 SHOWN = 5  # nodes in one sentence
@@ -160,17 +161,11 @@ def nodes(report: NodesReport, spec: ClusterSpec) -> Check:
         return told(name, CheckVerdict.FAILED if refused else CheckVerdict.WARNING, report.diagnosis)
     counts = f"{report.usable} of {report.total} nodes are usable, {report.possible} clients can run"
     said = f"{counts}, {report.wanted} are wanted"
-    odd = _few([f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings])
-    unread = _few([f"{node.name}: {'; '.join(node.unknown)}" for node in report.nodes if node.unknown])
+    odd = listed([f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings], SHOWN)
+    unread = listed([f"{node.name}: {'; '.join(node.unknown)}" for node in report.nodes if node.unknown], SHOWN)
     if report.warnings or odd:
         return warning(name, " ".join([f"{said}.", *report.warnings, odd]))
     return unknown(name, f"{said}. {unread}") if unread else ok(name, said)
-
-
-def _few(lines: list[str]) -> str:
-    """The first ones, and how many more there are."""
-    more = len(lines) - SHOWN
-    return ", ".join(lines[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def quota(quotas: list[Manifest]) -> Check:

@@ -9,6 +9,8 @@ from domain.profile import StepState, StepStatus
 from domain.status import Observation, Phase, Pod, Question, Release, Retry, Status
 from planning.status import question
 from planning.text import sanitize
+from planning.text.durations import duration
+from planning.text.listing import listed
 
 MAX_PODS = 20  # in the list; the others are counted
 MAX_OUTCOMES = 5
@@ -65,7 +67,7 @@ def backend_markdown(report: BackendReport, retries: list[Retry]) -> str:
 
 
 def _step(row: StepStatus) -> str:
-    took = f", {row.seconds:.0f} s" if row.seconds >= 1 else ""
+    took = f", {duration(row.seconds)}" if row.seconds >= 1 else ""
     detail = f": {_plain(row.detail)}" if row.detail else ""
     return f"- {_STEP_SIGNS[row.state]} {_code(row.name)} ({row.kind}) — {row.state.value}{took}{detail}"
 
@@ -156,25 +158,21 @@ def _pods(pods: list[Pod]) -> str:
     if not pods:
         return ""
     troubled_first = sorted(pods, key=lambda pod: (pod.ready, pod.name))
-    lines = [_pod(pod) for pod in troubled_first[:MAX_PODS]]
-    if len(pods) > MAX_PODS:
-        ready = sum(pod.ready for pod in pods)
-        lines.append(f"- … and {len(pods) - MAX_PODS} more; {ready} of all {len(pods)} are ready")
-    return "**Pods**\n\n" + "\n".join(lines)
+    ready = f"; {sum(pod.ready for pod in pods)} of all {len(pods)} are ready" if len(pods) > MAX_PODS else ""
+    return "**Pods**\n\n- " + listed([_pod(pod) for pod in troubled_first], MAX_PODS, "\n- ") + ready
 
 
 def _pod(pod: Pod) -> str:
     restarts = f", {pod.restarts} restarts" if pod.restarts else ""
     node = f" on {_code(pod.node)}" if pod.node else ""
     state = "Ready" if pod.ready else _plain(pod.state)
-    return f"- {'✅' if pod.ready else '⏳'} {_code(pod.name)}{node}: {state}, stage {_code(pod.stage)}{restarts}"
+    return f"{'✅' if pod.ready else '⏳'} {_code(pod.name)}{node}: {state}, stage {_code(pod.stage)}{restarts}"
 
 
 def _bullets(title: str, lines: list[str]) -> str:
     if not lines:
         return ""
-    rest = [f"- … and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
-    return f"**{title}**\n\n" + "\n".join([*(f"- {_plain(line)}" for line in lines[:MAX_LINES]), *rest])
+    return f"**{title}**\n\n- " + listed([_plain(line) for line in lines], MAX_LINES, "\n- ")
 
 
 def _outcomes(outcomes: list[Outcome]) -> str:

@@ -6,6 +6,7 @@ from domain.messages.backend import BackendReport
 from domain.profile import Profile, StepState, StepStatus
 from domain.spec import BackendMode
 from planning.backend.steps import keeps_outputs
+from planning.text.durations import duration
 from planning.text.sanitize import one_line
 from starter.cli import terminal
 from starter.views import deployment
@@ -51,14 +52,14 @@ def news(known: Mapping[str, StepState], steps: Sequence[StepStatus]) -> list[tu
 
 
 def _how(row: StepStatus) -> str:
-    lasted = f" after {duration(row.seconds)}" if row.seconds >= INSTANT else ""
+    lasted = f" after {step_time(row.seconds)}" if row.seconds >= INSTANT else ""
     return f"{lasted}, {one_line(row.detail, NEWS)}" if row.detail else lasted
 
 
 def table(steps: Sequence[StepStatus]) -> str:
     """A row for each step."""
     head = [["STEP", "KIND", "STATE", "TIME", "DETAIL"]]
-    rows = [[row.name, row.kind, str(row.state), duration(row.seconds), one_line(row.detail, DETAIL)] for row in steps]
+    rows = [[row.name, row.kind, str(row.state), step_time(row.seconds), one_line(row.detail, DETAIL)] for row in steps]
     return terminal.table(head + rows)
 
 
@@ -76,16 +77,11 @@ def page(report: BackendReport, ui: str, since: str = "") -> str:
     return "\n".join([terminal.table(rows), *steps])
 
 
-def duration(seconds: float) -> str:
-    """As people say it, e.g. `3 min 5 s`; `-` for no time at all."""
-    if seconds < 1:
-        return f"{seconds:.1f} s" if seconds >= INSTANT else "-"
-    whole = int(seconds)
-    if whole < deployment.MINUTE:
-        return f"{whole} s"
-    if whole < deployment.HOUR:
-        return f"{whole // deployment.MINUTE} min {whole % deployment.MINUTE} s"
-    return f"{whole // deployment.HOUR} h {whole % deployment.HOUR // deployment.MINUTE} min"
+def step_time(seconds: float) -> str:
+    """Return how long a step took, below one second with a decimal; `-` for no time at all."""
+    if seconds >= 1:
+        return duration(seconds)
+    return f"{seconds:.1f} s" if seconds >= INSTANT else "-"
 
 
 def doomed(profile: Profile) -> list[str]:

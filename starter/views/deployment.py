@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 from domain.diagnosis import Diagnosis
 from domain.status import Phase, Pod, Question, Status
 from planning.status import question
+from planning.text.durations import duration
 from planning.text.sanitize import one_line
 from starter.cli import terminal
 
@@ -15,7 +16,6 @@ TEMPORAL_PORT, UI_OFFSET = 7233, 1000
 EVIDENCE = 200  # characters of it beside progress
 # What was seen last is of the clients before, and the step itself counts the new ones, or nobody does.
 UNCOUNTED = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.RELEASING}
-MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 class Trouble(NamedTuple):
@@ -137,13 +137,9 @@ def _restarts(pod: Pod) -> str:
 def age(then: str, now: datetime) -> str:
     """How long ago an ISO time was, e.g. `3 min`; empty when it is none."""
     try:
-        seconds = int((now - datetime.fromisoformat(then).astimezone(UTC)).total_seconds())
+        return duration((now - datetime.fromisoformat(then).astimezone(UTC)).total_seconds(), units=1)
     except ValueError:
         return ""
-    for size, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {name}"
-    return f"{max(seconds, 0)} s"
 
 
 def ui_link(environ: Mapping[str, str], address: str, namespace: str, workflow_id: str = "") -> str:

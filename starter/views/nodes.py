@@ -1,9 +1,11 @@
 """Nodes in words: a line for each, what would mend the others, and the sum."""
 
 from domain.messages.nodes import NodesReport, NodeVerdict
+from planning.text.listing import listed
 from starter.cli import terminal
 
-SHOWN = 20  # commands; all of them are in the JSON
+COMMANDS_SHOWN = 20  # all of them are in the JSON
+NEW_LINE = "\n  "
 
 
 def page(report: NodesReport) -> str:
@@ -27,8 +29,8 @@ def _mends(report: NodesReport) -> list[str]:
     lines = [node.fix for node in report.nodes if node.fix and not node.usable]
     if not lines:
         return []
-    more = [f"  … and {len(lines) - SHOWN} more (see --output json)"] if len(lines) > SHOWN else []
-    return ["to make more of them usable:", *(f"  {line}" for line in lines[:SHOWN]), *more]
+    hint = " (see --output json)" if len(lines) > COMMANDS_SHOWN else ""
+    return ["to make more of them usable:", f"  {listed(lines, COMMANDS_SHOWN, NEW_LINE)}{hint}"]
 
 
 def _sum(report: NodesReport) -> str:

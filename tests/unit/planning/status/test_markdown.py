@@ -141,6 +141,6 @@ def test_a_backend_is_a_line_a_step() -> None:
     retry = Retry(step="run build", attempt=2, diagnosis=Diagnosis(code="UNAVAILABLE", what="no answer"))
     text = backend_markdown(report, [retry])
     assert text.startswith("### ⛔ backend `demo`\n\n- **Mode:** real\n- **Repository:** `/srv/backend`\n")
-    assert "- ✅ `build` (command) — done, 61 s\n- ⛔ `node` (function) — failed: \\# not a heading\n" in text
+    assert "- ✅ `build` (command) — done, 1 min 1 s\n- ⛔ `node` (function) — failed: \\# not a heading\n" in text
     assert "**Trying again** run build (attempt 2)" in text
     assert text.endswith("**`BACKEND_DOWN`** step node does not run any more on backend demo\n")

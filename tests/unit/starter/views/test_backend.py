@@ -44,11 +44,11 @@ def test_news_are_the_steps_that_were_settled_since() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.0, "-"), (0.04, "-"), (0.5, "0.5 s"), (59.9, "59 s"), (60, "1 min 0 s"), (7380, "2 h 3 min")],
+    [(0.0, "-"), (0.04, "-"), (0.5, "0.5 s"), (59.9, "59 s"), (60, "1 min"), (7380, "2 h 3 min")],
 )
 def test_durations(seconds: float, words: str) -> None:
     """As people say them."""
-    assert backend.duration(seconds) == words
+    assert backend.step_time(seconds) == words
 
 
 def test_the_page_holds_everything() -> None:
