@@ -1,13 +1,12 @@
 """`backend up`, `restart`, `stop`, `purge`: bring a backend to a desired state, whatever is there already."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from starter.cli import exits, options
+from starter.cli import confirmation, options
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -111,30 +110,18 @@ def purge_command(**params: Any) -> None:
     from starter.temporal import session
 
     asked, spec = _settings(params)
-    require_terminal(asked)
+    confirmation.require_terminal("purge", asked.again_backend("purge", "--yes"), confirmed=asked.yes)
     loaded = session.run(asked, look(asked, spec), look=asked.again_backend("status"))
     tell_doomed(loaded)
     name = loaded.profile.name
     if not asked.yes:
-        typed = click.prompt(f"Type the profile's name to delete this ({name})", err=True).strip()
-        if typed != name:
-            raise exits.Exit(exits.INVALID, f"{typed!r} is not {name!r}; nothing was stopped or deleted")
+        confirmation.confirm("Type the profile's name to delete this", name, "nothing was stopped or deleted")
 
     async def story(client: "Client") -> None:
         request = _request(spec, name, mode=BackendMode.NONE, purge=True)
         await _converge(client, asked, request, "purge", "its data is gone", {"Begin anew": asked.again_backend("up")})
 
     _run(asked, spec, story)
-
-
-def require_terminal(asked: "Invocation") -> None:
-    """Somebody can be asked, or --yes answers."""
-    if not asked.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise exits.Exit(
-            exits.INVALID,
-            "purge outside a terminal needs --yes; nothing was contacted. For example:",
-            ["  " + asked.again_backend("purge", "--yes")],
-        )
 
 
 async def look(asked: "Invocation", spec: "ClusterSpec") -> "LoadedProfile":

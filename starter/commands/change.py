@@ -1,12 +1,11 @@
 """`scale`, `reset-endpoint`, `tear-down`: change or end what runs."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from starter.cli import exits, options
+from starter.cli import confirmation, exits, options
 
 if TYPE_CHECKING:
     from domain.commands import ResetEndpoint, Scale, TearDown
@@ -84,35 +83,19 @@ def tear_down_command(now: bool, backend: bool, purge: bool, **params: Any) -> N
     asked = invocation(params)
     build = backend_spec if backend else bare_spec
     spec = asked.validated(lambda: build(asked.values))
-    require_terminal(asked)
+    example = asked.again("tear-down", "--yes")
+    confirmed = asked.yes and asked.named_namespace
+    confirmation.require_terminal("tear-down", example, confirmed=confirmed, needs="--yes and an explicit -n")
     if purge:
         _show_purge(asked, spec)
-    confirm(asked)
+    if not asked.yes:
+        confirmation.confirm("Type the namespace to tear down", asked.namespace, "nothing was contacted")
     if not now:
         terminal.note("proofs in flight are not waited for: draining is not available yet, so this acts as --now")
     from domain.commands import TearDown
     from starter.temporal import session
 
     session.run(asked, _tear_down(asked, spec, TearDown(now=True, stop_backend=backend, purge=purge)))
-
-
-def require_terminal(asked: "Invocation") -> None:
-    """Somebody can be asked; a script answers by --yes and -n."""
-    if not (asked.yes and asked.named_namespace) and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise exits.Exit(
-            exits.INVALID,
-            "tear-down outside a terminal needs --yes and an explicit -n; nothing was contacted. For example:",
-            ["  " + asked.again("tear-down", "--yes")],
-        )
-
-
-def confirm(asked: "Invocation") -> None:
-    """The user means this namespace."""
-    if asked.yes:
-        return
-    typed = click.prompt(f"Type the namespace to tear down ({asked.namespace})", err=True)
-    if typed.strip() != asked.namespace:
-        raise exits.Exit(exits.INVALID, f"{typed.strip()!r} is not {asked.namespace!r}; nothing was contacted")
 
 
 def _show_purge(asked: "Invocation", spec: "ClusterSpec") -> None:

@@ -3,12 +3,11 @@
 
 import shlex
 import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from starter.cli import exits, options
+from starter.cli import confirmation, options
 
 if TYPE_CHECKING:
     from domain.images import ImagesReport
@@ -42,12 +41,8 @@ def images_command(prune: bool, keep: str, **params: Any) -> None:
         lambda: images_spec(asked.values, seen_on=socket.gethostname()),
         lambda: count(keep, "--keep"),
     )
-    if prune and not asked.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise exits.Exit(
-            exits.INVALID,
-            "images --prune outside a terminal needs --yes; nothing was contacted. For example:",
-            ["  " + _again(asked, "--prune", "--keep", keep, "--yes")],
-        )
+    example = _again(asked, "--prune", "--keep", keep, "--yes")
+    confirmation.require_terminal("images --prune", example, confirmed=asked.yes or not prune)
     if prune and not asked.yes and not _confirmed(asked, spec, int(keep)):
         return
     report = _report(asked, spec, int(keep), prune=prune)
@@ -75,6 +70,7 @@ def _report(asked: "Invocation", spec: "ClusterSpec", keep: int, *, prune: bool)
 
 def _confirmed(asked: "Invocation", spec: "ClusterSpec", keep: int) -> bool:
     """Whether the user means it, having seen what would go; False when there is nothing to remove."""
+    from planning.text.sizes import counted
     from starter.cli import terminal
 
     report = _report(asked, spec, keep, prune=False)
@@ -84,10 +80,9 @@ def _confirmed(asked: "Invocation", spec: "ClusterSpec", keep: int) -> bool:
         terminal.note("nothing is to be removed: each image is named, or among the newest")
         return False
     terminal.note(_table(report))
-    repository = spec.image.repository
-    typed = click.prompt(f"Type the repository to remove {_number(len(doomed))} ({repository})", err=True)
-    if typed.strip() != repository:
-        raise exits.Exit(exits.INVALID, f"{typed.strip()!r} is not {repository!r}; nothing was removed")
+    confirmation.confirm(
+        f"Type the repository to remove {counted(len(doomed), 'image')}", spec.image.repository, "nothing was removed"
+    )
     return True
 
 
@@ -114,12 +109,9 @@ def _table(report: "ImagesReport") -> str:
 
 
 def _tell_removed(spec: "ClusterSpec", report: "ImagesReport") -> None:
+    from planning.text.sizes import counted
     from starter.cli import terminal
 
-    terminal.note(f"removed {_number(report.removed)}")
+    terminal.note(f"removed {counted(report.removed, 'image')}")
     if any(image.removed and image.place == "registry" for image in report.images):
         terminal.note(f"{spec.image.push_host} frees their space when its own garbage collection runs")
-
-
-def _number(images: int) -> str:
-    return "1 image" if images == 1 else f"{images} images"
