@@ -14,8 +14,8 @@ from domain.spec import BackendMode, ClusterSpec
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
 from starter.temporal import session
-from starter.temporal.backend_follow import RPC
 from starter.temporal.backend_updates import handle_of, profile, require_steps
+from starter.temporal.follow import RPC_TIMEOUT
 from starter.temporal.updates import new_id
 from starter.views import outcome
 from workflows.backend.workflow import BackendWorkflow
@@ -108,7 +108,7 @@ async def _read(client: Client, request: LogRequest) -> LogChunk:
 async def _over(client: Client, spec: ClusterSpec, name: str, step: str) -> bool:
     """Whether nothing more is written, as far as somebody can tell; a process may be started again while it is up."""
     try:
-        report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC)
+        report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         return error.status is RPCStatusCode.NOT_FOUND
     except WorkflowQueryFailedError:

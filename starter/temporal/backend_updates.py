@@ -21,7 +21,7 @@ from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
 from starter.cli.progress import Progress
 from starter.temporal import session
-from starter.temporal.backend_follow import RPC, follow
+from starter.temporal.follow import RPC_TIMEOUT, follow_backend
 from starter.temporal.heartbeats import Heartbeats
 from starter.temporal.updates import answered, new_id, persistently
 from starter.views import backend, outcome
@@ -74,7 +74,7 @@ def handle_of(client: Client, spec: ClusterSpec, name: str) -> WorkflowHandle[Ba
 async def standing(client: Client, asked: Invocation, spec: ClusterSpec, name: str) -> BackendReport:
     """How a backend that is up stands; Exit FAILED when none is."""
     try:
-        report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC)
+        report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise nothing_up(asked, name) from error
@@ -122,17 +122,17 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
 
     async def status() -> BackendReport:
         return await handle_of(client, request.spec, request.profile_name).query(
-            BackendWorkflow.status, rpc_timeout=RPC
+            BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT
         )
 
-    return await follow(result, status, progress, Heartbeats(client, workflow_id).latest)
+    return await follow_backend(result, status, progress, Heartbeats(client, workflow_id).latest)
 
 
 async def _tell_queued(client: Client, asked: Invocation, request: BackendInput) -> None:
     """Say so when another change of the backend is under way, which this one has to await."""
     try:
         report = await handle_of(client, request.spec, request.profile_name).query(
-            BackendWorkflow.status, rpc_timeout=RPC
+            BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT
         )
     except (RPCError, WorkflowQueryFailedError):
         return  # nothing is up, or nobody can tell

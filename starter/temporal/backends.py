@@ -17,8 +17,8 @@ from domain.messages.backend import BackendReport
 from domain.spec import ClusterSpec
 from starter.cli import terminal
 from starter.cli.invocation import Invocation
-from starter.temporal.backend_follow import RPC
 from starter.temporal.backend_updates import handle_of, nothing_up, profile_name
+from starter.temporal.follow import RPC_TIMEOUT
 from starter.temporal.session import backend_queues, polled, require_pollers, session, ui_page
 from starter.views import backend
 from workflows.backend.workflow import BackendWorkflow
@@ -71,7 +71,7 @@ async def _only_one(here: Here) -> str:
 async def _run(here: Here, name: str) -> WorkflowExecutionDescription:
     workflow_id = names.backend_id(here.spec.backend.host, name)
     try:
-        run = await here.client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC)
+        run = await here.client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise nothing_up(here.asked, name) from error
@@ -88,7 +88,7 @@ async def _since(here: Here, run: WorkflowExecutionDescription) -> str:
     if first and first != run.run_id:
         with contextlib.suppress(RPCError):  # the server has forgotten that run: then the present one has to do
             handle = here.client.get_workflow_handle(run.id, run_id=first)
-            began = (await handle.describe(rpc_timeout=RPC)).start_time
+            began = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).start_time
     return f"{began:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -97,7 +97,7 @@ async def _queried(here: Here, name: str) -> BackendReport | None:
     if not await polled(here.client, backend_queues(here.spec.backend.host)[0]):
         return None
     try:
-        return await handle_of(here.client, here.spec, name).query(BackendWorkflow.status, rpc_timeout=RPC)
+        return await handle_of(here.client, here.spec, name).query(BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT)
     except (RPCError, WorkflowQueryFailedError):
         return None
 

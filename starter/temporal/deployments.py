@@ -17,7 +17,7 @@ from domain import names
 from domain.status import Release, Status
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
-from starter.temporal.heartbeats import Heartbeats, Said
+from starter.temporal.heartbeats import Heartbeats, StepProgress
 from starter.temporal.session import RPC, polled, queues, session, ui_page
 from starter.views import deployment
 from workflows.deployment.workflow import ProverClusterWorkflow
@@ -43,7 +43,7 @@ async def standing(asked: Invocation) -> None:
     _show_kept(asked, row, said, ui)
 
 
-def _show_kept(asked: Invocation, row: dict[str, Any], said: Said, ui: str) -> None:
+def _show_kept(asked: Invocation, row: dict[str, Any], said: StepProgress, ui: str) -> None:
     since = str(row["as_of"])
     age = deployment.age(since, datetime.now(UTC))
     terminal.note(

@@ -24,7 +24,7 @@ DEPTH = 3  # deployment, its tear-down, and the backend that either waits for
 BACKEND = names.backend_id("", "").rstrip("/")
 
 
-class Said(NamedTuple):
+class StepProgress(NamedTuple):
     """What a step says: in words, and where bytes move in figures too, of which the words are part then."""
 
     text: str = ""
@@ -45,31 +45,31 @@ class Heartbeats:
         self._client = client
         self._id = workflow_id
         self._step = ""
-        self._last = Said()
+        self._last = StepProgress()
         self._due = 0.0
 
-    async def latest(self, step: str) -> Said:
+    async def latest(self, step: str) -> StepProgress:
         """The last of it, empty when nothing was said since `step` began; it never fails and asks once a second."""
         if step != self._step:
-            self._step, self._last = step, Said()
+            self._step, self._last = step, StepProgress()
         now = asyncio.get_running_loop().time()
         if step and now >= self._due:
             self._due = now + EVERY
             with contextlib.suppress(RPCError):  # a nicety: the query tells what is wrong with the server
                 said = await self._said(self._id, DEPTH)
-                self._last = Said(
+                self._last = StepProgress(
                     "; ".join(one.text for one in said), next((one.transfer for one in said if one.transfer), None)
                 )
         return self._last
 
-    async def once(self, step: str) -> Said:
+    async def once(self, step: str) -> StepProgress:
         """The last of it, for those who look once: nothing when that takes longer than ONCE."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ONCE):
                 return await self.latest(step)
-        return Said()
+        return StepProgress()
 
-    async def _said(self, workflow_id: str, depth: int) -> list[Said]:
+    async def _said(self, workflow_id: str, depth: int) -> list[StepProgress]:
         description = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC)
         raw = description.raw_description
         spoken = [await self._spoken(activity) for activity in raw.pending_activities if _is_at_it(activity)]
@@ -80,23 +80,23 @@ class Heartbeats:
             said += [*await self._steps(other), *await self._said(other, depth - 1)]
         return said
 
-    async def _steps(self, workflow_id: str) -> list[Said]:
+    async def _steps(self, workflow_id: str) -> list[StepProgress]:
         """The steps that a backend works on, as it knows them itself."""
         if not workflow_id.startswith(BACKEND):
             return []
         handle = self._client.get_workflow_handle_for(BackendWorkflow.run, workflow_id)
         with contextlib.suppress(RPCError, WorkflowQueryFailedError):
             line = backend.progress(await handle.query(BackendWorkflow.status, rpc_timeout=RPC))
-            return [Said(line)] if line else []
+            return [StepProgress(line)] if line else []
         return []
 
-    async def _spoken(self, activity: PendingActivityInfo) -> Said:
+    async def _spoken(self, activity: PendingActivityInfo) -> StepProgress:
         """Progress is said in words, and figures may follow; other details are for the activity's next attempt."""
         payloads = activity.heartbeat_details.payloads[:2]
         details = await self._client.data_converter.decode(payloads) if payloads else []
         if not details or not isinstance(details[0], str):
-            return Said()
-        return Said(details[0], _transfer(details[1]) if len(details) > 1 else None)
+            return StepProgress()
+        return StepProgress(details[0], _transfer(details[1]) if len(details) > 1 else None)
 
 
 def _is_at_it(activity: PendingActivityInfo) -> bool:

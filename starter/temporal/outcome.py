@@ -7,7 +7,7 @@ from starter.cli import terminal
 from starter.cli.invocation import Invocation
 from starter.cli.progress import Progress
 from starter.temporal import session
-from starter.temporal.follow import follow
+from starter.temporal.follow import follow_command
 from starter.temporal.heartbeats import Heartbeats
 from starter.views.outcome import Ended
 from workflows.deployment.workflow import ProverClusterWorkflow
@@ -26,4 +26,4 @@ async def outcome(client: Client, asked: Invocation, workflow_id: str, receipt: 
     progress = Progress()
     progress.say(f"accepted as {receipt.command_id}; follow it in the UI too: {ui}")
     handle = client.get_workflow_handle_for(ProverClusterWorkflow.run, workflow_id)
-    return await follow(handle, receipt.command_id, progress, Heartbeats(client, workflow_id).latest), ui
+    return await follow_command(handle, receipt.command_id, progress, Heartbeats(client, workflow_id).latest), ui

@@ -11,8 +11,8 @@ from domain.messages.backend import BackendReport
 from domain.profile import StepState, StepStatus
 from starter.cli.exits import Exit
 from starter.cli.progress import Progress
-from starter.temporal.backend_follow import follow
-from starter.temporal.heartbeats import Said
+from starter.temporal.follow import follow_backend
+from starter.temporal.heartbeats import StepProgress
 
 Answer = BackendReport | Exception
 
@@ -60,12 +60,12 @@ def _told(answer: Answer) -> BackendReport:
     return answer
 
 
-async def _said(_step: str) -> Said:
-    return Said()
+async def _said(_step: str) -> StepProgress:
+    return StepProgress()
 
 
-async def _follow(backend: Backend, detail: Callable[[str], Awaitable[Said]] = _said) -> BackendReport:
-    return await follow(backend.result, backend.status, Progress(), detail, every=0)
+async def _follow(backend: Backend, detail: Callable[[str], Awaitable[StepProgress]] = _said) -> BackendReport:
+    return await follow_backend(backend.result, backend.status, Progress(), detail, every=0)
 
 
 async def test_each_settled_step_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,9 +84,9 @@ async def test_the_last_words_of_what_works_are_shown(capsys: pytest.CaptureFixt
     """Asked for by the names of the steps, so that a new one begins with none."""
     asked = []
 
-    async def detail(step: str) -> Said:
+    async def detail(step: str) -> StepProgress:
         asked.append(step)
-        return Said(f"{step} compiles")
+        return StepProgress(f"{step} compiles")
 
     await _follow(Backend(FIRST, SECOND), detail)
     assert set(asked) == {"setup", "node"}

@@ -17,7 +17,7 @@ from planning.status import question
 from starter.cli.exits import Exit
 from starter.cli.progress import Progress
 from starter.temporal import follow
-from starter.temporal.heartbeats import Said
+from starter.temporal.heartbeats import StepProgress
 from starter.views.outcome import Ended
 
 MINE = Outcome(command_id="mine", kind=Kind.UPGRADE, title="deploy", verdict=Verdict.DONE)
@@ -54,14 +54,14 @@ class FakeHandle:
     async def query(self, query: Any, *, rpc_timeout: Any) -> Status:
         """The next answer."""
         assert query
-        assert rpc_timeout == follow.RPC
+        assert rpc_timeout == follow.RPC_TIMEOUT
         self.asked += 1
         status: Status = self._told(next(self._answers))
         return status
 
     async def describe(self, *, rpc_timeout: Any) -> Any:
         """How the run stands."""
-        assert rpc_timeout == follow.RPC
+        assert rpc_timeout == follow.RPC_TIMEOUT
         return SimpleNamespace(status=self._told(self._run))
 
     async def result(self) -> Outcome | None:
@@ -77,7 +77,7 @@ class FakeHandle:
 
 
 async def _follow(handle: FakeHandle) -> Ended:
-    return await follow.follow(handle, "mine", Progress(), every=0)
+    return await follow.follow_command(handle, "mine", Progress(), every=0)
 
 
 async def test_it_ends_with_the_outcome_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,12 +114,12 @@ async def test_bytes_on_their_way_are_not_a_line_a_look(capsys: pytest.CaptureFi
     busy = Status(phase=Phase.IMAGE, step="push")
     parts = iter((0, 4, 9, 10, 55, 56))
 
-    async def detail(step: str) -> Said:
+    async def detail(step: str) -> StepProgress:
         done = next(parts)
         told = TransferProgress(verb="pushing", count=1, done=done, total=100)
-        return Said(f"{step}ing {done}", told)
+        return StepProgress(f"{step}ing {done}", told)
 
-    await follow.follow(FakeHandle([*[busy] * 6, DONE]), "mine", Progress(), detail, every=0)
+    await follow.follow_command(FakeHandle([*[busy] * 6, DONE]), "mine", Progress(), detail, every=0)
     said = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
     assert said == ["pushing 0", "pushing 10", "pushing 55"]
 

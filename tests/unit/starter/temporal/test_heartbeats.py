@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain.images import TransferProgress
 from starter.temporal import heartbeats
-from starter.temporal.heartbeats import Heartbeats, Said
+from starter.temporal.heartbeats import Heartbeats, StepProgress
 
 STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
@@ -49,7 +49,7 @@ async def _pending(*details: Any, state: Any = STARTED, began: int = 100, spoke:
     return info
 
 
-async def _said(*pending: PendingActivityInfo) -> Said:
+async def _said(*pending: PendingActivityInfo) -> StepProgress:
     server: Any = FakeServer(*pending)
     return await Heartbeats(server, "prover-cluster/default/a").once("a step")
 
@@ -76,23 +76,23 @@ async def test_a_field_that_this_version_does_not_know_is_ignored() -> None:
 @pytest.mark.parametrize("details", [(), ({"resume": 7}, MOVING)])
 async def test_details_without_words_say_nothing(details: tuple[Any, ...]) -> None:
     """They are for the activity's next attempt."""
-    assert await _said(await _pending(*details)) == Said()
+    assert await _said(await _pending(*details)) == StepProgress()
 
 
 @pytest.mark.parametrize("more", [{"state": SCHEDULED}, {"began": 102}])
 async def test_words_of_an_attempt_that_failed_are_of_the_past(more: dict[str, Any]) -> None:
     """The server keeps them until the next attempt speaks."""
-    assert await _said(await _pending("pushing k", MOVING, **more)) == Said()
+    assert await _said(await _pending("pushing k", MOVING, **more)) == StepProgress()
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """`status` shows what it knows without."""
     monkeypatch.setattr(heartbeats, "ONCE", 0.01)
     server: Any = FakeServer(slow=True)
-    assert await Heartbeats(server, "a").once("a step") == Said()
+    assert await Heartbeats(server, "a").once("a step") == StepProgress()
 
 
 def test_nothing_said_is_null_for_programs() -> None:
     """And words without figures have no transfer."""
-    assert Said().data() is None
-    assert Said("building").data() == {"text": "building", "transfer": None}
+    assert StepProgress().data() is None
+    assert StepProgress("building").data() == {"text": "building", "transfer": None}
