@@ -8,7 +8,9 @@ import click
 from starter.cli import options
 
 if TYPE_CHECKING:
-    from domain.commands import Answer
+    from temporalio.client import Client
+
+    from domain.commands import Answer, Receipt
     from starter.cli.invocation import Invocation
 
 CHOICES = ("retry", "fewer", "rollback", "abort")  # of domain.diagnosis.Choice, which `--help` must not load
@@ -46,15 +48,14 @@ def _known(choice: str) -> None:
 async def _story(asked: "Invocation", request: "Answer") -> None:
     from domain import names
     from starter.temporal import session
-    from starter.temporal.outcome import outcome
+    from starter.temporal.outcome import carry_out
     from starter.temporal.updates import ask
-    from starter.views.outcome import present
     from workflows.deployment.workflow import ProverClusterWorkflow
 
     workflow_id = names.deployment_id(asked.cluster, asked.namespace)
-    async with session.session(asked, session.queues(asked.cluster)) as client:
-        request = request.model_copy(update={"by": session.identity()})
-        receipt = await ask(client, asked, workflow_id, ProverClusterWorkflow.answer, request)
-        ended, ui = await outcome(client, asked, workflow_id, receipt)
-    if ended:
-        present(asked, ended, ui)
+    request = request.model_copy(update={"by": session.identity()})
+
+    async def send(client: "Client") -> "Receipt":
+        return await ask(client, asked, workflow_id, ProverClusterWorkflow.answer, request)
+
+    await carry_out(asked, workflow_id, session.queues(asked.cluster), send)

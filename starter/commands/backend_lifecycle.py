@@ -64,10 +64,10 @@ def restart_command(steps: tuple[str, ...], **params: Any) -> None:
     asked, spec = _settings(params)
 
     async def story(client: "Client") -> None:
-        from starter.temporal.backend_updates import profile, require_steps, standing
+        from starter.temporal.backend_updates import profile, require_steps, running
 
         loaded = await profile(client, spec)
-        report = await standing(client, asked, spec, loaded.profile.name)
+        report = await running(client, asked, spec, loaded.profile.name)
         require_steps(steps, [step.name for step in loaded.profile.steps], loaded.profile.name)
         request = _request(spec, loaded.profile.name, mode=report.mode, restart=list(dict.fromkeys(steps)))
         next_ = {"Look at it": asked.again_backend("status")}

@@ -8,7 +8,9 @@ import click
 from starter.cli import confirmation, exits, options
 
 if TYPE_CHECKING:
-    from domain.commands import ResetEndpoint, Scale, TearDown
+    from temporalio.client import Client
+
+    from domain.commands import Receipt, ResetEndpoint, Scale, TearDown
     from domain.spec import ClusterSpec
     from starter.cli.invocation import Invocation
 
@@ -126,9 +128,8 @@ def _change(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) ->
 async def _story(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
     from domain import names
     from starter.temporal import session
-    from starter.temporal.outcome import outcome
+    from starter.temporal.outcome import carry_out
     from starter.temporal.updates import ask
-    from starter.views.outcome import present
     from workflows.deployment.workflow import ProverClusterWorkflow
 
     workflow_id = names.deployment_id(asked.cluster, asked.namespace)
@@ -136,11 +137,11 @@ async def _story(asked: "Invocation", request: "Scale | ResetEndpoint", name: st
     if not asked.wait and not asked.inline:
         await _signal(asked, workflow_id, name, request)
         return
-    async with session.session(asked, session.queues(asked.cluster)) as client:
-        receipt = await ask(client, asked, workflow_id, getattr(ProverClusterWorkflow, name), request)
-        ended, ui = await outcome(client, asked, workflow_id, receipt)
-    if ended:
-        present(asked, ended, ui)
+
+    async def send(client: "Client") -> "Receipt":
+        return await ask(client, asked, workflow_id, getattr(ProverClusterWorkflow, name), request)
+
+    await carry_out(asked, workflow_id, session.queues(asked.cluster), send)
 
 
 def _tell_risk(name: str) -> None:
@@ -175,15 +176,14 @@ async def _signal(asked: "Invocation", workflow_id: str, name: str, request: "Sc
 
 async def _tear_down(asked: "Invocation", spec: "ClusterSpec", request: "TearDown") -> None:
     from starter.temporal import session
-    from starter.temporal.outcome import outcome
+    from starter.temporal.outcome import carry_out
     from starter.temporal.updates import start_or_ask
-    from starter.views.outcome import present
     from workflows.deployment.workflow import ProverClusterWorkflow
 
     needed = session.queues(spec.cluster, spec.backend.host if request.stop_backend else "")
-    async with session.session(asked, needed) as client:
-        request = request.model_copy(update={"by": session.identity()})
-        receipt = await start_or_ask(client, spec, ProverClusterWorkflow.tear_down, request)
-        ended, ui = await outcome(client, asked, spec.deployment_id, receipt)
-    if ended:
-        present(asked, ended, ui)
+    request = request.model_copy(update={"by": session.identity()})
+
+    async def send(client: "Client") -> "Receipt":
+        return await start_or_ask(client, spec, ProverClusterWorkflow.tear_down, request)
+
+    await carry_out(asked, spec.deployment_id, needed, send)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from starter.cli import options
 
 if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from domain.commands import Receipt
     from domain.spec import ClusterSpec
     from starter.cli.invocation import Invocation
 
@@ -92,17 +95,15 @@ async def _story(asked: "Invocation", spec: "ClusterSpec") -> None:
     from domain.spec import BackendMode
     from planning.plan import intent
     from starter.temporal import session
-    from starter.temporal.outcome import outcome
+    from starter.temporal.outcome import carry_out
     from starter.temporal.updates import start_or_ask
-    from starter.views.outcome import present
     from workflows.deployment.workflow import ProverClusterWorkflow
 
-    needed = session.queues(spec.cluster, spec.backend.host)
-    async with session.session(asked, needed) as client:
-        given = intent.given(asked.flags, asked.below_flags)
-        request = Upgrade(spec=spec, given=given, by=session.identity())
-        receipt = await start_or_ask(client, spec, ProverClusterWorkflow.upgrade, request)
-        ended, ui = await outcome(client, asked, spec.deployment_id, receipt)
-    if ended:
-        also = [asked.again_backend("status")] if spec.backend_mode is not BackendMode.NONE else []
-        present(asked, ended, ui, also)
+    given = intent.given(asked.flags, asked.below_flags)
+    request = Upgrade(spec=spec, given=given, by=session.identity())
+
+    async def send(client: "Client") -> "Receipt":
+        return await start_or_ask(client, spec, ProverClusterWorkflow.upgrade, request)
+
+    more = [asked.again_backend("status")] if spec.backend_mode is not BackendMode.NONE else []
+    await carry_out(asked, spec.deployment_id, session.queues(spec.cluster, spec.backend.host), send, more)
