@@ -70,12 +70,12 @@ def _look(
 async def _ask(asked: "Invocation", spec: "ClusterSpec", *, bundle: bool) -> "tuple[DiagnoseReport, Status | None]":
     from domain.messages.inspection import DiagnoseReport, InspectInput
     from starter.temporal import inspection
-    from starter.temporal.deployments import queried
+    from starter.temporal.deployments import deployment_status
 
     request = InspectInput(spec=spec, replicas=spec.replicas, what="diagnose", bundle=bundle)
     async with inspection.connected(asked, spec) as client:
         answer = await inspection.answer(client, request)
-        return answer.diagnose or DiagnoseReport(), await queried(client, spec.deployment_id)
+        return answer.diagnose or DiagnoseReport(), await deployment_status(client, spec.deployment_id)
 
 
 def _findings(report: "DiagnoseReport", status: "Status | None") -> "list[Diagnosis]":

@@ -30,9 +30,9 @@ def status_command(direct: bool, **params: Any) -> None:
         show(asked)
         return
     from starter.temporal import session
-    from starter.temporal.deployments import standing
+    from starter.temporal.deployments import show as show_deployment
 
-    session.run(asked, standing(asked))
+    session.run(asked, show_deployment(asked))
 
 
 @options.command("list", "proverctl list", "proverctl list --all -o json")

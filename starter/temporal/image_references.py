@@ -13,10 +13,10 @@ from planning.image import retention
 from starter.cli import exits
 from starter.cli.invocation import Invocation
 from starter.temporal import inspection, session
-from starter.temporal.deployments import TYPE, queried
+from starter.temporal.deployments import WORKFLOW_TYPE, deployment_status
 
-AT_ONCE = 10  # deployments that are asked
-PATIENCE = timedelta(seconds=30)  # for each: a busy worker reads the whole history of one that has ended
+CONCURRENT_QUERIES = 10
+QUERY_TIMEOUT = timedelta(seconds=30)  # for each: a busy worker reads the whole history of one that has ended
 
 
 async def survey(asked: Invocation, spec: ClusterSpec, keep: int, *, prune: bool) -> ImagesReport:
@@ -40,11 +40,11 @@ async def survey(asked: Invocation, spec: ClusterSpec, keep: int, *, prune: bool
 async def _named(client: Client) -> tuple[dict[str, list[str]], list[str]]:
     """What names an image, and why that may not be all."""
     runs = await _last_runs(client)
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(CONCURRENT_QUERIES)
 
     async def read(run: WorkflowExecution) -> Status | None:
         async with gate:
-            return await queried(client, run.id, PATIENCE)
+            return await deployment_status(client, run.id, QUERY_TIMEOUT)
 
     found = dict(zip((run.id for run in runs), await asyncio.gather(*map(read, runs)), strict=True))
     unsure = []
@@ -59,7 +59,7 @@ async def _named(client: Client) -> tuple[dict[str, list[str]], list[str]]:
 
 async def _last_runs(client: Client) -> list[WorkflowExecution]:
     """The last run of each deployment, unless it came to its end: clients of one that was cut short may still run."""
-    query = f'WorkflowType="{TYPE}" AND ExecutionStatus!="ContinuedAsNew"'
+    query = f'WorkflowType="{WORKFLOW_TYPE}" AND ExecutionStatus!="ContinuedAsNew"'
     last: dict[str, WorkflowExecution] = {}
     async for run in client.list_workflows(query):
         if run.id not in last or last[run.id].start_time < run.start_time:

@@ -87,7 +87,7 @@ async def test_status_without_a_worker(cli: Cli, client: Client) -> None:
     await handle.terminate("enough")
     done = await cli("backend", "status", "--name", "lost", *there)
     assert done.code == 1
-    assert "It was stopped" in done.err
+    assert "(terminated)" in done.err
 
 
 # Fakes work

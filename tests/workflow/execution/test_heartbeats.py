@@ -11,7 +11,7 @@ from domain.images import LayerProgress, TransferProgress
 from domain.spec import BackendMode
 from planning.image.transfer import sentence
 from starter.cli.invocation import Invocation
-from starter.temporal.deployments import standing
+from starter.temporal.deployments import show
 from starter.temporal.heartbeats import Heartbeats, StepProgress
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _moving(world: "World") -> Any:
 async def _status(stage: "Stage", form: str) -> None:
     """As `proverctl status` does it."""
     address = stage.client.service_client.config.target_host
-    await standing(Invocation(values={"CLUSTER_NS": stage.namespace, "TEMPORAL_ADDRESS": address}, output=form))
+    await show(Invocation(values={"CLUSTER_NS": stage.namespace, "TEMPORAL_ADDRESS": address}, output=form))
 
 
 @pytest.mark.parametrize(
