@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-NARROW, LOW = 110, 24  # columns and rows, where the terminal does not say
+DEFAULT_COLUMNS, DEFAULT_ROWS = 110, 24  # columns and rows, where the terminal does not say
 
 
 def data(value: Any, form: str, text: str) -> None:
@@ -31,19 +31,19 @@ def as_yaml(value: Any) -> str:
 
 
 def note(line: str, *, head: str = "") -> None:
-    """One line for people, on stderr; `head` is ours and may be painted."""
+    """One line for people, on stderr; `head` is ours and may be coloured."""
     click.echo(head + clean(line), err=True)
 
 
 def warn(lines: Sequence[str]) -> None:
     """Warnings, one a line."""
     for line in lines:
-        note(line, head=painted("warning: ", "yellow"))
+        note(line, head=coloured("warning: ", "yellow"))
 
 
-def painted(text: str, colour: str) -> str:
+def coloured(text: str, colour: str) -> str:
     """In colour on a terminal that wants it."""
-    return click.style(text, fg=colour) if lively() and not os.environ.get("NO_COLOR") else text
+    return click.style(text, fg=colour) if is_interactive() and not os.environ.get("NO_COLOR") else text
 
 
 def clean(text: str) -> str:
@@ -78,28 +78,28 @@ def joined(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-def sayable(text: str) -> str:
+def encodable(text: str) -> str:
     """What the terminal's encoding lacks would be written as an escape, and that is longer."""
     return text.encode(sys.stderr.encoding, "replace").decode(sys.stderr.encoding)
 
 
-def lively() -> bool:
+def is_interactive() -> bool:
     """Whether stderr is a terminal that can overwrite lines."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def columns() -> int:
     """Columns of the terminal."""
-    return _size().columns or NARROW
+    return _size().columns or DEFAULT_COLUMNS
 
 
 def height() -> int:
     """Rows of the terminal."""
-    return _size().lines or LOW
+    return _size().lines or DEFAULT_ROWS
 
 
 def _size() -> os.terminal_size:
     try:
         return os.get_terminal_size(sys.stderr.fileno())
     except (OSError, ValueError):
-        return os.terminal_size((NARROW, LOW))
+        return os.terminal_size((DEFAULT_COLUMNS, DEFAULT_ROWS))

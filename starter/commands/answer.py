@@ -35,7 +35,7 @@ def answer_command(choice: str, question: str, **params: Any) -> None:
     from domain.diagnosis import Choice
     from starter.temporal import session
 
-    session.run(asked, _story(asked, Answer(choice=Choice(choice.lower()), question=question)))
+    session.run(asked, _carry_out(asked, Answer(choice=Choice(choice.lower()), question=question)))
 
 
 def _known(choice: str) -> None:
@@ -45,7 +45,7 @@ def _known(choice: str) -> None:
         raise SettingsInvalid([f"{choice!r} is no answer: give one of {', '.join(CHOICES)}, as the question offers."])
 
 
-async def _story(asked: "Invocation", request: "Answer") -> None:
+async def _carry_out(asked: "Invocation", request: "Answer") -> None:
     from domain import names
     from starter.temporal import session
     from starter.temporal.outcome import carry_out

@@ -38,7 +38,7 @@ def up_command(real: bool, force: bool, redo: tuple[str, ...], **params: Any) ->
     mode = BackendMode.REAL if real else BackendMode.SIMULATED
     words = ["up", *([] if real else ["--simulated"])]
 
-    async def story(client: "Client") -> None:
+    async def work(client: "Client") -> None:
         from starter.temporal.backend_updates import profile, require_steps
 
         loaded = await profile(
@@ -50,7 +50,7 @@ def up_command(real: bool, force: bool, redo: tuple[str, ...], **params: Any) ->
         done = f"its data is {'real' if real else 'simulated'}"
         await _converge(client, asked, request, " ".join(words), done, next_)
 
-    _run(asked, spec, story)
+    _run(asked, spec, work)
 
 
 @options.command("restart", "proverctl backend restart coordinator", "proverctl backend restart matchengine rollup")
@@ -63,7 +63,7 @@ def restart_command(steps: tuple[str, ...], **params: Any) -> None:
     """
     asked, spec = _settings(params)
 
-    async def story(client: "Client") -> None:
+    async def work(client: "Client") -> None:
         from starter.temporal.backend_updates import profile, require_steps, running
 
         loaded = await profile(client, spec)
@@ -73,7 +73,7 @@ def restart_command(steps: tuple[str, ...], **params: Any) -> None:
         next_ = {"Look at it": asked.again_backend("status")}
         await _converge(client, asked, request, f"restart {' '.join(steps)}", ", ".join(steps), next_)
 
-    _run(asked, spec, story)
+    _run(asked, spec, work)
 
 
 @options.command("stop", "proverctl backend stop", "proverctl backend stop --name fluidex")
@@ -88,14 +88,14 @@ def stop_command(name: str | None, **params: Any) -> None:
 
     asked, spec = _settings(params, name)
 
-    async def story(client: "Client") -> None:
+    async def work(client: "Client") -> None:
         from starter.temporal.backend_updates import profile_name
 
         known = await profile_name(client, spec, name)
         next_ = {"Delete its data": asked.again_backend("purge"), "Start it again": asked.again_backend("up")}
         await _converge(client, asked, _request(spec, known, mode=BackendMode.NONE), "stop", "its data stays", next_)
 
-    _run(asked, spec, story)
+    _run(asked, spec, work)
 
 
 @options.command("purge", "proverctl backend purge", "proverctl backend purge --yes")
@@ -111,20 +111,20 @@ def purge_command(**params: Any) -> None:
 
     asked, spec = _settings(params)
     confirmation.require_terminal("purge", asked.again_backend("purge", "--yes"), confirmed=asked.yes)
-    loaded = session.run(asked, look(asked, spec), look=asked.again_backend("status"))
-    tell_doomed(loaded)
+    loaded = session.run(asked, load_profile(asked, spec), look=asked.again_backend("status"))
+    show_purge(loaded)
     name = loaded.profile.name
     if not asked.yes:
         confirmation.confirm("Type the profile's name to delete this", name, "nothing was stopped or deleted")
 
-    async def story(client: "Client") -> None:
+    async def work(client: "Client") -> None:
         request = _request(spec, name, mode=BackendMode.NONE, purge=True)
         await _converge(client, asked, request, "purge", "its data is gone", {"Begin anew": asked.again_backend("up")})
 
-    _run(asked, spec, story)
+    _run(asked, spec, work)
 
 
-async def look(asked: "Invocation", spec: "ClusterSpec") -> "LoadedProfile":
+async def load_profile(asked: "Invocation", spec: "ClusterSpec") -> "LoadedProfile":
     """The profile, and nothing else."""
     from starter.temporal import session
     from starter.temporal.backend_updates import profile
@@ -133,13 +133,13 @@ async def look(asked: "Invocation", spec: "ClusterSpec") -> "LoadedProfile":
         return await profile(client, spec)
 
 
-def tell_doomed(loaded: "LoadedProfile") -> None:
+def show_purge(loaded: "LoadedProfile") -> None:
     """What would be deleted."""
     from starter.cli import terminal
     from starter.views import backend
 
     terminal.note(f"This stops backend {loaded.profile.name} and deletes, in {loaded.repo}:")
-    for one in backend.doomed(loaded.profile):
+    for one in backend.purged_by(loaded.profile):
         terminal.note(f"  {one}")
 
 
@@ -158,12 +158,12 @@ def _request(spec: "ClusterSpec", name: str, **wanted: Any) -> "BackendInput":
     return BackendInput(backend=spec.backend, spec=spec, profile_name=name, **wanted)
 
 
-def _run(asked: "Invocation", spec: "ClusterSpec", story: "Callable[[Client], Any]") -> None:
+def _run(asked: "Invocation", spec: "ClusterSpec", work: "Callable[[Client], Any]") -> None:
     from starter.temporal import session
 
     async def connected() -> None:
         async with session.session(asked, session.backend_queues(spec.backend.host)) as client:
-            await story(client)
+            await work(client)
 
     session.run(asked, connected(), look=asked.again_backend("status"))
 

@@ -56,7 +56,7 @@ def _validate_on_host(file: str | None, params: dict[str, Any]) -> None:
     asked = invocation(params, {"BACKEND_PROFILE": file} if file else None)
     spec = asked.validated(lambda: backend_spec(asked.values))
 
-    async def story() -> None:
+    async def work() -> None:
         async with session.session(asked, session.backend_queues(spec.backend.host)) as client:
             found = await profile(client, spec, programs=ProgramSearch(every=True))
         steps = [step.name for step in found.profile.steps]
@@ -64,7 +64,7 @@ def _validate_on_host(file: str | None, params: dict[str, Any]) -> None:
         said = f"profile {found.profile.name} in {found.repo}: nothing wrong with it, and no program lacks"
         terminal.data(value, asked.output, said)
 
-    session.run(asked, story(), look=_by_host(file))
+    session.run(asked, work(), look=_by_host(file))
 
 
 @options.command("graph", "proverctl backend graph", "proverctl backend graph fluidex --format mermaid")

@@ -44,12 +44,12 @@ def logs_command(step: str, follow: bool, lines: str, name: str | None, **params
     """
     from planning.settings.spec import count
     from starter.temporal import session
-    from starter.temporal.backend_log import Wanted, show
+    from starter.temporal.backend_log import LogSelection, show
 
     if follow and params["output"] != "text":
         raise click.UsageError("-f writes text as it comes: it does not go with -o json or yaml.")
     asked, spec = _settings(params, name, lambda: count(lines, "--lines"))
-    wanted = Wanted(step=step, lines=int(lines), follow=follow, name=name or "")
+    wanted = LogSelection(step=step, lines=int(lines), follow=follow, name=name or "")
     look = asked.again_backend("logs", step)
     session.run(asked, show(asked, spec, wanted), look=look, what="the step")
 

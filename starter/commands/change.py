@@ -103,11 +103,11 @@ def tear_down_command(now: bool, backend: bool, purge: bool, **params: Any) -> N
 def _show_purge(asked: "Invocation", spec: "ClusterSpec") -> None:
     """What would be deleted, before it is asked; it must be the data of this deployment's own backend."""
     from domain import names
-    from starter.commands.backend_lifecycle import look, tell_doomed
+    from starter.commands.backend_lifecycle import load_profile, show_purge
     from starter.temporal import session
     from starter.temporal.deployments import backend_of
 
-    loaded = session.run(asked, look(asked, spec), what="the backend")
+    loaded = session.run(asked, load_profile(asked, spec), what="the backend")
     backend, named = session.run(asked, backend_of(asked)), names.backend_id(spec.backend.host, loaded.profile.name)
     if backend not in ("", named):
         raise exits.Exit(
@@ -116,16 +116,16 @@ def _show_purge(asked: "Invocation", spec: "ClusterSpec") -> None:
             " changed. Name that one, or leave out --purge and use:",
             ["  " + asked.again_backend("purge")],
         )
-    tell_doomed(loaded)
+    show_purge(loaded)
 
 
 def _change(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
     from starter.temporal import session
 
-    session.run(asked, _story(asked, request, name))
+    session.run(asked, _carry_out(asked, request, name))
 
 
-async def _story(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
+async def _carry_out(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
     from domain import names
     from starter.temporal import session
     from starter.temporal.outcome import carry_out

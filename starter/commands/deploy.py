@@ -72,7 +72,7 @@ def _deploy(params: dict[str, Any], mode: str) -> None:
     terminal.warn(warnings(spec))
     from starter.temporal import session
 
-    session.run(asked, _story(asked, spec))
+    session.run(asked, _carry_out(asked, spec))
 
 
 def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
@@ -90,7 +90,7 @@ def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
         )
 
 
-async def _story(asked: "Invocation", spec: "ClusterSpec") -> None:
+async def _carry_out(asked: "Invocation", spec: "ClusterSpec") -> None:
     from domain.commands import Upgrade
     from domain.spec import BackendMode
     from planning.plan import intent

@@ -99,6 +99,6 @@ def _head(change: "ObjectChange") -> str:
 def _say(line: str, colour: str = "") -> None:
     from starter.cli import terminal
 
-    lively = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    is_interactive = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
     text = terminal.clean(line)
-    click.echo(click.style(text, fg=colour) if colour and lively else text)
+    click.echo(click.style(text, fg=colour) if colour and is_interactive else text)

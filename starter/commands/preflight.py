@@ -105,9 +105,9 @@ async def _temporal(client: "Client", queues: list[str]) -> "Check":
     from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
     from planning.preflight import checks
-    from starter.temporal.session import RPC
+    from starter.temporal.session import RPC_TIMEOUT
 
-    info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=RPC)
+    info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=RPC_TIMEOUT)
     where = client.service_client.config.target_host
     said = f"server {info.server_version} at {where}, namespace {client.namespace}; workers poll {', '.join(queues)}"
     return checks.ok("Temporal", said)

@@ -49,7 +49,7 @@ from starter.direct.bundle_file import write
 from worker.settings import WorkerSettings
 
 UNKNOWN_OWNER = "<Temporal>"
-KEPT = (
+KEPT_NOTE = (
     "Compared with the settings: a deploy keeps the number of clients and the endpoint that scale, reset-endpoint or a"
     " flag set, which only the deployment's workflow knows."
 )
@@ -69,9 +69,9 @@ class Direct:
 
     def nodes(self) -> NodesReport:
         """A verdict for each node."""
-        with self._own_words():
+        with self._caller_wording():
             asked = NodesRequest(spec=self._spec, replicas=self._spec.replicas)
-            return capacity.look(self._cluster, asked, self._beat)
+            return capacity.look(self._cluster, asked, self._heartbeat)
 
     def plan(self) -> PlanReport:
         """What a deploy would change; whose mark the objects would bear is known only where they bear it already."""
@@ -83,11 +83,11 @@ class Direct:
             replicas=spec.replicas,
         )
         request = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
-        with self._own_words():
-            planner = Planner(self._cluster, request, self._owner(), self._beat, looking=True)
+        with self._caller_wording():
+            planner = Planner(self._cluster, request, self._owner(), self._heartbeat, looking=True)
             report = planner.run(self._secrets)
         return report.model_copy(
-            update={"notes": [KEPT], "warnings": [*circuit_name.warnings(spec, source), *report.warnings]}
+            update={"notes": [KEPT_NOTE], "warnings": [*circuit_name.warnings(spec, source), *report.warnings]}
         )
 
     def preflight(self, probe_image: str) -> PreflightReport:
@@ -96,33 +96,33 @@ class Direct:
         asked = PreflightRequest(
             spec=spec, deployment_id=spec.deployment_id, probe=bool(probe_image), probe_image=probe_image
         )
-        with self._own_words():
+        with self._caller_wording():
             host = self._host_checks(asked)
             known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
             trials = PodTrials(self._cluster.connection)
             site = Site(self._cluster, trials, self._secrets, reach, self._owner())
             return PreflightReport(
-                checks=[in_your_words(check) for check in (*host.checks, *cluster_checks(site, known, self._beat))]
+                checks=[for_caller(check) for check in (*host.checks, *cluster_checks(site, known, self._heartbeat))]
             )
 
     def diagnose(self, file: Path | None) -> DiagnoseReport:
         """Everything that is wrong with the clients; with a file also the evidence, written here."""
         request = DiagnoseRequest(spec=self._spec)
-        with self._own_words():
-            seen = diagnose.look(self._cluster, request, self._beat)
+        with self._caller_wording():
+            seen = diagnose.look(self._cluster, request, self._heartbeat)
             if file:
-                write(file, packed(diagnose.evidence(self._cluster, request, seen, self._beat)))
+                write(file, packed(diagnose.evidence(self._cluster, request, seen, self._heartbeat)))
         where = {"bundle": str(file), "host": diagnose.host_name()} if file else {}
         return seen.report().model_copy(update=where)
 
     def status(self) -> live_deployment.Standing:
         """What stands in the namespace, whoever made it."""
         namespace = self._spec.namespace
-        with self._own_words():
+        with self._caller_wording():
             home = reading.read(self._cluster, "Namespace", namespace, "")
             kinds = [*OURS, ("Endpoints", names.COORDINATOR_SERVICE)]
             objects = [reading.read(self._cluster, kind, name, namespace) for kind, name in kinds]
-            seen = diagnose.look(self._cluster, DiagnoseRequest(spec=self._spec), self._beat)
+            seen = diagnose.look(self._cluster, DiagnoseRequest(spec=self._spec), self._heartbeat)
         standing = live_deployment.standing(
             namespace, home.manifest, [one.manifest for one in objects if one.manifest], seen.observed
         )
@@ -139,7 +139,9 @@ class Direct:
             return PreflightReport(checks=[unseen], stage=self._spec.stage)
         groundwork = ImageGroundwork(settings.docker_host, self._secrets)
         steps = LocalBackendHost(settings.state_dir, self._asked.values)
-        return host_checks(Host(GitSources(settings.state_dir), groundwork, steps, self._secrets), asked, self._beat)
+        return host_checks(
+            Host(GitSources(settings.state_dir), groundwork, steps, self._secrets), asked, self._heartbeat
+        )
 
     def _owner(self) -> str:
         """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
@@ -158,29 +160,29 @@ class Direct:
         if circuit_name.is_settled(spec):
             return spec, Source(commit="", stage=spec.stage)
         if backend.apart:
-            made = sources.checkout(backend.repo, backend.ref, self._beat)
+            made = sources.checkout(backend.repo, backend.ref, self._heartbeat)
             spec = spec.model_copy(update={"backend": backend.checked_out(made.directory)})
         profiles = LocalBackendHost(self._settings.state_dir, self._asked.values)
         source = resolved(sources, profiles, source_request(spec))
         return circuit_name.settle(spec, source), source
 
-    def _beat(self, text: str) -> None:
+    def _heartbeat(self, text: str) -> None:
         if self._ends is not None and time.monotonic() > self._ends:
             raise exits.Exit(exits.TIMED_OUT, f"gave up after {self._asked.timeout:g} s while {text}")
 
     @contextmanager
-    def _own_words(self) -> Iterator[None]:
+    def _caller_wording(self) -> Iterator[None]:
         """Errors speak of the worker's kubeconfig; here it is the caller's."""
         try:
             yield
         except (TransientError, CredentialsRejected, Forbidden) as error:
-            raise exits.Exit(exits.FAILED, _yours(str(error))) from error
+            raise exits.Exit(exits.FAILED, _caller_text(str(error))) from error
 
 
-def in_your_words(check: Check) -> Check:
+def for_caller(check: Check) -> Check:
     """The check, whose words are those of a worker, for whoever looks without one."""
-    return check.model_copy(update={"detail": _yours(check.detail), "do": _yours(check.do)})
+    return check.model_copy(update={"detail": _caller_text(check.detail), "do": _caller_text(check.do)})
 
 
-def _yours(text: str) -> str:
+def _caller_text(text: str) -> str:
     return text.replace("the worker's", "your")

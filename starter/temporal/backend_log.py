@@ -21,15 +21,15 @@ from starter.views import outcome
 from workflows.backend.workflow import BackendWorkflow
 from workflows.inspection.lookup import LogWorkflow
 
-PIECE = 131072  # bytes in one answer
-WAIT = 5.0  # seconds that one question waits for more; also how late the end of a step is noticed
-OVER = {StepState.DONE, StepState.SKIPPED, StepState.FAILED, StepState.STOPPED}
+CHUNK_BYTES = 131072  # bytes in one answer
+POLL_SECONDS = 5.0  # seconds that one question waits for more; also how late the end of a step is noticed
+ENDED_STATES = {StepState.DONE, StepState.SKIPPED, StepState.FAILED, StepState.STOPPED}
 
-Read = Callable[[LogRequest], Awaitable[LogChunk]]
-Over = Callable[[], Awaitable[bool]]
+ReadChunk = Callable[[LogRequest], Awaitable[LogChunk]]
+HasEnded = Callable[[], Awaitable[bool]]
 
 
-class Wanted(NamedTuple):
+class LogSelection(NamedTuple):
     """What of which log; `name` is the profile's where it was given."""
 
     step: str
@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
     name: str
 
 
-async def show(asked: Invocation, spec: ClusterSpec, wanted: Wanted) -> None:
+async def show(asked: Invocation, spec: ClusterSpec, wanted: LogSelection) -> None:
     """Write the log to stdout; Exit when there is none, or no such step."""
     async with session.session(asked, session.backend_queues(spec.backend.host)) as client:
         name = wanted.name or await _profile_of(client, spec, wanted.step)
@@ -46,7 +46,7 @@ async def show(asked: Invocation, spec: ClusterSpec, wanted: Wanted) -> None:
         async def read(request: LogRequest) -> LogChunk:
             return await _read(client, request)
 
-        request = LogRequest(backend=spec.backend, profile=name, step=wanted.step, limit=PIECE)
+        request = LogRequest(backend=spec.backend, profile=name, step=wanted.step, limit=CHUNK_BYTES)
         chunk = await tail(read, request, wanted.lines)
         if not chunk.exists and not wanted.follow:
             raise _no_log(asked, name, wanted.step)
@@ -59,15 +59,15 @@ async def show(asked: Invocation, spec: ClusterSpec, wanted: Wanted) -> None:
             async def over() -> bool:
                 return await _over(client, spec, name, wanted.step)
 
-            await pursue(read, request.model_copy(update={"offset": chunk.next, "wait": WAIT}), over, _write)
+            await pursue(read, request.model_copy(update={"offset": chunk.next, "wait": POLL_SECONDS}), over, _write)
 
 
-async def tail(read: Read, request: LogRequest, lines: int) -> LogChunk:
+async def tail(read: ReadChunk, request: LogRequest, lines: int) -> LogChunk:
     """The last lines of the log as one piece, read backwards until there are enough."""
     chunk = await read(request)
     text, start = chunk.text, chunk.offset
     while start > 0 and text.count("\n") <= lines:
-        earlier = max(0, start - PIECE)
+        earlier = max(0, start - CHUNK_BYTES)
         before = await read(request.model_copy(update={"offset": earlier, "limit": start - earlier}))
         if before.next != start:
             break  # the log was begun anew meanwhile
@@ -75,7 +75,7 @@ async def tail(read: Read, request: LogRequest, lines: int) -> LogChunk:
     return chunk.model_copy(update={"text": "".join(text.splitlines(keepends=True)[-lines:] if lines else [])})
 
 
-async def pursue(read: Read, request: LogRequest, over: Over, write: Callable[[str], None]) -> None:
+async def pursue(read: ReadChunk, request: LogRequest, over: HasEnded, write: Callable[[str], None]) -> None:
     """Write what comes, until the step is over and its log at its end."""
     while True:
         ended = await over()
@@ -115,8 +115,8 @@ async def _over(client: Client, spec: ClusterSpec, name: str, step: str) -> bool
         return False
     row = next((row for row in report.steps if row.name == step), None)
     if row is None or report.mode is BackendMode.NONE:
-        return row is None or row.state in OVER
-    return row.kind != "process" and row.state in OVER
+        return row is None or row.state in ENDED_STATES
+    return row.kind != "process" and row.state in ENDED_STATES
 
 
 def _no_log(asked: Invocation, name: str, step: str) -> exits.Exit:

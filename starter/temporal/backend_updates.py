@@ -101,7 +101,7 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
         summary=f"backend {request.profile_name} on {request.backend.host}",
     )
     if request.mode is not BackendMode.NONE:
-        await _tell_queued(client, asked, request)
+        await _note_queued(client, asked, request)
     update_id = request.request_id
     handle: WorkflowUpdateHandle[BackendReport] = await answered(
         update_with_start(client, workflow, BackendWorkflow.converge, request, update_id, WorkflowUpdateStage.ACCEPTED)
@@ -128,7 +128,7 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
     return await follow_backend(result, status, progress, Heartbeats(client, workflow_id).latest)
 
 
-async def _tell_queued(client: Client, asked: Invocation, request: BackendInput) -> None:
+async def _note_queued(client: Client, asked: Invocation, request: BackendInput) -> None:
     """Say so when another change of the backend is under way, which this one has to await."""
     try:
         report = await handle_of(client, request.spec, request.profile_name).query(

@@ -16,7 +16,7 @@ from starter.cli import exits, terminal
 from starter.cli.progress import Progress
 from starter.temporal.heartbeats import StepProgress
 from starter.views import backend, deployment
-from starter.views.outcome import Ended
+from starter.views.outcome import CommandEnd
 from workflows.deployment.workflow import ProverClusterWorkflow
 
 T = TypeVar("T")
@@ -52,21 +52,21 @@ async def _no_detail(_step: str) -> StepProgress:
 
 async def follow_command(
     handle: Handle, command_id: str, progress: Progress, detail: Detail = _no_detail, *, every: float = POLL_SECONDS
-) -> Ended:
+) -> CommandEnd:
     """Return the outcome of this command, or its question; raise Exit FAILED when the run ended without one.
 
     `detail` may know more of a step than the workflow does; `every` is in seconds.
     """
 
-    async def look() -> Ended | None:
+    async def look() -> CommandEnd | None:
         status = await handle.query(ProverClusterWorkflow.status, rpc_timeout=RPC_TIMEOUT)
         outcome = next((one for one in reversed(status.outcomes) if one.command_id == command_id), None)
         if outcome or (status.question and status.question.command_id == command_id):
-            return Ended(outcome, status)
+            return CommandEnd(outcome, status)
         _show(status, progress, await detail(status.step))
         return None if status.pending or status.step else await _run_end(handle, command_id, status)
 
-    async def lost() -> Ended | None:
+    async def lost() -> CommandEnd | None:
         return await _run_end(handle, command_id, None)
 
     return await _poll(look, progress, every, lost=lost)
@@ -140,7 +140,7 @@ def outage(error: RPCError | WorkflowQueryFailedError) -> str:
     return f"Temporal answers {error.status.name}: {error.message}; reconnecting"
 
 
-async def _run_end(handle: Handle, command_id: str, status: Status | None) -> Ended | None:
+async def _run_end(handle: Handle, command_id: str, status: Status | None) -> CommandEnd | None:
     """Return the outcome of a closed run, by its result; None while it is open or the server is away."""
     try:
         run = await handle.describe(rpc_timeout=RPC_TIMEOUT)
@@ -157,7 +157,7 @@ async def _run_end(handle: Handle, command_id: str, status: Status | None) -> En
     if outcome is None or outcome.command_id != command_id:
         last = f" with {outcome.title}: {outcome.message}" if outcome else ""
         raise exits.Exit(exits.FAILED, f"the deployment ended{last}")
-    return Ended(outcome, status)
+    return CommandEnd(outcome, status)
 
 
 class Steps:
@@ -172,7 +172,7 @@ class Steps:
         """Show what is new; the first report of a backend without work under way is from before the change."""
         line = backend.progress(report)
         if line or self._known:
-            for head, text in backend.news(self._known, report.steps):
+            for head, text in backend.settled_lines(self._known, report.steps):
                 self._progress.settle(text, head=head)
         self._known = {row.name: row.state for row in report.steps}
         if line and report.diagnosis:  # else it is shown at the end

@@ -18,7 +18,7 @@ from starter.temporal.updates import new_id
 from starter.views import outcome
 from workflows.inspection.workflow import InspectWorkflow
 
-TELL_EVERY = 2.0  # seconds
+PROGRESS_SECONDS = 2.0  # seconds
 
 
 async def inspect(asked: Invocation, request: InspectInput, *, host: str = "") -> Inspection:
@@ -47,27 +47,27 @@ async def answer(client: Client, request: InspectInput) -> Inspection:
         static_summary=f"{request.what} of {where}, asked by {session.identity()}",
     )
     progress = Progress()
-    telling = asyncio.create_task(_tell(client, handle, request.what, progress))
+    showing = asyncio.create_task(_show_progress(client, handle, request.what, progress))
     try:
         return await handle.result()
     except WorkflowFailureError as error:
         raise outcome.failed_workflow(error) from error
     finally:
-        telling.cancel()
+        showing.cancel()
         progress.end()
 
 
-async def _tell(
+async def _show_progress(
     client: Client, handle: WorkflowHandle[InspectWorkflow, Inspection], what: str, progress: Progress
 ) -> None:
     """Short looks are not spoken of."""
-    beats = Heartbeats(client, handle.id)
+    heartbeats = Heartbeats(client, handle.id)
     while True:
-        await asyncio.sleep(TELL_EVERY)
+        await asyncio.sleep(PROGRESS_SECONDS)
         retry = None
         with suppress(RPCError, WorkflowQueryFailedError):
-            retry = await handle.query(InspectWorkflow.retry, rpc_timeout=session.RPC)
+            retry = await handle.query(InspectWorkflow.retry, rpc_timeout=session.RPC_TIMEOUT)
         if retry:
             progress.trouble(retry.diagnosis.code, f"will try again to {retry.step}: ", str(retry.diagnosis))
-        elif text := (await beats.latest(what)).text:
+        elif text := (await heartbeats.latest(what)).text:
             progress.show(what, what, text)

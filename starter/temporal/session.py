@@ -26,10 +26,10 @@ from starter.views import deployment
 
 T = TypeVar("T")
 
-FRESH = timedelta(seconds=100)  # a poll lasts up to 60 s; the server lists pollers for 5 minutes after their death
-START_UP = 3.0  # seconds in which a worker that is just starting may appear
-RPC = timedelta(seconds=5)
-LOOK_EVERY = 0.3
+POLLER_AGE = timedelta(seconds=100)  # a poll lasts up to 60 s; the server lists pollers for 5 minutes after their death
+START_UP_SECONDS = 3.0  # seconds in which a worker that is just starting may appear
+RPC_TIMEOUT = timedelta(seconds=5)
+POLL_SECONDS = 0.3
 
 
 class Queue(NamedTuple):
@@ -57,9 +57,9 @@ def backend_queues(host: str) -> list[Queue]:
 
 
 def run(
-    invocation: Invocation, story: Coroutine[None, None, T], *, look: str = "", what: str = "what was asked for"
+    invocation: Invocation, command: Coroutine[None, None, T], *, look: str = "", what: str = "what was asked for"
 ) -> T:
-    """Run one command's story within --timeout; the work goes on whatever ends the waiting.
+    """Run one command's command within --timeout; the work goes on whatever ends the waiting.
 
     `look` is the command line that shows how it stands, `what` is that which goes on.
     """
@@ -68,7 +68,7 @@ def run(
     async def bounded() -> T:
         async with asyncio.timeout(invocation.timeout) as limit:
             try:
-                return await story
+                return await command
             except RPCError as error:
                 raise _rpc_failed(error) from error
             except asyncio.CancelledError:
@@ -112,13 +112,13 @@ def quiet_core() -> None:
 
 async def require_pollers(client: Client, needed: Sequence[Queue]) -> None:
     """NO_WORKER names the queues that nobody polls; one that starts this moment is given a chance."""
-    deadline = asyncio.get_running_loop().time() + START_UP
+    deadline = asyncio.get_running_loop().time() + START_UP_SECONDS
     missing = list(needed)
     while missing:
         missing = [queue for queue in missing if not await polled(client, queue)]
         if not missing or asyncio.get_running_loop().time() > deadline:
             break
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_SECONDS)
     if missing:
         roles = ",".join(dict.fromkeys(queue.role for queue in missing))
         raise exits.Exit(
@@ -136,8 +136,8 @@ async def polled(client: Client, queue: Queue) -> bool:
     request = DescribeTaskQueueRequest(
         namespace=client.namespace, task_queue=TaskQueue(name=queue.name), task_queue_type=queue.kind
     )
-    answer = await client.workflow_service.describe_task_queue(request, retry=True, timeout=RPC)
-    since = datetime.now(UTC) - FRESH
+    answer = await client.workflow_service.describe_task_queue(request, retry=True, timeout=RPC_TIMEOUT)
+    since = datetime.now(UTC) - POLLER_AGE
     return any(poller.last_access_time.ToDatetime(UTC) > since for poller in answer.pollers)
 
 

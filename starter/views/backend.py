@@ -11,16 +11,16 @@ from planning.text.sanitize import one_line
 from starter.cli import terminal
 from starter.views import deployment
 
-DETAIL = 100  # characters of it in the table
-NEWS = 300  # and in a line of its own
-INSTANT = 0.05  # seconds that are none
+TABLE_CHARACTERS = 100  # characters of it in the table
+LINE_CHARACTERS = 300  # and in a line of its own
+LEAST_SECONDS = 0.05  # seconds that are none
 DESIRED = {
     BackendMode.NONE: "stopped",
     BackendMode.REAL: "up",
     BackendMode.SIMULATED: "up, with simulated data",
 }
 UNFINISHED = {StepState.PENDING, StepState.WORKING}
-PAINT = {StepState.FAILED: "red", StepState.STOPPED: "yellow"}
+STATE_COLOURS = {StepState.FAILED: "red", StepState.STOPPED: "yellow"}
 
 
 def working(report: BackendReport) -> list[StepStatus]:
@@ -35,7 +35,7 @@ def progress(report: BackendReport) -> str:
         return ""
     done = len([row for row in report.steps if row.state not in UNFINISHED])
     names = [f"{row.name} ({row.detail})" if row.detail else row.name for row in rows]
-    return one_line(f"{done} of {len(report.steps)} steps settled, working on {', '.join(names)}", NEWS)
+    return one_line(f"{done} of {len(report.steps)} steps settled, working on {', '.join(names)}", LINE_CHARACTERS)
 
 
 def queued(report: BackendReport, stop: str) -> str:
@@ -45,21 +45,27 @@ def queued(report: BackendReport, stop: str) -> str:
     return f"queued: this begins once the change that is under way has ended{now}. To end that one now: {stop}"
 
 
-def news(known: Mapping[str, StepState], steps: Sequence[StepStatus]) -> list[tuple[str, str]]:
+def settled_lines(known: Mapping[str, StepState], steps: Sequence[StepStatus]) -> list[tuple[str, str]]:
     """Head and text of a line for each step that has just been settled."""
     settled = [row for row in steps if row.state not in UNFINISHED and known.get(row.name) is not row.state]
-    return [(f"{row.name}: {terminal.painted(row.state, PAINT.get(row.state, 'green'))}", _how(row)) for row in settled]
+    return [
+        (f"{row.name}: {terminal.coloured(row.state, STATE_COLOURS.get(row.state, 'green'))}", _how(row))
+        for row in settled
+    ]
 
 
 def _how(row: StepStatus) -> str:
-    lasted = f" after {step_time(row.seconds)}" if row.seconds >= INSTANT else ""
-    return f"{lasted}, {one_line(row.detail, NEWS)}" if row.detail else lasted
+    lasted = f" after {step_time(row.seconds)}" if row.seconds >= LEAST_SECONDS else ""
+    return f"{lasted}, {one_line(row.detail, LINE_CHARACTERS)}" if row.detail else lasted
 
 
 def table(steps: Sequence[StepStatus]) -> str:
     """A row for each step."""
-    head = [["STEP", "KIND", "STATE", "TIME", "DETAIL"]]
-    rows = [[row.name, row.kind, str(row.state), step_time(row.seconds), one_line(row.detail, DETAIL)] for row in steps]
+    head = [["STEP", "KIND", "STATE", "TIME", "TABLE_CHARACTERS"]]
+    rows = [
+        [row.name, row.kind, str(row.state), step_time(row.seconds), one_line(row.detail, TABLE_CHARACTERS)]
+        for row in steps
+    ]
     return terminal.table(head + rows)
 
 
@@ -81,10 +87,10 @@ def step_time(seconds: float) -> str:
     """Return how long a step took, below one second with a decimal; `-` for no time at all."""
     if seconds >= 1:
         return duration(seconds)
-    return f"{seconds:.1f} s" if seconds >= INSTANT else "-"
+    return f"{seconds:.1f} s" if seconds >= LEAST_SECONDS else "-"
 
 
-def doomed(profile: Profile) -> list[str]:
+def purged_by(profile: Profile) -> list[str]:
     """What a purge deletes, as the profile declares it."""
     found = [f"{path} (step {step.name})" for step in profile.steps for path in step.purge]
     found += [f"{path} (profile)" for path in profile.purge]

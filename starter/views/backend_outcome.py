@@ -25,7 +25,7 @@ def present(
     terminal.warn(report.warnings)
     if code != exits.DONE:
         raise _failed(asked, report, ui, title, code)
-    terminal.note(f" ({done})", head=f"backend {report.profile}: {title}: {terminal.painted('done', 'green')}")
+    terminal.note(f" ({done})", head=f"backend {report.profile}: {title}: {terminal.coloured('done', 'green')}")
     for purpose, line in following.items():
         terminal.note(f"{purpose}: {line}")
 
@@ -49,7 +49,7 @@ def _failed(asked: Invocation, report: BackendReport, ui: str, title: str, code:
     if code == exits.FAILED:
         lines += [f"Mend the cause, then go on where it stopped: {asked.again_backend(*title.split())}"]
     lines.append(f"History: {ui}")
-    return exits.Exit(code, f"backend {report.profile}: {title}: {terminal.painted(word, 'red')}", lines)
+    return exits.Exit(code, f"backend {report.profile}: {title}: {terminal.coloured(word, 'red')}", lines)
 
 
 def _why(report: BackendReport) -> list[str]:

@@ -13,9 +13,9 @@ from planning.text.sanitize import one_line
 from starter.cli import terminal
 
 TEMPORAL_PORT, UI_OFFSET = 7233, 1000
-EVIDENCE = 200  # characters of it beside progress
+EVIDENCE_CHARACTERS = 200  # characters of it beside progress
 # What was seen last is of the clients before, and the step itself counts the new ones, or nobody does.
-UNCOUNTED = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.RELEASING}
+UNCOUNTED_PHASES = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.RELEASING}
 
 
 class Trouble(NamedTuple):
@@ -32,7 +32,7 @@ def progress(status: Status) -> str:
     parts = [f"{status.phase:<12}"]
     if release and release.stage:
         parts.append(f"stage {release.stage}")
-    if seen.exists and status.phase not in UNCOUNTED:
+    if seen.exists and status.phase not in UNCOUNTED_PHASES:
         parts.append(f"{seen.ready}/{seen.wanted} ready")
     if status.step:
         parts.append(status.step + (f" (attempt {status.retry.attempt + 1})" if status.retry else ""))
@@ -48,7 +48,7 @@ def trouble(status: Status) -> Trouble | None:
     if found is None:
         return None
     head = f"will try again to {status.retry.step}: " if status.retry else ""
-    short = found.model_copy(update={"evidence": one_line(found.evidence, EVIDENCE)})
+    short = found.model_copy(update={"evidence": one_line(found.evidence, EVIDENCE_CHARACTERS)})
     return Trouble(f"{head}{found.code} {found.on}", head, str(short))
 
 
@@ -56,7 +56,7 @@ def page(status: Status, ui: str, said: str = "") -> str:
     """Everything about one deployment; `said` is what its step says of its progress."""
     rows = [("deployment", status.deployment), ("phase", _phase(status))]
     rows += [("progress", " ".join(said.split()))] if said else []
-    counted = [] if said and status.phase in UNCOUNTED else _count(status)
+    counted = [] if said and status.phase in UNCOUNTED_PHASES else _count(status)
     rows += _release_rows(status) + _place_rows(status) + counted
     rows += [("warning", warning) for warning in status.warnings]
     rows += [("waiting", title) for title in status.pending]

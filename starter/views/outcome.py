@@ -24,7 +24,7 @@ CODES = {
 }
 
 
-class Ended(NamedTuple):
+class CommandEnd(NamedTuple):
     """How following ended; `status` is None when nobody could be asked any more.
 
     Without an outcome the command waits for a person: `status` has the question.
@@ -41,7 +41,7 @@ def code(outcome: Outcome) -> int:
     return CODES[outcome.verdict]
 
 
-def present(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str] = ()) -> None:
+def present(invocation: Invocation, ended: CommandEnd, ui: str, also: Sequence[str] = ()) -> None:
     """Data on stdout, the verdict on stderr; Exit unless it was done.
 
     `also` are command lines that tell more of a failure.
@@ -63,7 +63,7 @@ def present(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str] =
         terminal.data(value, invocation.output, text)
     if code(outcome) != exits.DONE:
         raise _failed(invocation, outcome, status, ui, also)
-    head = f"{outcome.title}: {terminal.painted(outcome.verdict, 'green')}"
+    head = f"{outcome.title}: {terminal.coloured(outcome.verdict, 'green')}"
     terminal.note(f" ({outcome.message})" if outcome.message else "", head=head)
     terminal.note(f"Next: {invocation.again(*_next(outcome))}")
 
@@ -90,7 +90,7 @@ def _asks(invocation: Invocation, question: Question | None, ui: str) -> exits.E
         f"History: {ui}",
     ]
     return exits.Exit(
-        exits.FAILED, f"it is {terminal.painted('parked', 'red')} and waits for a person to choose", lines
+        exits.FAILED, f"it is {terminal.coloured('parked', 'red')} and waits for a person to choose", lines
     )
 
 
@@ -108,7 +108,7 @@ def _failed(
     if also and code(outcome) == exits.FAILED:
         lines += ["More about the backend:", *(f"  {line}" for line in also)]
     lines.append(f"History: {ui}")
-    return exits.Exit(code(outcome), f"{outcome.title}: {terminal.painted(verdict, 'red')}", lines)
+    return exits.Exit(code(outcome), f"{outcome.title}: {terminal.coloured(verdict, 'red')}", lines)
 
 
 def _why(outcome: Outcome) -> list[str]:

@@ -34,7 +34,7 @@ WORDS = "pushing 3 layers, 1 done: 1 of 4 kB, 200 B/s, about 15 s left; mon.key 
 
 async def _latest(stage: "Stage", monkeypatch: pytest.MonkeyPatch, words: str = "held") -> StepProgress:
     """What is said once the held activity has spoken."""
-    monkeypatch.setattr("starter.temporal.heartbeats.EVERY", 0.05)
+    monkeypatch.setattr("starter.temporal.heartbeats.POLL_SECONDS", 0.05)
     heartbeats = Heartbeats(stage.client, stage.id)
     async with asyncio.timeout(10):
         while words not in (said := await heartbeats.latest("a step")).text:  # noqa: ASYNC110 - the server cannot be subscribed to

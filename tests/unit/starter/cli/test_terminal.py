@@ -10,10 +10,10 @@ from tests.support.terminal import on_terminal
 
 BASE = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "TEMPORAL_ADDRESS": "127.0.0.1:1"}
 PROGRESS = (
-    "from starter.cli.progress import Progress; from starter.cli.terminal import note, painted\n"
+    "from starter.cli.progress import Progress; from starter.cli.terminal import note, coloured\n"
     "p = Progress()\n"
     "for line, topic in [('a 1', 'a'), ('a 2', 'a'), ('b 1', 'b')]: p.show(line, topic)\n"
-    "p.end(); note('', head=painted('end', 'green'))\n"
+    "p.end(); note('', head=coloured('end', 'green'))\n"
 )
 TRANSFER = (
     "import termios\n"
@@ -106,7 +106,7 @@ def test_bars_give_way_to_a_line_again() -> None:
 
 
 def test_trouble_leaves_the_bars_as_they_are() -> None:
-    """They are painted anew below it."""
+    """They are coloured anew below it."""
     said = _painted("show(100); p.trouble('k', 'oh: ', 'no'); show(400); p.end()", NO_COLOR="1")
     assert said == f"{BARS[100]}\r\n! oh: no\r\n{BARS[400]}\r\n"
 
@@ -121,7 +121,7 @@ def test_a_terminal_that_became_narrow_is_not_painted_over() -> None:
 
 
 def test_a_terminal_of_a_few_rows_gets_the_sentence() -> None:
-    """Lines that scrolled away could not be painted over."""
+    """Lines that scrolled away could not be coloured over."""
     first, second = (f"push: pushing 2 layers: 0 of 1 kB; a.key {share} %, b 0 %" for share in (20, 80))
     assert _painted("show(100); show(400); p.end()", (4, 61)) == f"{first}\r\x1b[2K{second}\r\n"
 

@@ -1,7 +1,7 @@
 """What `--direct` says of its checks."""
 
 from domain.messages.inspection import Check, CheckVerdict
-from starter.direct.inspection import in_your_words
+from starter.direct.inspection import for_caller
 
 
 def test_checks_speak_of_the_caller_and_not_of_a_worker() -> None:
@@ -12,6 +12,6 @@ def test_checks_speak_of_the_caller_and_not_of_a_worker() -> None:
         detail="step keys needs the program plonkit, which is not on the worker's PATH",
         do="set X in the worker's environment",
     )
-    told = in_your_words(check)
+    told = for_caller(check)
     assert told.detail == "step keys needs the program plonkit, which is not on your PATH"
     assert told.do == "set X in your environment"

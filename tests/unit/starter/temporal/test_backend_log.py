@@ -29,7 +29,7 @@ class Log:
 @pytest.mark.parametrize("count", [0, 1, 3, 20])
 async def test_the_last_lines_are_read_backwards(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as were asked for, however small the pieces are, and no half of a line."""
-    monkeypatch.setattr(backend_log, "PIECE", 10)
+    monkeypatch.setattr(backend_log, "CHUNK_BYTES", 10)
     lines = [f"line {number}\n" for number in range(12)]
     chunk = await backend_log.tail(Log("".join(lines)).read, REQUEST, count)
     assert chunk.text == "".join(lines[-count:] if count else [])
@@ -38,7 +38,7 @@ async def test_the_last_lines_are_read_backwards(count: int, monkeypatch: pytest
 
 async def test_a_log_begun_anew_meanwhile_is_not_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read before a piece must end where that begins."""
-    monkeypatch.setattr(backend_log, "PIECE", 10)
+    monkeypatch.setattr(backend_log, "CHUNK_BYTES", 10)
     log = Log("old old old old old\n")
 
     async def read(request: LogRequest) -> LogChunk:

@@ -18,7 +18,7 @@ from starter.cli.exits import Exit
 from starter.cli.progress import Progress
 from starter.temporal import follow
 from starter.temporal.heartbeats import StepProgress
-from starter.views.outcome import Ended
+from starter.views.outcome import CommandEnd
 
 MINE = Outcome(command_id="mine", kind=Kind.UPGRADE, title="deploy", verdict=Verdict.DONE)
 OTHER = Outcome(command_id="other", kind=Kind.SCALE, title="scale to 3", verdict=Verdict.DONE)
@@ -76,7 +76,7 @@ class FakeHandle:
         return value
 
 
-async def _follow(handle: FakeHandle) -> Ended:
+async def _follow(handle: FakeHandle) -> CommandEnd:
     return await follow.follow_command(handle, "mine", Progress(), every=0)
 
 

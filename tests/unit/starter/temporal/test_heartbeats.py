@@ -36,7 +36,7 @@ class FakeServer:
 
     async def describe(self, *, rpc_timeout: timedelta) -> Any:
         """As told."""
-        assert rpc_timeout == heartbeats.RPC
+        assert rpc_timeout == heartbeats.RPC_TIMEOUT
         if self._slow:
             await asyncio.Event().wait()
         return SimpleNamespace(raw_description=self._raw)
@@ -49,14 +49,14 @@ async def _pending(*details: Any, state: Any = STARTED, began: int = 100, spoke:
     return info
 
 
-async def _said(*pending: PendingActivityInfo) -> StepProgress:
+async def _read(*pending: PendingActivityInfo) -> StepProgress:
     server: Any = FakeServer(*pending)
     return await Heartbeats(server, "prover-cluster/default/a").once("a step")
 
 
 async def test_words_and_figures() -> None:
     """The figures of one activity, the words of all."""
-    assert await _said(await _pending("building"), await _pending("pushing k", MOVING)) == (
+    assert await _read(await _pending("building"), await _pending("pushing k", MOVING)) == (
         "building; pushing k",
         MOVING,
     )
@@ -65,29 +65,32 @@ async def test_words_and_figures() -> None:
 @pytest.mark.parametrize("second", [{"resume": 7}, "more words", 12, None, {**MOVING.model_dump(), "done": "x"}])
 async def test_another_second_detail_is_no_figure(second: Any) -> None:
     """It may be of a newer worker, or for the activity's next attempt."""
-    assert await _said(await _pending("pushing k", second)) == ("pushing k", None)
+    assert await _read(await _pending("pushing k", second)) == ("pushing k", None)
 
 
 async def test_a_field_that_this_version_does_not_know_is_ignored() -> None:
     """A newer worker may say more."""
-    assert await _said(await _pending("pushing k", {**MOVING.model_dump(), "colour": "red"})) == ("pushing k", MOVING)
+    assert await _read(await _pending("pushing k", {**MOVING.model_dump(), "colour": "red"})) == (
+        "pushing k",
+        MOVING,
+    )
 
 
 @pytest.mark.parametrize("details", [(), ({"resume": 7}, MOVING)])
 async def test_details_without_words_say_nothing(details: tuple[Any, ...]) -> None:
     """They are for the activity's next attempt."""
-    assert await _said(await _pending(*details)) == StepProgress()
+    assert await _read(await _pending(*details)) == StepProgress()
 
 
 @pytest.mark.parametrize("more", [{"state": SCHEDULED}, {"began": 102}])
 async def test_words_of_an_attempt_that_failed_are_of_the_past(more: dict[str, Any]) -> None:
     """The server keeps them until the next attempt speaks."""
-    assert await _said(await _pending("pushing k", MOVING, **more)) == StepProgress()
+    assert await _read(await _pending("pushing k", MOVING, **more)) == StepProgress()
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """`status` shows what it knows without."""
-    monkeypatch.setattr(heartbeats, "ONCE", 0.01)
+    monkeypatch.setattr(heartbeats, "SINGLE_READ_SECONDS", 0.01)
     server: Any = FakeServer(slow=True)
     assert await Heartbeats(server, "a").once("a step") == StepProgress()
 

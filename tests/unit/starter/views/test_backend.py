@@ -34,12 +34,12 @@ def test_a_change_that_is_queued_says_what_it_awaits() -> None:
 
 
 def test_news_are_the_steps_that_were_settled_since() -> None:
-    """How long it took, and why it was skipped; what was known, or still works, is no news."""
-    found = backend.news({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
+    """How long it took, and why it was skipped; what was known, or still works, is no settled_lines."""
+    found = backend.settled_lines({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
     assert found == [("setup: done", " after 3 min 5 s"), ("circuit: skipped", ", its inputs did not change")]
-    assert backend.news({"setup": StepState.DONE}, [SETUP]) == []
+    assert backend.settled_lines({"setup": StepState.DONE}, [SETUP]) == []
     instant = CIRCUIT.model_copy(update={"seconds": 0.01, "detail": ""})
-    assert backend.news({}, [instant]) == [("circuit: skipped", "")]
+    assert backend.settled_lines({}, [instant]) == [("circuit: skipped", "")]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_page_holds_everything() -> None:
         "  do        mend it",
         "warning     optional step x failed",
         "UI          http://ui",
-        "STEP     KIND     STATE    TIME       DETAIL",
+        "STEP     KIND     STATE    TIME       TABLE_CHARACTERS",
         "setup    command  done     3 min 5 s",
         "circuit  command  skipped  -          its inputs did not change",
     ]
@@ -90,7 +90,7 @@ def test_a_purge_is_listed_by_step() -> None:
         Step(name="db", compose=db),
         Step(name="more", function="run", leaves=[Left(compose=Compose(project="faucet", file="f.yaml"))]),
     ]
-    assert backend.doomed(Profile(name="example", steps=steps, purge=["data"])) == [
+    assert backend.purged_by(Profile(name="example", steps=steps, purge=["data"])) == [
         "build (step setup)",
         "*.key (step setup)",
         "data (profile)",

@@ -184,7 +184,7 @@ def test_details_are_said_again_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An hour's push is seen to move."""
-    monkeypatch.setattr("starter.cli.progress.DETAIL_EVERY", 0.0)
+    monkeypatch.setattr("starter.cli.progress.DETAIL_SECONDS", 0.0)
     progress = Progress()
     for detail in ("1 of 7 GB", "1 of 7 GB", "2 of 7 GB"):
         progress.show("push", "image", detail)
@@ -214,7 +214,7 @@ def test_a_slow_transfer_without_a_terminal_is_said_again_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tenth of tens of GB takes long; so does what has no known end."""
-    monkeypatch.setattr("starter.cli.progress.TRANSFER_EVERY", 0.0)
+    monkeypatch.setattr("starter.cli.progress.TRANSFER_SECONDS", 0.0)
     progress = Progress()
     for done in (1, 2, 2):
         progress.show("push", "image", f"at {done}", _moving(done))

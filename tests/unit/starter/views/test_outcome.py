@@ -14,7 +14,7 @@ from planning.status import question
 from starter.cli import exits
 from starter.cli.invocation import Invocation
 from starter.views import outcome
-from starter.views.outcome import Ended
+from starter.views.outcome import CommandEnd
 
 ASKED = Invocation(values={"CLUSTER_NS": "provers"})
 UI = "http://ui/x"
@@ -47,7 +47,7 @@ def test_exit_codes_of_outcomes(result: Verdict, severity: Severity | None, code
 def test_success_says_what_is_deployed_and_what_to_try_next(capsys: pytest.CaptureFixture[str]) -> None:
     """Data on stdout, words on stderr."""
     outcome.present(
-        ASKED, Ended(_outcome(Verdict.DONE), Status(deployment="prover-cluster/x", phase=Phase.SERVING)), UI
+        ASKED, CommandEnd(_outcome(Verdict.DONE), Status(deployment="prover-cluster/x", phase=Phase.SERVING)), UI
     )
     said = capsys.readouterr()
     assert "prover-cluster/x" in said.out
@@ -59,7 +59,7 @@ def test_success_says_what_is_deployed_and_what_to_try_next(capsys: pytest.Captu
 def test_a_refusal_shows_the_numbers_and_leaves_stdout_empty(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 3."""
     with pytest.raises(exits.Exit) as caught:
-        outcome.present(ASKED, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
+        outcome.present(ASKED, CommandEnd(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
     assert caught.value.exit_code == exits.REFUSED
     assert "2 of 3 nodes" in " ".join(caught.value.lines)
     assert capsys.readouterr().out == ""
@@ -69,7 +69,7 @@ def test_a_parked_deployment_says_how_to_go_on() -> None:
     """Exit 1, with the diagnosis and the next command."""
     parked = Status(phase=Phase.PARKED)
     with pytest.raises(exits.Exit) as caught:
-        outcome.present(ASKED, Ended(_outcome(Verdict.FAILED, Severity.FATAL), parked), UI)
+        outcome.present(ASKED, CommandEnd(_outcome(Verdict.FAILED, Severity.FATAL), parked), UI)
     assert caught.value.exit_code == exits.FAILED
     assert "  proverctl tear-down -n provers" in caught.value.lines
 
@@ -78,7 +78,7 @@ def test_json_is_given_on_failure_too(capsys: pytest.CaptureFixture[str]) -> Non
     """A program reads the reason and the code from stdout."""
     asked = Invocation(values={}, output="json")
     with pytest.raises(exits.Exit):
-        outcome.present(asked, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
+        outcome.present(asked, CommandEnd(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
     value = json.loads(capsys.readouterr().out)
     assert value["exit"] == exits.REFUSED
     assert value["outcome"]["diagnosis"]["code"] == "NODES"
@@ -88,7 +88,7 @@ def test_a_question_ends_with_the_lines_to_choose_from(capsys: pytest.CaptureFix
     """Exit 1; the diagnosis, what each choice does, the default and the deadline; programs get the question itself."""
     found = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node", severity=Severity.NEEDS_HUMAN)
     asked = question.question_about("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=True)
-    waits = Ended(None, Status(phase=Phase.PARKED, question=asked, diagnosis=found))
+    waits = CommandEnd(None, Status(phase=Phase.PARKED, question=asked, diagnosis=found))
     with pytest.raises(exits.Exit) as caught:
         outcome.present(ASKED, waits, UI)
     assert caught.value.exit_code == exits.FAILED
