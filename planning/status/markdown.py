@@ -35,7 +35,7 @@ _STEP_SIGNS = {
 
 
 def status_markdown(status: Status) -> str:
-    """Lists rather than tables: the UI gives table cells no padding."""
+    """Return the status page of a deployment; lists rather than tables, since the UI gives table cells no padding."""
     blocks = [
         _head(status),
         _facts(status),
@@ -126,7 +126,7 @@ def _retry(retry: Retry | None) -> str:
 
 
 def _question(status: Status) -> str:
-    """The very lines to type, for whoever reads this has to choose."""
+    """Return the question with the command lines that answer it."""
     asked: Question | None = status.question
     if asked is None:
         return ""
@@ -176,7 +176,7 @@ def _bullets(title: str, lines: list[str]) -> str:
 
 
 def _outcomes(outcomes: list[Outcome]) -> str:
-    """The newest first, for that is what the reader came for."""
+    """Return the last commands, the newest first."""
     lines = []
     for outcome in reversed(outcomes[-MAX_OUTCOMES:]):
         message = f": {_plain(outcome.message)}" if outcome.message else ""

@@ -24,7 +24,7 @@ def is_capacity(code: str) -> bool:
 def question_about(
     question_id: str, command_id: str, found: Diagnosis, deadline: str, *, wanted: int, fits: int, back: bool
 ) -> Question:
-    """The question about `found`; `fits` clients can run of those wanted, `back` says that a release is left to go to.
+    """Return the question about `found`; `fits` of the wanted clients can run, `back` allows a rollback.
 
     The default is what leaves clients serving.
     """
@@ -42,7 +42,7 @@ def question_about(
 
 
 def meaning(question: Question, choice: Choice) -> str:
-    """What follows the choice."""
+    """Say what follows the choice."""
     return _MEANINGS[choice].format(fits=clients(question.fits))
 
 
@@ -52,13 +52,13 @@ def clients(number: int) -> str:
 
 
 def offered(question: Question) -> str:
-    """The choices in a row, e.g. `retry, fewer or abort`."""
+    """Return the choices as a list in words, e.g. `retry, fewer or abort`."""
     *first, last = [choice.value for choice in question.choices]
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def unless_answered(question: Question) -> str:
-    """What happens without a person."""
+    """Say what happens without an answer."""
     return (
         f"Unless answered by {question.deadline} it is {question.default.value};"
         " when the trouble clears by itself it goes on."
@@ -71,6 +71,6 @@ def short(question: Question) -> str:
 
 
 def command(choice: Choice, namespace: str, cluster: str) -> str:
-    """The command line that answers, to be copied."""
+    """Return the command line that answers, to be copied."""
     elsewhere = ["--cluster", cluster] if cluster not in ("", DEFAULT_CLUSTER) else []
     return shlex.join(["proverctl", "answer", choice.value, "-n", namespace, *elsewhere])

@@ -15,13 +15,13 @@ Origins = dict[str, tuple[str, str]]
 def merged(
     flags: Mapping[str, str | None], env_file: str | None, environ: Mapping[str, str], directory: Path
 ) -> dict[str, str]:
-    """Settings and connection variables alike; the default of each setting is not among them."""
+    """Return settings and connection variables; the defaults of settings are not among them."""
     sources = [*_below_flags(env_file, environ, directory), ("flag", flags)]
     return {name: value for _, layer in sources for name, value in layer.items() if value}
 
 
 def origins(names: Iterable[str], env_file: str | None, environ: Mapping[str, str], directory: Path) -> Origins:
-    """The value of each setting below the flags and where it is from; both empty when nothing sets it."""
+    """Return the value of each setting below the flags and its source; both are empty when nothing sets it."""
     found = dict.fromkeys(names, ("", ""))
     for origin, layer in _below_flags(env_file, environ, directory):
         found |= {name: (value, origin) for name, value in layer.items() if value and name in found}
@@ -53,7 +53,7 @@ def with_paths(values: Mapping[str, str], directory: Path) -> dict[str, str]:
 
 
 def git_top(directory: Path) -> Path:
-    """The git work tree around a directory, else the directory itself."""
+    """Return the git work tree around a directory, else the directory itself."""
     above = (directory, *directory.parents)
     return next((one for one in above if (one / ".git").exists()), directory)
 

@@ -34,7 +34,7 @@ class Exit(click.ClickException):
 
 
 def translated(error: Exception) -> Exception:
-    """The Exit for an error of ours; anything else is a fault of the program and comes back as it is."""
+    """Return the Exit for one of our errors; any other is a fault of the program and is returned as it is."""
     errors = sys.modules.get("domain.errors")  # not loaded: then none of its errors can have been raised
     if errors is None or not isinstance(error, errors.ProverError):
         return error

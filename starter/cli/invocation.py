@@ -44,7 +44,7 @@ class Invocation:
         return self.values.get(CLUSTER.name) or CLUSTER.default
 
     def validated(self, build: Callable[[], T], *checks: Callable[[], object]) -> T:
-        """What `build` makes of the settings; SettingsInvalid with its problems, those of `checks`, and our own."""
+        """Return what `build` makes of the settings; raise SettingsInvalid with all problems, those of `checks` too."""
         from domain.errors import SettingsInvalid  # noqa: PLC0415 - pydantic: not for --help
 
         problems = list(self.problems)
@@ -62,7 +62,7 @@ class Invocation:
         return result
 
     def again(self, *words: str) -> str:
-        """A command line about the same deployment, for the user to copy."""
+        """Return a command line about the same deployment, for the user to copy."""
         line = ["proverctl", *words, "-n", self.namespace]
         if self.cluster != CLUSTER.default:
             line += [CLUSTER.flag, self.cluster]
@@ -71,7 +71,7 @@ class Invocation:
         return shlex.join(line)
 
     def again_backend(self, *words: str) -> str:
-        """A command line about the same backend, for the user to copy."""
+        """Return a command line about the same backend, for the user to copy."""
         line = ["proverctl", "backend", *words]
         for name in BACKEND:
             if self.flags.get(name):

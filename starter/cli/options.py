@@ -13,13 +13,13 @@ Decorator = Callable[[Function], Function]
 
 
 def command(name: str, *examples: str, **context_settings: Any) -> Callable[[Function], click.Command]:
-    """A command whose help ends with examples."""
+    """Return the decorator of a command whose help ends with examples."""
     lines = ["\b", "Examples:" if len(examples) > 1 else "Example:", *(f"  {example}" for example in examples)]
     return click.command(name, epilog="\n".join(lines), context_settings=context_settings)
 
 
 def everywhere(function: Function) -> Function:
-    """The flags that every command takes."""
+    """Add the flags that every command takes."""
     return _all(
         [
             setting(CLUSTER_NS),
@@ -37,19 +37,19 @@ def everywhere(function: Function) -> Function:
 
 
 def settings(*groups: str, but: Sequence[str] = ()) -> Decorator:
-    """The flags of these groups of settings (none: of all that a deploy takes)."""
+    """Return the decorator with the flags of these groups of settings (none: of all that a deploy takes)."""
     chosen = [one for one in SETTINGS if one.flag and one not in (CLUSTER, CLUSTER_NS) and one.name not in but]
     return _all([setting(one) for one in chosen if one.group in groups or (not groups and one.group != PROBE)])
 
 
 def backend(function: Function) -> Function:
-    """The flags of every command about a backend."""
+    """Add the flags of every command about a backend."""
     common = [CLUSTER.name, CLUSTER_NS.name]
     return _all([*(setting(BY_NAME[name]) for name in BACKEND if name not in common), everywhere])(function)
 
 
 def setting(one: Setting) -> Decorator:
-    """The flag of one setting; its value stays text, so that all problems are found together."""
+    """Return the flag of one setting; its value stays text, so that all problems are found together."""
     origin = f"[{one.name}{', default: ' + one.default if one.default else ''}]"
     names = [one.flag, *([one.short] if one.short else []), parameter(one.name)]
     if one.switch:
@@ -63,18 +63,18 @@ def by_name(name: str) -> Setting:
 
 
 def parameter(name: str) -> str:
-    """The parameter under which click hands over a setting's flag."""
+    """Return the name of the parameter in which click passes a setting's flag."""
     return name.lower()
 
 
 def direct(function: Function) -> Function:
-    """The flag of every look that needs neither Temporal nor a worker."""
+    """Add the flag for reading without Temporal or a worker."""
     told = "Look straight at the cluster with your own kubeconfig (KUBECONFIG), without Temporal or a worker."
     return click.option("--direct", is_flag=True, help=told)(function)
 
 
 def not_yet(flag: str) -> Decorator:
-    """A flag that is promised and not there yet: it says so instead of being ignored."""
+    """Return a hidden flag of a later version: given, it is refused instead of ignored."""
 
     def refuse(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         if value:
@@ -84,7 +84,7 @@ def not_yet(flag: str) -> Decorator:
 
 
 def _all(decorators: Sequence[Decorator]) -> Decorator:
-    """Applied in the order in which help shall list them."""
+    """Return one decorator for several, which help lists in this order."""
 
     def apply(function: Function) -> Function:
         for decorator in reversed(decorators):

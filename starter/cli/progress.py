@@ -81,12 +81,12 @@ class Progress:
         self._trouble = key
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Write a line that stays."""
         self.end()
         note(line)
 
     def settle(self, line: str, *, head: str = "") -> None:
-        """A line that stays and takes the place of an unfinished one."""
+        """Write a line that stays and replaces an unfinished one."""
         if self._open:
             click.echo(self._erasure() if self._intact() else "\n", err=True, nl=False)
             self._open, self._lines = False, []
@@ -113,7 +113,7 @@ def _painting(full: str, transfer: "TransferProgress | None") -> list[str]:
 
 
 def _with_bars(full: str, transfer: "TransferProgress", room: int) -> list[str]:
-    """What is said beside the bars, such as why something is tried again, stays in the line."""
+    """Return the bars below a line that keeps what the transfer does not say, such as the reason of a retry."""
     from planning.image.transfer import sentence  # noqa: PLC0415 - not for --help
     from starter.cli.progress_bars import ASCII_GLYPHS, LINE_GLYPHS, bars  # noqa: PLC0415 - same
 

@@ -79,7 +79,7 @@ def joined(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """What the terminal's encoding lacks would be written as an escape, and that is longer."""
+    """Replace characters that the terminal's encoding lacks, since their escapes would be longer."""
     return text.encode(sys.stderr.encoding, "replace").decode(sys.stderr.encoding)
 
 

@@ -57,7 +57,7 @@ def up_command(real: bool, force: bool, redo: tuple[str, ...], **params: Any) ->
 @click.argument("steps", nargs=-1, required=True, metavar="STEP...")
 @options.backend
 def restart_command(steps: tuple[str, ...], **params: Any) -> None:
-    """Stop these steps and do them again.
+    """Stop these steps and run them again.
 
     Whatever their inputs say, and with all that needs them to run on. The others are left alone.
     """
@@ -125,7 +125,7 @@ def purge_command(**params: Any) -> None:
 
 
 async def load_profile(asked: "Invocation", spec: "ClusterSpec") -> "LoadedProfile":
-    """The profile, and nothing else."""
+    """Read the profile as the backend host sees it."""
     from starter.temporal import session
     from starter.temporal.backend_updates import profile
 
@@ -134,7 +134,7 @@ async def load_profile(asked: "Invocation", spec: "ClusterSpec") -> "LoadedProfi
 
 
 def show_purge(loaded: "LoadedProfile") -> None:
-    """What would be deleted."""
+    """List what a purge deletes."""
     from starter.cli import terminal
     from starter.views import backend
 

@@ -22,7 +22,7 @@ DEFAULT = "proverctl.yaml"
 @click.option("--host", is_flag=True, help="Have the worker look for programs, functions and files on its host.")
 @options.backend
 def validate_command(file: str | None, host: bool, **params: Any) -> None:
-    """Judge the profile; contacts nothing without --host.
+    """Check the profile; contacts nothing without --host.
 
     FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. Programs, functions and files are not
     looked for: that is done by `backend up` for the steps that it will run, and by --host for all steps of it, by the
@@ -73,7 +73,7 @@ def _validate_on_host(file: str | None, params: dict[str, Any]) -> None:
 @options.settings("backend", but=["BACKEND_HOST", "CIRCUIT_DIR"])
 @options.everywhere
 def graph_command(file: str | None, form: str, **params: Any) -> None:
-    """The steps and what they need; contacts nothing.
+    """Draw the steps and what they need; contacts nothing.
 
     FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. As text the steps stand in layers:
     those of one layer may run at the same time.
@@ -97,7 +97,7 @@ def graph_command(file: str | None, form: str, **params: Any) -> None:
 
 
 def _read(params: dict[str, Any], file: str | None) -> "tuple[Invocation, Path, Profile]":
-    """The profile of this command line and where it is; SettingsInvalid with everything wrong."""
+    """Read and check the profile of this command line; raise SettingsInvalid with all its problems."""
     from domain.errors import SettingsInvalid
     from planning.backend.profile_parser import read
     from planning.backend.profile_validation import faults

@@ -20,7 +20,7 @@ NAME = click.option("--name", help="Name in the profile, where the profile itsel
 @NAME
 @options.backend
 def status_command(name: str | None, **params: Any) -> None:
-    """Each step: state, duration, why it was skipped, what is wrong.
+    """Show each step: state, duration, why it was skipped, what is wrong.
 
     Also while the steps run. Without a worker it shows what Temporal keeps.
     """
@@ -38,7 +38,7 @@ def status_command(name: str | None, **params: Any) -> None:
 @NAME
 @options.backend
 def logs_command(step: str, follow: bool, lines: str, name: str | None, **params: Any) -> None:
-    """The log of one step.
+    """Show the log of one step.
 
     With -f the log of a command ends with the command; that of a process goes on until it is interrupted.
     """

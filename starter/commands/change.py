@@ -101,7 +101,7 @@ def tear_down_command(now: bool, backend: bool, purge: bool, **params: Any) -> N
 
 
 def _show_purge(asked: "Invocation", spec: "ClusterSpec") -> None:
-    """What would be deleted, before it is asked; it must be the data of this deployment's own backend."""
+    """List what a purge deletes; raise Exit INVALID unless it is the data of this deployment's own backend."""
     from domain import names
     from starter.commands.backend_lifecycle import load_profile, show_purge
     from starter.temporal import session
@@ -145,7 +145,7 @@ async def _carry_out(asked: "Invocation", request: "Scale | ResetEndpoint", name
 
 
 def _tell_risk(name: str) -> None:
-    """A signal has no receipt that could say whether clients end."""
+    """Warn of ended clients, since a signal has no receipt that could."""
     from planning.plan import proofs
     from starter.cli import terminal
 

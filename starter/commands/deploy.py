@@ -23,7 +23,7 @@ PROFILE = "proverctl.yaml"
 @options.everywhere
 @options.not_yet("--adopt")
 def run_all_command(**params: Any) -> None:
-    """Backend, simulated data and prove-clients: everything.
+    """Deploy everything: backend, simulated data and prove-clients.
 
     Sets up and starts the backend of BACKEND_PROFILE with its simulated data, builds and pushes the image of its
     commit, and deploys the prove-clients. On a deployment that runs it changes what differs.
@@ -36,7 +36,7 @@ def run_all_command(**params: Any) -> None:
 @options.everywhere
 @options.not_yet("--adopt")
 def setup_all_command(**params: Any) -> None:
-    """Backend and prove-clients, nothing simulated.
+    """Deploy the backend and prove-clients, nothing simulated.
 
     As run-all without the simulated data; after a run-all it stops the simulation and says so.
     """
@@ -50,7 +50,7 @@ def setup_all_command(**params: Any) -> None:
 @options.everywhere
 @options.not_yet("--adopt")
 def deploy_command(**params: Any) -> None:
-    """Prove-clients for a coordinator that already runs.
+    """Deploy prove-clients for a coordinator that already runs.
 
     Builds and pushes the image of the backend's commit, verifies the nodes, applies the manifests and waits for the
     rollout. The same release means no change, another one an upgrade.

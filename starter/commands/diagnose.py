@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @options.settings("nodes")
 @options.everywhere
 def diagnose_command(bundle: str | None, direct: bool, **params: Any) -> None:
-    """Everything that is wrong with the clients, or that nothing is.
+    """Show everything that is wrong with the clients, or that nothing is.
 
     Each finding with its evidence, its cause, and what to do. Exit 0 when nothing is wrong, 1 when something is.
     """

@@ -28,7 +28,7 @@ PLACE = "--image-repo registry.example.com:5000/prover"
 @options.setting(options.by_name("BACKEND_HOST"))
 @options.everywhere
 def images_command(prune: bool, keep: str, **params: Any) -> None:
-    """Prover images at the registry and on the backend host; remove old ones.
+    """List prover images at the registry and on the backend host; remove old ones.
 
     An image stays while the release history of any deployment names it. With --prune on a terminal it asks for the
     repository's name; elsewhere it needs --yes. The registry frees the space when its own garbage collection runs.
@@ -52,7 +52,7 @@ def images_command(prune: bool, keep: str, **params: Any) -> None:
 
 
 def _again(asked: "Invocation", *words: str) -> str:
-    """A command line about the same images, for the user to copy."""
+    """Return a command line about the same images, for the user to copy."""
     line = ["proverctl", "images", *words]
     for one in map(options.by_name, SETTINGS):
         if asked.flags.get(one.name) and not one.masked:

@@ -25,7 +25,7 @@ SIGNS = {"create": "+", "change": "~", "same": "=", "remove": "-", "replace": "Â
 @options.settings()
 @options.everywhere
 def plan_command(direct: bool, **params: Any) -> None:
-    """What a deploy would change, object by object, and what it costs.
+    """Show what a deploy would change, object by object, and what it costs.
 
     The API server judges each object on trial (dry-run) and changes nothing; secrets are masked. Exit 3 when one of
     them would be refused. The image is not built: unless its stage serves already, it is compared by its tag.

@@ -28,7 +28,7 @@ WORDS = {"ok": "✓ ok", "warning": "! warning", "unknown": "? unknown", "failed
 @options.direct
 @options.everywhere
 def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
-    """Everything that could stop a deploy, each with a verdict and a remedy.
+    """Check everything that could stop a deploy, each with a verdict and a remedy.
 
     Temporal and its workers, credentials, commit, circuit, Docker, registry, rights, namespace, nodes, quota, Pod
     Security and admission, coordinator. Changes nothing; exit 3 when a check failed. What may not be looked at is
@@ -56,7 +56,7 @@ def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
 
 
 def present(asked: "Invocation", report: "PreflightReport") -> None:
-    """The checks as a table, remedies below it; Exit REFUSED when one failed."""
+    """Write the checks as a table with remedies below it; raise Exit REFUSED when one failed."""
     from starter.cli import terminal
 
     rows = [["CHECK", "VERDICT", "FOUND"]]
@@ -72,7 +72,7 @@ def present(asked: "Invocation", report: "PreflightReport") -> None:
 
 
 def _remediable(report: "PreflightReport") -> "list[Check]":
-    """What is less than ok and can be mended; the failed ones are said at the end anyway."""
+    """Return the checks that are not ok and have a remedy; those that failed are shown at the end."""
     return [check for check in report.checks if check.do and check.verdict in ("warning", "unknown")]
 
 
@@ -101,7 +101,7 @@ async def _report(asked: "Invocation", spec: "ClusterSpec", probe_image: str) ->
 
 
 async def _temporal(client: "Client", queues: list[str]) -> "Check":
-    """The session has made sure of the pollers."""
+    """Return the check of Temporal, which passed: the session has found pollers."""
     from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
     from planning.preflight import checks

@@ -25,7 +25,7 @@ SECRET = "Secret"  # noqa: S105 - a kind of object
 @options.settings()
 @options.everywhere
 def render_command(show_secrets: bool, **params: Any) -> None:
-    """The Kubernetes manifests as YAML; contacts nothing.
+    """Print the Kubernetes manifests as YAML; contacts nothing.
 
     STAGE comes from the flag or the environment, else it is `<stage>`: the commit is not looked up. The image's digest
     is known only after the push and left out.
@@ -46,7 +46,7 @@ def render_command(show_secrets: bool, **params: Any) -> None:
 @click.option("--optional/--no-optional", default=True, help="Also the rights that only make it know more.")
 @options.everywhere
 def rbac_command(service_account: str, service_account_namespace: str | None, optional: bool, **params: Any) -> None:
-    """The rights the worker needs as YAML; contacts nothing.
+    """Print the rights the worker needs as YAML; contacts nothing.
 
     A service account, one Role in the namespace, and a ClusterRole that reads nodes.
     """

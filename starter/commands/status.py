@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @options.direct
 @options.everywhere
 def status_command(direct: bool, **params: Any) -> None:
-    """One deployment: phase, release, clients, what is wrong.
+    """Show one deployment: phase, release, clients, what is wrong.
 
     Without a worker it shows what Temporal keeps and says how old that is; with --direct what stands in the cluster.
     """
@@ -39,7 +39,7 @@ def status_command(direct: bool, **params: Any) -> None:
 @click.option("--all", "closed", is_flag=True, help="Also those that have ended.")
 @options.everywhere
 def list_command(closed: bool, **params: Any) -> None:
-    """All deployments.
+    """List all deployments.
 
     Of every namespace and cluster, as Temporal keeps them; works without a worker.
     """

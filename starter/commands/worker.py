@@ -14,7 +14,7 @@ ROLES = ("deploy", "kube", "host")
 @click.option("--roles", default=",".join(ROLES), show_default=True, help="Which work it takes, comma separated.")
 @options.everywhere
 def worker_command(roles: str, **params: Any) -> None:
-    """Run the worker that does the work.
+    """Run the worker, which carries out the other commands.
 
     Role deploy runs the workflows, kube reaches the Kubernetes clusters, host holds the backend's repository, keys
     and processes. It ends on SIGTERM or Ctrl-C; what it began goes on with the next worker.

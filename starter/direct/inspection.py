@@ -68,13 +68,13 @@ class Direct:
         self._cluster = cluster.connect(spec.cluster, self._settings.contexts, self._settings.kubeconfig)
 
     def nodes(self) -> NodesReport:
-        """A verdict for each node."""
+        """Return a verdict for each node."""
         with self._caller_wording():
             asked = NodesRequest(spec=self._spec, replicas=self._spec.replicas)
             return capacity.look(self._cluster, asked, self._heartbeat)
 
     def plan(self) -> PlanReport:
-        """What a deploy would change; whose mark the objects would bear is known only where they bear it already."""
+        """Return what a deploy would change; the owner mark is known only where the objects bear it already."""
         spec, source = self._source()
         release = Release(
             stage=source.stage,
@@ -116,7 +116,7 @@ class Direct:
         return seen.report().model_copy(update=where)
 
     def status(self) -> live_deployment.Standing:
-        """What stands in the namespace, whoever made it."""
+        """Return what exists in the namespace, whoever made it."""
         namespace = self._spec.namespace
         with self._caller_wording():
             home = reading.read(self._cluster, "Namespace", namespace, "")
@@ -144,7 +144,7 @@ class Direct:
         )
 
     def _owner(self) -> str:
-        """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
+        """Return the owner mark of this deployment in whatever Temporal cluster; other marks count as foreign."""
         ours, namespace = self._spec.deployment_id, self._spec.namespace
         for kind, name in (("Deployment", names.DEPLOYMENT), ("Namespace", namespace)):
             seen = reading.read(self._cluster, kind, name, namespace).manifest
@@ -154,7 +154,7 @@ class Direct:
         return f"{UNKNOWN_OWNER}/{ours}"
 
     def _source(self) -> tuple[ClusterSpec, Source]:
-        """What would be deployed, and the spec with the configuration that its client takes."""
+        """Return what would be deployed, and the spec with the configuration schema of its client."""
         spec = self._spec
         sources, backend = GitSources(self._settings.state_dir), spec.backend
         if circuit_name.is_settled(spec):
@@ -180,7 +180,7 @@ class Direct:
 
 
 def for_caller(check: Check) -> Check:
-    """The check, whose words are those of a worker, for whoever looks without one."""
+    """Return the check with the caller in place of the worker."""
     return check.model_copy(update={"detail": _caller_text(check.detail), "do": _caller_text(check.do)})
 
 

@@ -63,7 +63,7 @@ async def show(asked: Invocation, spec: ClusterSpec, wanted: LogSelection) -> No
 
 
 async def tail(read: ReadChunk, request: LogRequest, lines: int) -> LogChunk:
-    """The last lines of the log as one piece, read backwards until there are enough."""
+    """Return the last lines of the log as one chunk, read backwards until there are enough."""
     chunk = await read(request)
     text, start = chunk.text, chunk.offset
     while start > 0 and text.count("\n") <= lines:

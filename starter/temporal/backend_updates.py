@@ -30,7 +30,7 @@ from workflows.inspection.lookup import ProfileWorkflow
 async def profile(
     client: Client, spec: ClusterSpec, *, named: bool = False, programs: ProgramSearch | None = None
 ) -> LoadedProfile:
-    """The profile as the backend host reads it; Exit with every fault, `named` also says how to do without it.
+    """Return the profile as the backend host reads it; raise Exit with all its problems, `named` adds a hint.
 
     With `programs` the programs of its steps are looked for on that host, too.
     """
@@ -49,7 +49,7 @@ async def profile(
 
 
 async def profile_name(client: Client, spec: ClusterSpec, name: str | None) -> str:
-    """The name that was given, else the profile's own."""
+    """Return the given name, else the profile's own."""
     return name or (await profile(client, spec, named=True)).profile.name
 
 
@@ -65,7 +65,7 @@ def require_steps(steps: Sequence[str], known: Sequence[str], backend: str) -> N
 
 
 def handle_of(client: Client, spec: ClusterSpec, name: str) -> WorkflowHandle[BackendWorkflow, BackendReport]:
-    """The backend's workflow, whichever run it is in."""
+    """Return the handle of the backend's workflow, for whichever run is open."""
     return client.get_workflow_handle_for(BackendWorkflow.run, names.backend_id(spec.backend.host, name))
 
 

@@ -49,7 +49,7 @@ class Heartbeats:
         self._due = 0.0
 
     async def latest(self, step: str) -> StepProgress:
-        """The last of it, empty when nothing was progress since `step` began; it never fails and asks once a second."""
+        """Return the last progress of `step`, empty without one; asks the server at most once a second, never fails."""
         if step != self._step:
             self._step, self._last = step, StepProgress()
         now = asyncio.get_running_loop().time()
@@ -64,7 +64,7 @@ class Heartbeats:
         return self._last
 
     async def once(self, step: str) -> StepProgress:
-        """The last of it, for those who look once: nothing when that takes longer than SINGLE_READ_SECONDS."""
+        """Return the last progress of `step`, empty when reading it takes longer than SINGLE_READ_SECONDS."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SINGLE_READ_SECONDS):
                 return await self.latest(step)
@@ -82,7 +82,7 @@ class Heartbeats:
         return progress
 
     async def _steps(self, workflow_id: str) -> list[StepProgress]:
-        """The steps that a backend works on, as it knows them itself."""
+        """Return the steps that a backend works on, as its workflow reports them."""
         if not workflow_id.startswith(BACKEND_ID_PREFIX):
             return []
         handle = self._client.get_workflow_handle_for(BackendWorkflow.run, workflow_id)
@@ -101,7 +101,7 @@ class Heartbeats:
 
 
 def _is_current(activity: PendingActivityInfo) -> bool:
-    """What an attempt progress that has failed is of the past, and the server keeps it until the next one speaks."""
+    """Return whether the heartbeat is of the running attempt; the server keeps that of a failed one until the next."""
     waiting = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     began, spoke = activity.last_started_time, activity.last_heartbeat_time
     return not waiting and (spoke.seconds, spoke.nanos) >= (began.seconds, began.nanos)

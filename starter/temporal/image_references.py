@@ -20,7 +20,7 @@ QUERY_TIMEOUT = timedelta(seconds=30)  # for each: a busy worker reads the whole
 
 
 async def survey(asked: Invocation, spec: ClusterSpec, keep: int, *, prune: bool) -> ImagesReport:
-    """The images and what keeps them; with `prune` those that nothing keeps are removed. Exit with the diagnosis."""
+    """Return the images and what keeps them, and with `prune` remove the others; raise Exit with the diagnosis."""
     async with session.session(asked, session.backend_queues(spec.backend.host)) as client:
         named, unsure = await _named(client)
         if prune and unsure:
@@ -38,7 +38,7 @@ async def survey(asked: Invocation, spec: ClusterSpec, keep: int, *, prune: bool
 
 
 async def _named(client: Client) -> tuple[dict[str, list[str]], list[str]]:
-    """What names an image, and why that may not be all."""
+    """Return what names an image, and the reasons why that may be incomplete."""
     runs = await _last_runs(client)
     gate = asyncio.Semaphore(CONCURRENT_QUERIES)
 
@@ -58,7 +58,7 @@ async def _named(client: Client) -> tuple[dict[str, list[str]], list[str]]:
 
 
 async def _last_runs(client: Client) -> list[WorkflowExecution]:
-    """The last run of each deployment, unless it came to its end: clients of one that was cut short may still run."""
+    """Return the last run of each deployment that is not completed: clients of one cut short may still run."""
     query = f'WorkflowType="{WORKFLOW_TYPE}" AND ExecutionStatus!="ContinuedAsNew"'
     last: dict[str, WorkflowExecution] = {}
     async for run in client.list_workflows(query):

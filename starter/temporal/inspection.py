@@ -22,14 +22,14 @@ PROGRESS_SECONDS = 2.0  # seconds
 
 
 async def inspect(asked: Invocation, request: InspectInput, *, host: str = "") -> Inspection:
-    """The answer; `host` names the backend host when its worker is needed, too. Exit with the diagnosis."""
+    """Return the answer; `host` names the backend host when its worker is needed. Raise Exit with the diagnosis."""
     async with connected(asked, request.spec, host=host) as client:
         return await answer(client, request)
 
 
 @asynccontextmanager
 async def connected(asked: Invocation, spec: ClusterSpec, *, host: str = "") -> AsyncIterator[Client]:
-    """A connection, with somebody who polls what an inspection needs: never the watches."""
+    """Connect, and require pollers of the queues that an inspection needs, which are never the watches."""
     watches = names.watch_queue(spec.cluster)
     needed = [queue for queue in session.queues(spec.cluster, host) if queue.name != watches]
     async with session.session(asked, needed) as client:
@@ -37,7 +37,7 @@ async def connected(asked: Invocation, spec: ClusterSpec, *, host: str = "") -> 
 
 
 async def answer(client: Client, request: InspectInput) -> Inspection:
-    """What the worker says; meanwhile what it looks at, or why it does not answer. Exit with the diagnosis."""
+    """Return the worker's answer and show its progress meanwhile; raise Exit with the diagnosis."""
     where = f"{request.spec.namespace} on cluster {request.spec.cluster}"
     handle = await client.start_workflow(
         InspectWorkflow.run,

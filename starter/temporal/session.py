@@ -41,7 +41,7 @@ class Queue(NamedTuple):
 
 
 def queues(cluster: str, host: str = "") -> list[Queue]:
-    """What work on one Kubernetes cluster needs; with `host` also source, image and backend."""
+    """Return the queues for work on one Kubernetes cluster; with `host` also for source, image and backend."""
     activity = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
     needed = [
         Queue(names.DEPLOY_QUEUE, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, "deploy"),
@@ -52,7 +52,7 @@ def queues(cluster: str, host: str = "") -> list[Queue]:
 
 
 def backend_queues(host: str) -> list[Queue]:
-    """What work on a backend needs."""
+    """Return the queues for work on a backend."""
     return [queue for queue in queues("", host) if queue.role != "kube"]
 
 
@@ -88,7 +88,7 @@ def run(
 
 @asynccontextmanager
 async def session(invocation: Invocation, needed: Sequence[Queue] = ()) -> AsyncIterator[Client]:
-    """A connected client; with `needed` queues somebody polls each, if need be a worker in this process."""
+    """Connect and require pollers of the `needed` queues; with --inline a worker in this process polls them."""
     quiet_core()
     client = await connect(invocation.values, identity=identity())
     if invocation.inline and needed:
@@ -104,7 +104,7 @@ async def session(invocation: Invocation, needed: Sequence[Queue] = ()) -> Async
 
 @cache
 def quiet_core() -> None:
-    """The SDK's native core logs to stdout by itself, where our data goes: hand its log to Python's, on stderr."""
+    """Send the log of the SDK's native core to Python's, on stderr; its own default is stdout, where our data goes."""
     forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
     telemetry = TelemetryConfig(logging=LoggingConfig(filter=TelemetryFilter("ERROR", "ERROR"), forwarding=forwarding))
     Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
@@ -142,7 +142,7 @@ async def polled(client: Client, queue: Queue) -> bool:
 
 
 def ui_page(client: Client, invocation: Invocation, workflow_id: str) -> str:
-    """The workflow's page in Temporal's UI; the client knows where it found Temporal, e.g. by a profile."""
+    """Return the workflow's page in Temporal's UI, beside the server that the client has found, e.g. by a profile."""
     address = client.service_client.config.target_host
     return deployment.ui_link(invocation.values, address, client.namespace, workflow_id)
 
@@ -157,7 +157,7 @@ def identity() -> str:
 
 
 def _rpc_failed(error: RPCError) -> Exception:
-    """A server that went away in the middle counts as unreachable; the rest is shown as it is."""
+    """Return TemporalUnreachable for a server that went away in the middle, an Exit for any other error."""
     away = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
     if error.status in away:
         return TemporalUnreachable(

@@ -131,7 +131,7 @@ def new_id(title: str) -> str:
 
 
 def details(spec: ClusterSpec) -> str:
-    """What was asked for first, as Markdown for the Temporal UI."""
+    """Return the settings of the first deploy, as Markdown for the Temporal UI."""
     rows = {
         "namespace": spec.namespace,
         "cluster": spec.cluster,

@@ -24,12 +24,12 @@ STATE_COLOURS = {StepState.FAILED: "red", StepState.STOPPED: "yellow"}
 
 
 def working(report: BackendReport) -> list[StepStatus]:
-    """The steps that are being done now."""
+    """Return the steps that are being done now."""
     return [row for row in report.steps if row.state is StepState.WORKING]
 
 
 def progress(report: BackendReport) -> str:
-    """What is being done now, on one line; empty when nothing is."""
+    """Return what is being done now, on one line; empty when nothing is."""
     rows = working(report)
     if not rows:
         return ""
@@ -39,7 +39,7 @@ def progress(report: BackendReport) -> str:
 
 
 def queued(report: BackendReport, stop: str) -> str:
-    """What a change has to await that is asked for while another one is under way; `stop` is a command line."""
+    """Say that a change waits for the one under way; `stop` is the command line that ends it."""
     names = ", ".join(row.name for row in working(report))
     now = f", which works on {names}" if names else ""
     return f"queued: this begins once the change that is under way has ended{now}. To end that one now: {stop}"
@@ -60,7 +60,7 @@ def _how(row: StepStatus) -> str:
 
 
 def table(steps: Sequence[StepStatus]) -> str:
-    """A row for each step."""
+    """Return a table with a row for each step."""
     head = [["STEP", "KIND", "STATE", "TIME", "TABLE_CHARACTERS"]]
     rows = [
         [row.name, row.kind, str(row.state), step_time(row.seconds), one_line(row.detail, TABLE_CHARACTERS)]
@@ -91,7 +91,7 @@ def step_time(seconds: float) -> str:
 
 
 def purged_by(profile: Profile) -> list[str]:
-    """What a purge deletes, as the profile declares it."""
+    """Return what a purge deletes, as the profile declares it."""
     found = [f"{path} (step {step.name})" for step in profile.steps for path in step.purge]
     found += [f"{path} (profile)" for path in profile.purge]
     composes = [step.compose for step in profile.steps] + [

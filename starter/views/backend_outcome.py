@@ -14,7 +14,7 @@ NO_NEXT: Mapping[str, str] = {}
 def present(
     asked: Invocation, report: BackendReport, ui: str, title: str, done: str, following: Mapping[str, str] = NO_NEXT
 ) -> None:
-    """Data on stdout, the verdict on stderr; Exit unless `title` came to its end, which `done` describes.
+    """Write the data to stdout and the outcome to stderr; raise Exit unless `title` succeeded, as `done` describes.
 
     `following` holds command lines that may come next, by what they are for.
     """
@@ -53,7 +53,7 @@ def _failed(asked: Invocation, report: BackendReport, ui: str, title: str, code:
 
 
 def _why(report: BackendReport) -> list[str]:
-    """What, then why, then what to do."""
+    """Return what failed, then why, then what to do."""
     if report.diagnosis is None:
         return ["no reason given"]
     several = outcome.sentences(report.diagnosis)

@@ -27,7 +27,7 @@ class Trouble(NamedTuple):
 
 
 def progress(status: Status) -> str:
-    """What is being done now, on one line."""
+    """Return what is being done now, on one line."""
     release, seen = status.release, status.observed
     parts = [f"{status.phase:<12}"]
     if release and release.stage:
@@ -72,7 +72,7 @@ def page(status: Status, ui: str, said: str = "") -> str:
 
 
 def finding(found: Diagnosis) -> list[tuple[str, str]]:
-    """A row for each part, for on one line it is longer than any terminal."""
+    """Return a row for each part of a diagnosis, since on one line it is wider than a terminal."""
     what = f"{found.code}: {found.what}" + (f" on {found.on}" if found.on else "")
     what += f", since {found.since}" if found.since else ""
     parts = [
@@ -85,7 +85,7 @@ def finding(found: Diagnosis) -> list[tuple[str, str]]:
 
 
 def _question(status: Status, asked: Question) -> list[tuple[str, str]]:
-    """The lines to type, and what happens without them."""
+    """Return the command lines that answer, and what happens without an answer."""
     lines = [
         ("  choose", f"{question.command(one, status.namespace, status.cluster)}  ({question.meaning(asked, one)})")
         for one in asked.choices
@@ -122,7 +122,7 @@ def _count(status: Status) -> list[tuple[str, str]]:
 
 
 def clients(pods: list[Pod]) -> list[str]:
-    """A row for each pod."""
+    """Return a table with a row for each pod."""
     rows = [
         (pod.name, pod.node or "-", pod.state, "ready" if pod.ready else "not ready", pod.stage, _restarts(pod))
         for pod in pods
@@ -143,7 +143,7 @@ def age(then: str, now: datetime) -> str:
 
 
 def ui_link(environ: Mapping[str, str], address: str, namespace: str, workflow_id: str = "") -> str:
-    """The page of one workflow in Temporal's UI, or of all; at TEMPORAL_UI_ADDRESS, else beside the server.
+    """Return the page of one workflow, or of all, in the UI at TEMPORAL_UI_ADDRESS, else beside the server.
 
     Temporal's development server and our docker-compose.yml serve it at the host and the port + 1000.
     """
@@ -159,7 +159,7 @@ def ui_link(environ: Mapping[str, str], address: str, namespace: str, workflow_i
 
 
 def listing(rows: list[dict[str, Any]]) -> str:
-    """The table of `list`."""
+    """Return the table of `list`."""
     if not rows:
         return "no deployments"
     columns = ["namespace", "cluster", "phase", "stage", "clients", "endpoint", "since"]

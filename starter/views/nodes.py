@@ -9,7 +9,7 @@ NEW_LINE = "\n  "
 
 
 def page(report: NodesReport) -> str:
-    """The table, the commands that would make more nodes usable, and how many clients can run."""
+    """Return the table, the commands that would make more nodes usable, and how many clients can run."""
     rows = [["NODE", "VERDICT", "WHY"], *(_row(node) for node in report.nodes)]
     return "\n".join([terminal.table(rows), *_mends(report), _sum(report)])
 

@@ -35,14 +35,14 @@ class CommandEnd(NamedTuple):
 
 
 def code(outcome: Outcome) -> int:
-    """A configuration that turned out to be wrong is exit 2, however far the command came."""
+    """Return the exit code of an outcome; a wrong configuration is exit 2, however far the command came."""
     if outcome.diagnosis and outcome.diagnosis.severity is Severity.INVALID:
         return exits.INVALID
     return CODES[outcome.verdict]
 
 
 def present(invocation: Invocation, ended: CommandEnd, ui: str, also: Sequence[str] = ()) -> None:
-    """Data on stdout, the verdict on stderr; Exit unless it was done.
+    """Write the data to stdout and the outcome to stderr; raise Exit unless it was done.
 
     `also` are command lines that tell more of a failure.
     """
@@ -78,7 +78,7 @@ def _next(outcome: Outcome) -> list[str]:
 
 
 def _asks(invocation: Invocation, question: Question | None, ui: str) -> exits.Exit:
-    """The command stands still: what is wrong, and the lines to choose from."""
+    """Return the Exit for a command that waits for an answer: what is wrong, and the lines to choose from."""
     if question is None:
         return exits.Exit(exits.FAILED, "the command waits for a person", [f"History: {ui}"])
     rows = [(invocation.again("answer", one.value), meaning(question, one)) for one in question.choices]
@@ -117,7 +117,7 @@ def _why(outcome: Outcome) -> list[str]:
 
 
 def rejected(error: WorkflowUpdateFailedError) -> exits.Exit:
-    """The workflow said no before anything went into its history."""
+    """Return the Exit for an update that the workflow rejected, which is not in its history."""
     cause = error.cause
     diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
     if diagnosis is None:
@@ -126,7 +126,7 @@ def rejected(error: WorkflowUpdateFailedError) -> exits.Exit:
 
 
 def failed_workflow(error: WorkflowFailureError) -> exits.Exit:
-    """A workflow without an outcome of its own failed, by an activity or by itself."""
+    """Return the Exit for a workflow that failed, by an activity or by itself."""
     cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
     diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
     if diagnosis is None:
