@@ -43,7 +43,7 @@ ALIASES = {"scale-cluster": "scale"}
 
 
 class Commands(LazyGroup):
-    """All of them."""
+    """The group of all commands."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Every error of the domain ends with its own exit code."""

@@ -1,4 +1,4 @@
-"""Writes a status as Markdown for the Temporal UI, which is the status page of every deployment."""
+"""Format a status as Markdown for the Temporal UI, which is the status page of every deployment."""
 
 import re
 
@@ -51,7 +51,7 @@ def status_markdown(status: Status) -> str:
 
 
 def backend_markdown(report: BackendReport, retries: list[Retry]) -> str:
-    """One line a step, so that a set-up of hours can be followed in the UI."""
+    """Return the page of a backend with a line for each step, so that a long set-up can be followed in the UI."""
     failed = "⛔ " if not report.ok else ""
     facts = {"Mode": report.mode.value, "Repository": _code(report.repo), "Circuit": _code(report.circuit_dir)}
     blocks = [
@@ -199,7 +199,7 @@ def _escape(value: str) -> str:
 
 
 def _code(value: str) -> str:
-    """As code, fenced by more back-quotes than it holds; nothing for nothing."""
+    """Return the value as code, fenced by more back-quotes than it holds; empty stays empty."""
     cleaned = sanitize.one_line(value, limit=1000)
     if not cleaned:
         return ""

@@ -1,4 +1,4 @@
-"""Decides what a person is asked when a command cannot go on by itself, and words it for every place that shows it."""
+"""Make the question for a person when a command cannot continue by itself, with the text for every place."""
 
 import shlex
 
@@ -17,7 +17,7 @@ _MEANINGS = {
 
 
 def is_capacity(code: str) -> bool:
-    """Whether the trouble is a lack of room, so that fewer clients may be a way out."""
+    """Return whether capacity is lacking, so that fewer clients may be a way out."""
     return code.startswith("SCHED_") or code in _CAPACITY
 
 
@@ -66,7 +66,7 @@ def unless_answered(question: Question) -> str:
 
 
 def short(question: Question) -> str:
-    """On one line, for the memo."""
+    """Return the question on one line, for the memo."""
     return f"{offered(question)}? By {question.deadline}, else {question.default.value}"
 
 

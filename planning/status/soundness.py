@@ -1,4 +1,4 @@
-"""Decides whether a release served well, so that a failed deploy goes back to one that did."""
+"""Decide whether a release served well, so that a failed deploy goes back to one that did."""
 
 from domain.diagnosis import Diagnosis
 from domain.status import Observation

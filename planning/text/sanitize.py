@@ -1,4 +1,4 @@
-"""Cleans text that others wrote before anybody sees it: no terminal escapes, nothing that looks like a credential."""
+"""Clean text from elsewhere before it is shown: no terminal escapes, nothing that looks like a credential."""
 
 import re
 
@@ -55,7 +55,7 @@ _CREDENTIALS = [
 
 
 def printable(text: str) -> str:
-    """Without escape sequences and control characters; newlines and tabs stay."""
+    """Remove escape sequences and control characters; newlines and tabs stay."""
     unified = text.replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROLS.sub("", _ESCAPES.sub("", unified))
 

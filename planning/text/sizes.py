@@ -19,7 +19,7 @@ def size(count: int) -> str:
 
 
 def amount(done: int, total: int) -> str:
-    """Both in the unit of the larger, such as `12.4 of 38.0 GB`; without a total what is done so far."""
+    """Return both in the unit of the larger, such as `12.4 of 38.0 GB`; without a total what is done so far."""
     unit, size = _unit(max(done, total))
     digits = 1 if size > 10**3 and max(done, total) < _DECIMAL_AMOUNT * size else 0
     # Rounded down, so that the whole is never said of a part.

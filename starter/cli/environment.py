@@ -1,4 +1,4 @@
-"""Merges the sources of settings by precedence: flag, --env-file, environment, .env; an empty value means unset."""
+"""Merge the sources of settings by precedence: flag, --env-file, environment, .env; an empty value means unset."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

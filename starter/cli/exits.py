@@ -17,7 +17,7 @@ INTERRUPTED = 130  # the workflow goes on
 
 
 class Exit(click.ClickException):
-    """Ends the command with this code; `lines` follow the message on stderr."""
+    """The end of a command with this exit code; `lines` follow the message on stderr."""
 
     def __init__(self, code: int, message: str, lines: Sequence[str] = ()) -> None:
         """`message` is one sentence; an empty one has been said already."""
@@ -26,7 +26,7 @@ class Exit(click.ClickException):
         self.lines = lines
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """On stderr, so that stdout holds data alone."""
+        """Write the message to stderr, so that stdout holds data alone."""
         if self.message:
             click.echo(f"proverctl: {self.message}", err=True, file=file)
         for line in self.lines:

@@ -1,4 +1,4 @@
-"""What one command line asks for, apart from its own arguments: merged settings and the flags of every command."""
+"""The arguments that all commands share: merged settings and common flags."""
 
 import os
 import shlex
@@ -35,12 +35,12 @@ class Invocation:
 
     @property
     def namespace(self) -> str:
-        """Of Kubernetes."""
+        """The Kubernetes namespace."""
         return self.values.get(CLUSTER_NS.name) or CLUSTER_NS.default
 
     @property
     def cluster(self) -> str:
-        """By the name that workers know."""
+        """The Kubernetes cluster, by the name that workers know."""
         return self.values.get(CLUSTER.name) or CLUSTER.default
 
     def validated(self, build: Callable[[], T], *checks: Callable[[], object]) -> T:

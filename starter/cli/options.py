@@ -58,7 +58,7 @@ def setting(one: Setting) -> Decorator:
 
 
 def by_name(name: str) -> Setting:
-    """One setting of the table."""
+    """Return one setting of the table."""
     return BY_NAME[name]
 
 

@@ -26,10 +26,10 @@ TRANSFER_SECONDS = 30.0  # a transfer also has a line for each tenth
 
 
 class Progress:
-    """One line a change; on a terminal the lines of one phase overwrite each other, and bars show what moves bytes."""
+    """A line for each change; on a terminal lines of one phase overwrite each other, and transfers have bars."""
 
     def __init__(self) -> None:
-        """Nothing shown yet."""
+        """Begin without a line."""
         self._lines: list[str] = []
         self._without = ""  # the first line without its detail
         self._topic = ""
@@ -66,7 +66,7 @@ class Progress:
         click.echo((self._erasure() if overwrite else "") + "\n".join(lines), err=True, nl=False)
 
     def _intact(self) -> bool:
-        """Nobody made the terminal so small meanwhile that lines wrapped, which moves what would be overwritten."""
+        """Return whether no line has wrapped since, as in a smaller terminal, where others would be overwritten."""
         return height() > len(self._lines) and all(width(line) < columns() for line in self._lines)
 
     def _erasure(self) -> str:

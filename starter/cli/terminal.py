@@ -1,4 +1,4 @@
-"""What people and programs read: data on stdout alone, progress on stderr, nothing that a terminal would obey."""
+"""Write data to stdout and progress to stderr, without control sequences from elsewhere."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def as_json(value: Any) -> str:
 
 
 def as_yaml(value: Any) -> str:
-    """One document."""
+    """Return one YAML document."""
     import yaml  # noqa: PLC0415 - only those who ask for it pay
 
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
@@ -31,7 +31,7 @@ def as_yaml(value: Any) -> str:
 
 
 def note(line: str, *, head: str = "") -> None:
-    """One line for people, on stderr; `head` is ours and may be coloured."""
+    """Write one line for people to stderr; `head` is ours and may be coloured."""
     click.echo(head + clean(line), err=True)
 
 
@@ -42,7 +42,7 @@ def warn(lines: Sequence[str]) -> None:
 
 
 def coloured(text: str, colour: str) -> str:
-    """In colour on a terminal that wants it."""
+    """Return the text in colour on a terminal that wants it."""
     return click.style(text, fg=colour) if is_interactive() and not os.environ.get("NO_COLOR") else text
 
 
@@ -67,7 +67,7 @@ def width(text: str) -> int:
 
 
 def fitted(text: str, columns: int) -> str:
-    """As much of it as fits."""
+    """Return as much of the text as fits."""
     while width(text) > columns:
         text = text[: len(text) - max((width(text) - columns) // 2, 1)]
     return text
@@ -84,7 +84,7 @@ def encodable(text: str) -> str:
 
 
 def is_interactive() -> bool:
-    """Whether stderr is a terminal that can overwrite lines."""
+    """Return whether stderr is a terminal that can overwrite lines."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 

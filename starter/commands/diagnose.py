@@ -79,7 +79,7 @@ async def _ask(asked: "Invocation", spec: "ClusterSpec", *, bundle: bool) -> "tu
 
 
 def _findings(report: "DiagnoseReport", status: "Status | None") -> "list[Diagnosis]":
-    """Those of the cluster, and what stopped the deployment outside of it, such as a registry that refused."""
+    """Return the findings in the cluster and what stopped the deployment elsewhere, such as a registry that refused."""
     known = {one.code for one in report.findings}
     other = status.retry.diagnosis if status and status.retry else status.diagnosis if status else None
     return [*report.findings, *([other] if other and other.code not in known else [])]
@@ -115,7 +115,7 @@ def _paragraph(number: int, found: "Diagnosis") -> list[str]:
 
 
 def _fetch(report: "DiagnoseReport", file: Path) -> None:
-    """Where the evidence is; copied when the worker's disk is this machine's."""
+    """Say where the evidence is; copy it when the worker's disk is this machine's."""
     from starter.cli import terminal
 
     kept = Path(report.bundle)

@@ -69,7 +69,7 @@ def _report(asked: "Invocation", spec: "ClusterSpec", keep: int, *, prune: bool)
 
 
 def _confirmed(asked: "Invocation", spec: "ClusterSpec", keep: int) -> bool:
-    """Whether the user means it, having seen what would go; False when there is nothing to remove."""
+    """Ask the user, with the images that would go; return False when there is nothing to remove."""
     from planning.text.sizes import counted
     from starter.cli import terminal
 

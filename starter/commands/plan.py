@@ -60,7 +60,7 @@ def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanRepo
 
 
 async def _planned(asked: "Invocation", spec: "ClusterSpec", host: str) -> "PlanReport":
-    """With the number of clients and the endpoint that a deploy would keep."""
+    """Ask for the plan with the number of clients and the endpoint that a deploy would keep."""
     from domain.messages.inspection import InspectInput, PlanReport
     from planning.plan import intent
     from starter.temporal.deployments import running_release

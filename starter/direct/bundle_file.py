@@ -1,4 +1,4 @@
-"""Writes an evidence bundle where the user wants it, for nobody else to read."""
+"""Write an evidence bundle where the user wants it, readable by the user alone."""
 
 import os
 from pathlib import Path

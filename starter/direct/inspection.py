@@ -56,7 +56,7 @@ KEPT_NOTE = (
 
 
 class Direct:
-    """Looks at one cluster, with the rights of whoever calls."""
+    """Inspections of one cluster with the caller's own rights."""
 
     def __init__(self, asked: Invocation, spec: ClusterSpec) -> None:
         """KUBECONFIG and KUBE_CONTEXTS are read as a worker reads them; SettingsInvalid."""
@@ -106,7 +106,7 @@ class Direct:
             )
 
     def diagnose(self, file: Path | None) -> DiagnoseReport:
-        """Everything that is wrong with the clients; with a file also the evidence, written here."""
+        """Return everything that is wrong with the clients; with a file also write the evidence there."""
         request = DiagnoseRequest(spec=self._spec)
         with self._caller_wording():
             seen = diagnose.look(self._cluster, request, self._heartbeat)
@@ -131,7 +131,7 @@ class Direct:
         return standing.model_copy(update={"warnings": [*unread, *seen.warnings], "namespace_exists": exists})
 
     def _host_checks(self, asked: PreflightRequest) -> PreflightReport:
-        """Only where the backend's repository is on this machine: else it would be judged by what is missing here."""
+        """Check the backend host only when it is this machine: another one would be judged by what is missing here."""
         backend, settings = self._spec.backend, self._settings
         if backend.host != "local" or not (is_url(backend.repo) or Path(backend.repo).is_dir()):
             detail = f"repository, circuit, Docker and registry are looked at on the backend host {backend.host} alone"

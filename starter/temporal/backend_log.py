@@ -1,4 +1,4 @@
-"""Reads the log of a step through the worker on the backend's host, piece by piece."""
+"""Read the log of a step in chunks through the worker on the backend's host."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -30,7 +30,7 @@ HasEnded = Callable[[], Awaitable[bool]]
 
 
 class LogSelection(NamedTuple):
-    """What of which log; `name` is the profile's where it was given."""
+    """The part of a log to show; `name` is the profile's where it was given."""
 
     step: str
     lines: int
@@ -106,7 +106,7 @@ async def _read(client: Client, request: LogRequest) -> LogChunk:
 
 
 async def _over(client: Client, spec: ClusterSpec, name: str, step: str) -> bool:
-    """Whether nothing more is written, as far as somebody can tell; a process may be started again while it is up."""
+    """Return whether the step has ended, as far as that is known; a process may be started again while it is up."""
     try:
         report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:

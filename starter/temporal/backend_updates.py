@@ -1,4 +1,4 @@
-"""Asks about one backend and changes it: its profile, how it stands, the update that brings it to a desired state."""
+"""Read the profile and the status of one backend, and send the update that changes its desired state."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the steps of a deployment say of their progress, read from the heartbeats that Temporal keeps."""
+"""Read the progress of a deployment's steps from the heartbeats that Temporal keeps."""
 
 import asyncio
 import contextlib
@@ -25,23 +25,23 @@ BACKEND_ID_PREFIX = names.backend_id("", "").rstrip("/")
 
 
 class StepProgress(NamedTuple):
-    """What a step says: in words, and where bytes move in figures too, of which the words are part then."""
+    """The progress of a step in words; where bytes move, also in figures, which are in the words too."""
 
     text: str = ""
     transfer: TransferProgress | None = None
 
     def data(self) -> dict[str, Any] | None:
-        """For programs; seconds_left is None as long as nobody can tell. Nothing progress: None."""
+        """Return the progress for programs, None without any; seconds_left is None as long as it is unknown."""
         if not self.text:
             return None
         return {"text": self.text, "transfer": _figures(self.transfer) if self.transfer else None}
 
 
 class Heartbeats:
-    """Of the activities that run for one deployment, in its own workflow and in those that it waits for."""
+    """The heartbeats of one deployment's activities, in its own workflow and in those that it waits for."""
 
     def __init__(self, client: Client, workflow_id: str) -> None:
-        """Nothing is known yet."""
+        """Begin without progress."""
         self._client = client
         self._id = workflow_id
         self._step = ""
@@ -108,7 +108,7 @@ def _is_current(activity: PendingActivityInfo) -> bool:
 
 
 def _transfer(detail: Any) -> TransferProgress | None:
-    """None where it is something else, such as that of a newer worker."""
+    """Return the figures; None where the detail is something else, such as that of a newer worker."""
     try:
         return TransferProgress.model_validate(detail)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Finds out which images the release histories of all deployments name, and asks the backend host about the images."""
+"""Collect the images that the release histories of all deployments name, and ask the backend host about images."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Asks InspectWorkflow one question: the way of `nodes`, `preflight`, `plan` and `diagnose` to the worker."""
+"""Ask InspectWorkflow one question, for `nodes`, `preflight`, `plan` and `diagnose`."""
 
 import asyncio
 from collections.abc import AsyncIterator

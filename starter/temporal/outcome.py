@@ -1,4 +1,4 @@
-"""What follows the receipt of every command: wait for its outcome, or say how to look at it later."""
+"""Wait for the outcome of an accepted command, or say how to look at it later."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any

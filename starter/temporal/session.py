@@ -132,7 +132,7 @@ async def require_pollers(client: Client, needed: Sequence[Queue]) -> None:
 
 
 async def polled(client: Client, queue: Queue) -> bool:
-    """Whether somebody asked this queue for work lately."""
+    """Return whether a worker has polled this queue lately."""
     request = DescribeTaskQueueRequest(
         namespace=client.namespace, task_queue=TaskQueue(name=queue.name), task_queue_type=queue.kind
     )
@@ -148,7 +148,7 @@ def ui_page(client: Client, invocation: Invocation, workflow_id: str) -> str:
 
 
 def identity() -> str:
-    """Who asks, for the audit in Temporal's history: user@host."""
+    """Return the user as user@host, for the audit in Temporal's history."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

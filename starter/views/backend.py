@@ -70,7 +70,7 @@ def table(steps: Sequence[StepStatus]) -> str:
 
 
 def page(report: BackendReport, ui: str, since: str = "") -> str:
-    """Everything about one backend."""
+    """Return everything about one backend."""
     rows = [
         ("backend", report.profile),
         ("desired", DESIRED[report.mode] + (f" (since {since})" if since else "")),

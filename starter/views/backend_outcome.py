@@ -1,4 +1,4 @@
-"""Ends a command about a backend: the table, what went wrong and why, the next command to type, and the exit code."""
+"""Present the end of a change of a backend: the steps, what failed and why, the next command, and the exit code."""
 
 from collections.abc import Mapping
 

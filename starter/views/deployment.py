@@ -19,7 +19,7 @@ UNCOUNTED_PHASES = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase
 
 
 class Trouble(NamedTuple):
-    """What is wrong while one waits: `key` stays the same while it is the same trouble, `text` is one line."""
+    """A problem during a wait: `key` stays the same while the problem is the same, `text` is one line."""
 
     key: str
     head: str
@@ -53,7 +53,7 @@ def trouble(status: Status) -> Trouble | None:
 
 
 def page(status: Status, ui: str, said: str = "") -> str:
-    """Everything about one deployment; `said` is what its step says of its progress."""
+    """Return everything about one deployment; `said` is the progress that its step reports."""
     rows = [("deployment", status.deployment), ("phase", _phase(status))]
     rows += [("progress", " ".join(said.split()))] if said else []
     counted = [] if said and status.phase in UNCOUNTED_PHASES else _count(status)

@@ -1,4 +1,4 @@
-"""Ends a command: from outcome or rejection to the words, the next command to try, and the exit code."""
+"""Present the end of a command: an outcome or rejection as text, the next command to try, and the exit code."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -144,13 +144,13 @@ def _said_no(diagnosis: Diagnosis) -> exits.Exit:
 
 
 def severity_code(diagnosis: Diagnosis) -> int:
-    """Whose turn it is decides."""
+    """Return the exit code for the severity of a diagnosis."""
     wrong = {Severity.INVALID: exits.INVALID, Severity.REFUSED: exits.REFUSED}
     return wrong.get(diagnosis.severity, exits.FAILED)
 
 
 def sentences(diagnosis: Diagnosis) -> list[str]:
-    """One, or one for each problem where a worker found several, which SettingsInvalid joins."""
+    """Return the diagnosis as sentences: one for each problem where SettingsInvalid has joined several."""
     several = diagnosis.what.split(JOINT)
     if diagnosis.severity is not Severity.INVALID or len(several) == 1:
         return [str(diagnosis)]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def _there(deployed: Deployed) -> list[str]:
-    """The flags that name the backend's host."""
+    """Return the flags that name the backend's host."""
     return deployed.here[2:]
 
 

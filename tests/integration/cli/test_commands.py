@@ -60,7 +60,7 @@ class Wire:
 
 
 async def _until(look: Callable[[], Awaitable[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """The first answer that is not empty; each look takes a process of its own, so no pause is needed."""
+    """Return the first answer that is not empty; each look takes a process of its own, so no pause is needed."""
     async with asyncio.timeout(PATIENCE):
         while True:
             if found := await look():

@@ -33,7 +33,7 @@ def _image(letter: str, day: int) -> StoredImage:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def here(cli: Cli, client: Client, deployed: Deployed) -> AsyncIterator[list[str]]:
-    """The backend host is this test's; the registry has three images, of which the oldest is what gets deployed.
+    """Set up a backend host of this test and a registry with three images, of which the oldest gets deployed.
 
     Every deployment counts, so none of a test may be left behind.
     """

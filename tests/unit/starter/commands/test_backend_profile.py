@@ -14,7 +14,7 @@ _GOOD = "name: b\nsteps:\n- {name: a, command: [ls]}\n- {name: c, needs: [a], pr
 
 @pytest.fixture(autouse=True)
 def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty environment and directory; no server is there to be contacted."""
+    """Use an empty environment and directory; no server is there to be contacted."""
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")

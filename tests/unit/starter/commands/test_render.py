@@ -16,7 +16,7 @@ LEAST = ["render", "-n", "provers", "--coordinator-ep", "10.0.0.7", "--image-rep
 
 @pytest.fixture(autouse=True)
 def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty environment; no server is there to be contacted."""
+    """Use an empty environment; no server is there to be contacted."""
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")

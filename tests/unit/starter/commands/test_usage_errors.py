@@ -15,7 +15,7 @@ GOOD = ["--coordinator-ep", "10.0.0.7", "--image-repo", "a/b", "--stage", "mine"
 
 @pytest.fixture(autouse=True)
 def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty environment and directory, and an address where nobody listens: exit 5 would betray a contact."""
+    """Use an empty environment and an address where nobody listens: exit 5 would betray a contact."""
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")

@@ -41,7 +41,7 @@ class Backend:
         self._asked = asyncio.Event()
 
     async def status(self) -> BackendReport:
-        """The next one."""
+        """Return the next answer."""
         answer = self._answers.pop(0)
         if not self._answers:
             self._asked.set()
@@ -49,7 +49,7 @@ class Backend:
         return _told(answer)
 
     async def result(self) -> BackendReport:
-        """The end."""
+        """Return the end."""
         await self._asked.wait()
         return _told(self._end)
 

@@ -18,7 +18,7 @@ class Log:
         self.later = list(later)
 
     async def read(self, request: LogRequest) -> LogChunk:
-        """The piece that was asked for."""
+        """Return the chunk that was asked for."""
         if request.wait and self.later:
             self.text += self.later.pop(0)
         start = request.offset if request.offset >= 0 else max(0, len(self.text) - request.limit)

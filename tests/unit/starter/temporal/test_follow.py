@@ -39,7 +39,7 @@ class FakeHandle:
         run: WorkflowExecutionStatus | Exception = WorkflowExecutionStatus.RUNNING,
         result: Outcome | Exception | None = None,
     ) -> None:
-        """A run that is open, unless told otherwise."""
+        """Answer for a run that is open, unless told otherwise."""
         self.asked = 0
         self._answers = self._endless(answers)
         self._run = run
@@ -52,7 +52,7 @@ class FakeHandle:
             yield answers[-1]
 
     async def query(self, query: Any, *, rpc_timeout: Any) -> Status:
-        """The next answer."""
+        """Return the next answer."""
         assert query
         assert rpc_timeout == follow.RPC_TIMEOUT
         self.asked += 1
@@ -65,7 +65,7 @@ class FakeHandle:
         return SimpleNamespace(status=self._told(self._run))
 
     async def result(self) -> Outcome | None:
-        """The end of the run."""
+        """Return the end of the run."""
         outcome: Outcome | None = self._told(self._result)
         return outcome
 

@@ -31,11 +31,11 @@ class FakeServer:
         self._slow = slow
 
     def get_workflow_handle(self, _workflow_id: str) -> "FakeServer":
-        """The only one."""
+        """Return the only run."""
         return self
 
     async def describe(self, *, rpc_timeout: timedelta) -> Any:
-        """As told."""
+        """Return the answers as given."""
         assert rpc_timeout == heartbeats.RPC_TIMEOUT
         if self._slow:
             await asyncio.Event().wait()
