@@ -16,12 +16,12 @@ COMMANDS = {
     "scale": ("change", "Change the number of prove-clients."),
     "reset-endpoint": ("change", "Point the clients at another coordinator."),
     "tear-down": ("change", "Remove the prove-clients of one namespace."),
-    "answer": ("answer", "Choose how a command goes on that waits for a person."),
+    "answer": ("answer", "Choose how a command continues that waits for a person."),
     "status": ("status", "Show one deployment: phase, release, clients, what is wrong."),
     "list": ("status", "List all deployments."),
     "render": ("render", "Print the Kubernetes manifests as YAML; contacts nothing."),
     "rbac": ("render", "Print the rights the worker needs as YAML; contacts nothing."),
-    "backend": ("backend", "Set up, look at, restart, stop and purge the backend."),
+    "backend": ("backend", "Set up, show, restart, stop and purge the backend."),
     "preflight": ("preflight", "Check everything that could stop a deploy, each with a verdict and a remedy."),
     "nodes": ("nodes", "Show which nodes can take a client, and why others cannot."),
     "plan": ("plan", "Show what a deploy would change, object by object, and what it costs."),
@@ -65,7 +65,7 @@ class Commands(LazyGroup):
 )
 @click.version_option(package_name=CLI)
 def cli() -> None:
-    """Fleets of zero-knowledge prove-clients on Kubernetes, deployed and looked after by Temporal workflows.
+    """Deploy and operate fleets of zero-knowledge prove-clients on Kubernetes with Temporal workflows.
 
     A setting is taken from its flag, else from the file named with --env-file, the environment, the .env of the
     working directory, or its default; an empty value means unset.

@@ -9,10 +9,10 @@ from planning.text.sizes import counted
 DEFAULT_CLUSTER = "default"
 _CAPACITY = {"NODES", "NODE_NOT_READY", "QUOTA"}  # and all of SCHED_*
 _MEANINGS = {
-    Choice.RETRY: "try again, with fresh patience",
+    Choice.RETRY: "try again, with its time limits reset",
     Choice.FEWER: "go on with {fits}, which is what fits now",
     Choice.ROLLBACK: "go back to the last good release",
-    Choice.ABORT: "give the command up and leave things as they are",
+    Choice.ABORT: "abort the command and leave things as they are",
 }
 
 

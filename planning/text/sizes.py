@@ -1,6 +1,6 @@
-"""Numbers and bytes as people are told of them.
+"""Numbers and bytes as text for people.
 
-Bytes are decimal as in Docker's and the registries' own words: 1 GB is 10^9 bytes.
+Bytes are decimal as in Docker and registries: 1 GB is 10^9 bytes.
 """
 
 _UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))

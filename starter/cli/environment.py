@@ -45,7 +45,7 @@ def with_paths(values: Mapping[str, str], directory: Path) -> dict[str, str]:
     repo, profile = values.get("BACKEND_REPO", ""), values.get("BACKEND_PROFILE", "")
     if not repo:
         found["BACKEND_REPO"] = str(git_top(directory))
-    elif not is_url(repo) and not git_repository(repo):  # what is wrong with others is told as it was given
+    elif not is_url(repo) and not git_repository(repo):  # others are reported as they were given
         found["BACKEND_REPO"] = _absolute(repo, directory)
     if "/" in profile or profile.endswith(PROFILE_SUFFIXES):
         found["BACKEND_PROFILE"] = _absolute(profile, directory)

@@ -11,7 +11,7 @@ Table = Mapping[str, tuple[str, str]]  # command → module of starter, and what
 
 
 class LazyGroup(click.Group):
-    """Commands with dashes or underscores; a module's own help must begin with the words of the table."""
+    """Commands with dashes or underscores; the first line of a command's help is its summary in the table."""
 
     def __init__(self, *args: Any, table: Table, aliases: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         """`aliases` maps other names of a command to its own."""

@@ -25,13 +25,19 @@ def everywhere(function: Function) -> Function:
             setting(CLUSTER_NS),
             setting(CLUSTER),
             click.option(
-                "-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", help="Form of the data."
+                "-o",
+                "--output",
+                type=click.Choice(["text", "json", "yaml"]),
+                default="text",
+                help="Format of the data.",
             ),
-            click.option("--timeout", help="Stop waiting after this time, e.g. 90s; what was asked goes on."),
-            click.option("--wait/--no-wait", default=True, help="Wait for the outcome (default), or only ask."),
-            click.option("--yes", is_flag=True, help="Ask no questions."),
-            click.option("--inline", is_flag=True, help="Run a worker in this process for the time it waits."),
-            click.option("--env-file", help="File of NAME=value lines; it wins over the environment."),
+            click.option("--timeout", help="Stop waiting after this time, e.g. 90s; the command itself goes on."),
+            click.option(
+                "--wait/--no-wait", default=True, help="Wait for the outcome (default), or return once it is accepted."
+            ),
+            click.option("--yes", is_flag=True, help="Answer yes to every question."),
+            click.option("--inline", is_flag=True, help="Run a worker in this process while it waits."),
+            click.option("--env-file", help="File of NAME=value lines, which take precedence over the environment."),
         ]
     )(function)
 
@@ -69,8 +75,8 @@ def parameter(name: str) -> str:
 
 def direct(function: Function) -> Function:
     """Add the flag for reading without Temporal or a worker."""
-    told = "Look straight at the cluster with your own kubeconfig (KUBECONFIG), without Temporal or a worker."
-    return click.option("--direct", is_flag=True, help=told)(function)
+    text = "Read the cluster with your own kubeconfig (KUBECONFIG), without Temporal or a worker."
+    return click.option("--direct", is_flag=True, help=text)(function)
 
 
 def not_yet(flag: str) -> Decorator:

@@ -36,7 +36,7 @@ class Progress:
         self._tenth = ""
         self._trouble = ""
         self._shown_at = 0.0
-        self._open = False  # the cursor stands behind an unfinished line, the last of `_lines`
+        self._open = False  # the cursor is behind an unfinished line, the last of `_lines`
 
     def show(self, line: str, topic: str, detail: str = "", transfer: "TransferProgress | None" = None) -> None:
         """Show a line that differs from the last one; `topic` is the phase it belongs to.

@@ -18,7 +18,7 @@ def data(value: Any, form: str, text: str) -> None:
 
 
 def as_json(value: Any) -> str:
-    """Indented; programs do not mind, and people look at it too."""
+    """Return indented JSON, for programs and people alike."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 

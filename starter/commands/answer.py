@@ -1,4 +1,4 @@
-"""`answer`: say how a command goes on that stands still and waits for a person."""
+"""`answer`: choose how a command continues that waits for a person."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
 
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,13 @@ CHOICES = ("retry", "fewer", "rollback", "abort")  # of domain.diagnosis.Choice,
 
 @options.command("answer", "proverctl answer retry -n provers", "proverctl answer fewer -n provers --no-wait")
 @click.argument("choice", metavar="|".join(CHOICES))
-@click.option("--question", default="", help="Answer only this one, by its id in `status -o json`.")
+@click.option("--question", default="", help="Answer only the question with this id, from `status -o json`.")
 @options.everywhere
 def answer_command(choice: str, question: str, **params: Any) -> None:
-    """Choose how a command goes on that waits for a person.
+    """Choose how a command continues that waits for a person.
 
-    `proverctl status` shows the question, which of the choices it offers, and what happens without an answer. Then it
-    follows the command that goes on.
+    `proverctl status` shows the question, which of the choices it offers, and what happens without an answer. After
+    the answer, the command is followed to its end.
     """
     from planning.settings import spec
     from starter.cli.invocation import invocation

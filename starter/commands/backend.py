@@ -25,8 +25,8 @@ Each command has its own --help.
 
 @click.group("backend", cls=LazyGroup, table=COMMANDS, epilog=EPILOG)
 def backend_command() -> None:
-    """Set up, look at, restart, stop and purge the backend.
+    """Set up, show, restart, stop and purge the backend.
 
-    What it consists of is said by its profile, `proverctl.yaml` in the backend's repository or BACKEND_PROFILE. The
-    work is done by a worker with the role `host` on the machine that holds the repository.
+    Its profile defines it: `proverctl.yaml` in the backend's repository, or BACKEND_PROFILE. A worker with the role
+    `host` does the work on the machine that has the repository.
     """

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 @options.command(
     "up", "proverctl backend up", "proverctl backend up --simulated --backend-repo ~/fluidex --backend-profile fluidex"
 )
-@click.option("--real/--simulated", default=True, help="Without simulated data (default), or with it.")
+@click.option("--real/--simulated", default=True, help="Run without simulated data (default), or with it.")
 @click.option("--force", is_flag=True, help="Stop everything first; its data stays.")
-@click.option("--redo", multiple=True, metavar="STEP", help="Do this step again, whatever its inputs; repeatable.")
+@click.option(
+    "--redo", multiple=True, metavar="STEP", help="Run this step again, even with unchanged inputs; repeatable."
+)
 @options.backend
 def up_command(real: bool, force: bool, redo: tuple[str, ...], **params: Any) -> None:
     """Set the backend up and keep it running.
@@ -59,7 +61,7 @@ def up_command(real: bool, force: bool, redo: tuple[str, ...], **params: Any) ->
 def restart_command(steps: tuple[str, ...], **params: Any) -> None:
     """Stop these steps and run them again.
 
-    Whatever their inputs say, and with all that needs them to run on. The others are left alone.
+    They run again even with unchanged inputs, as do the steps that need them to keep running. Others are not touched.
     """
     asked, spec = _settings(params)
 
@@ -104,7 +106,7 @@ def purge_command(**params: Any) -> None:
     """Stop the backend and delete its data.
 
     Deletes what the profile declares, inside the backend's own directories, and what proverctl recorded of it. It
-    lists that first; on a terminal it asks for the profile's name, elsewhere it needs --yes.
+    lists that first; on a terminal you type the profile's name to confirm, elsewhere it needs --yes.
     """
     from domain.spec import BackendMode
     from starter.temporal import session

@@ -1,4 +1,4 @@
-"""`backend validate` and `backend graph`: what a profile says, without a worker; with `--host` a worker judges it."""
+"""`backend validate` and `backend graph`: read a profile without a worker; with `--host` a worker checks it."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic
 
 from pathlib import Path
@@ -25,8 +25,8 @@ def validate_command(file: str | None, host: bool, **params: Any) -> None:
     """Check the profile; contacts nothing without --host.
 
     FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. Programs, functions and files are not
-    looked for: that is done by `backend up` for the steps that it will run, and by --host for all steps of it, by the
-    worker on the machine that holds the repository.
+    checked: `backend up` checks those of the steps that it runs, --host those of all steps, by the worker on the
+    machine that has the repository.
     """
     from starter.cli import terminal
 
@@ -69,13 +69,13 @@ def _validate_on_host(file: str | None, params: dict[str, Any]) -> None:
 
 @options.command("graph", "proverctl backend graph", "proverctl backend graph fluidex --format mermaid")
 @click.argument("file", required=False)
-@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Form of the drawing.")
+@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Format of the drawing.")
 @options.settings("backend", but=["BACKEND_HOST", "CIRCUIT_DIR"])
 @options.everywhere
 def graph_command(file: str | None, form: str, **params: Any) -> None:
     """Draw the steps and what they need; contacts nothing.
 
-    FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. As text the steps stand in layers:
+    FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. As text the steps are in layers:
     those of one layer may run at the same time.
     """
     from planning.backend import graph_drawing

@@ -1,4 +1,4 @@
-"""`backend status` and `backend logs`: look, change nothing."""
+"""`backend status` and `backend logs`: show the state, change nothing."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
 
 from typing import TYPE_CHECKING, Any
@@ -33,8 +33,8 @@ def status_command(name: str | None, **params: Any) -> None:
 
 @options.command("logs", "proverctl backend logs coordinator", "proverctl backend logs setup -f --lines 20")
 @click.argument("step")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the step has ended, or until interrupted.")
-@click.option("--lines", default="100", show_default=True, metavar="N", help="How many lines of what is there.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until the step has ended, or until interrupted.")
+@click.option("--lines", default="100", show_default=True, metavar="N", help="Number of lines from the end of the log.")
 @NAME
 @options.backend
 def logs_command(step: str, follow: bool, lines: str, name: str | None, **params: Any) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def scale_command(replicas: str, **params: Any) -> None:
     """Change the number of prove-clients.
 
-    It adds no nodes: with fewer usable nodes than clients it is refused with the numbers, unless one of the flags says
-    what to do then. With --no-wait it sends a signal, which needs no worker at that moment.
+    No nodes are added: with fewer usable nodes than clients the command is refused with the numbers, unless one of the
+    flags says what to do then. With --no-wait it sends a signal, which needs no worker at that moment.
     """
     from domain.commands import Scale
     from planning.settings import spec
@@ -74,7 +74,7 @@ def reset_endpoint_command(ip: str | None, port: str | None, **params: Any) -> N
 def tear_down_command(now: bool, backend: bool, purge: bool, **params: Any) -> None:
     """Remove the prove-clients of one namespace.
 
-    On a terminal it asks for the namespace's name; elsewhere it needs --yes and an explicit -n.
+    On a terminal you type the namespace's name to confirm; elsewhere it needs --yes and an explicit -n.
     """
     from planning.settings.spec import backend_spec, bare_spec
     from starter.cli import terminal

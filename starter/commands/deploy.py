@@ -38,7 +38,7 @@ def run_all_command(**params: Any) -> None:
 def setup_all_command(**params: Any) -> None:
     """Deploy the backend and prove-clients, nothing simulated.
 
-    As run-all without the simulated data; after a run-all it stops the simulation and says so.
+    Like run-all without the simulated data; after a run-all it stops the simulation and says so.
     """
     _deploy(params, "real")
 
@@ -81,7 +81,7 @@ def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
 
     repo, profile = Path(spec.backend.repo), spec.backend.profile
     if spec.backend.apart or spec.backend.host != "local" or not repo.is_dir() or (profile and "/" not in profile):
-        return  # the worker on that host will judge
+        return  # the worker on that host checks it
     path = Path(profile) if profile else repo / PROFILE
     if not path.is_file():
         setting = f"BACKEND_PROFILE={str(path)!r}"

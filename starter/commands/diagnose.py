@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 
 @options.command("diagnose", "proverctl diagnose -n provers", "proverctl diagnose -n provers --bundle why.json.gz")
-@click.option("--bundle", metavar="FILE", help="Also keep the evidence: events, states, logs; redacted, gzipped JSON.")
+@click.option(
+    "--bundle", metavar="FILE", help="Also write the evidence (events, states, logs) to FILE: redacted, gzipped JSON."
+)
 @options.direct
 @options.settings("nodes")
 @options.everywhere
 def diagnose_command(bundle: str | None, direct: bool, **params: Any) -> None:
     """Show everything that is wrong with the clients, or that nothing is.
 
-    Each finding with its evidence, its cause, and what to do. Exit 0 when nothing is wrong, 1 when something is.
+    Each finding has its evidence, its cause, and what to do. Exit 0 when nothing is wrong, 1 when something is.
     """
     from planning.settings.spec import bare_spec
     from starter.cli import terminal
@@ -64,7 +66,7 @@ def _look(
         return Direct(asked, spec).diagnose(file), None
     from starter.temporal import session
 
-    return session.run(asked, _ask(asked, spec, bundle=file is not None), what="the look at it")
+    return session.run(asked, _ask(asked, spec, bundle=file is not None), what="the inspection")
 
 
 async def _ask(asked: "Invocation", spec: "ClusterSpec", *, bundle: bool) -> "tuple[DiagnoseReport, Status | None]":

@@ -19,8 +19,14 @@ PLACE = "--image-repo registry.example.com:5000/prover"
 
 
 @options.command("images", f"proverctl images {PLACE}", "proverctl images --env-file provers.env --prune --keep 5")
-@click.option("--prune", is_flag=True, help="Remove those that nothing keeps; they are listed first.")
-@click.option("--keep", default="10", show_default=True, metavar="N", help="The newest N stay, whatever names them.")
+@click.option("--prune", is_flag=True, help="Remove the images that nothing keeps; they are listed first.")
+@click.option(
+    "--keep",
+    default="10",
+    show_default=True,
+    metavar="N",
+    help="Keep the newest N, even when no deployment names them.",
+)
 @options.setting(options.by_name("IMAGE_REPO"))
 @options.setting(options.by_name("IMAGE_HOST"))
 @options.setting(options.by_name("IMAGE_HOST_ALIAS"))
@@ -30,8 +36,9 @@ PLACE = "--image-repo registry.example.com:5000/prover"
 def images_command(prune: bool, keep: str, **params: Any) -> None:
     """List prover images at the registry and on the backend host; remove old ones.
 
-    An image stays while the release history of any deployment names it. With --prune on a terminal it asks for the
-    repository's name; elsewhere it needs --yes. The registry frees the space when its own garbage collection runs.
+    An image stays while the release history of any deployment names it. With --prune on a terminal you type the
+    repository's name to confirm; elsewhere it needs --yes. The registry frees the space when its own garbage
+    collection runs.
     """
     from planning.settings.spec import count, images_spec
     from starter.cli.invocation import invocation
@@ -64,7 +71,7 @@ def _report(asked: "Invocation", spec: "ClusterSpec", keep: int, *, prune: bool)
     from starter.temporal import session
     from starter.temporal.image_references import survey
 
-    what = "the removal" if prune else "the look at them"
+    what = "the removal" if prune else "the survey"
     return session.run(asked, survey(asked, spec, keep, prune=prune), look=_again(asked), what=what)
 
 

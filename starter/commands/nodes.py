@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def nodes_command(wanted: str | None, direct: bool, **params: Any) -> None:
     """Show which nodes can take a client, and why others cannot.
 
-    Label, taints, readiness, cordons, room beside what runs, clients of other namespaces, quotas. Changes nothing.
+    Reads labels, taints, readiness, cordons, free resources, clients of other namespaces and quotas. Changes nothing.
     """
     from planning.settings.spec import bare_spec, replicas
     from starter.cli.invocation import invocation

@@ -27,8 +27,8 @@ SIGNS = {"create": "+", "change": "~", "same": "=", "remove": "-", "replace": "Â
 def plan_command(direct: bool, **params: Any) -> None:
     """Show what a deploy would change, object by object, and what it costs.
 
-    The API server judges each object on trial (dry-run) and changes nothing; secrets are masked. Exit 3 when one of
-    them would be refused. The image is not built: unless its stage serves already, it is compared by its tag.
+    Sends each object to the API server as a dry run, which changes nothing; secrets are masked. Exit 3 when one of them
+    would be refused. The image is not built: unless its stage serves already, its tag is compared.
     """
     from planning.settings.spec import cluster_spec
     from starter.cli import terminal
@@ -56,7 +56,7 @@ def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanRepo
     from starter.temporal import session
 
     host = "" if is_settled(spec) else spec.backend.host
-    return session.run(asked, _planned(asked, spec, host), what="the look at it")
+    return session.run(asked, _planned(asked, spec, host), what="the inspection")
 
 
 async def _planned(asked: "Invocation", spec: "ClusterSpec", host: str) -> "PlanReport":

@@ -22,7 +22,11 @@ WORDS = {"ok": "✓ ok", "warning": "! warning", "unknown": "? unknown", "failed
 
 
 @options.command("preflight", f"proverctl preflight {PLACE}", "proverctl preflight --env-file provers.env --probe")
-@click.option("--probe", is_flag=True, help="Also ask a computation node, by a short-lived pod of PROBE_IMAGE.")
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Also check the coordinator from a computation node, by a short-lived pod of PROBE_IMAGE.",
+)
 @options.settings()
 @options.setting(options.by_name(PROBE_IMAGE))
 @options.direct
@@ -31,7 +35,7 @@ def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
     """Check everything that could stop a deploy, each with a verdict and a remedy.
 
     Temporal and its workers, credentials, commit, circuit, Docker, registry, rights, namespace, nodes, quota, Pod
-    Security and admission, coordinator. Changes nothing; exit 3 when a check failed. What may not be looked at is
+    Security and admission, coordinator. Changes nothing; exit 3 when a check failed. What may not be read is
     unknown.
     """
     from planning.settings.spec import cluster_spec, warnings
@@ -52,7 +56,7 @@ def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
         return
     from starter.temporal import session
 
-    present(asked, session.run(asked, _report(asked, spec, image), what="the look at it"))
+    present(asked, session.run(asked, _report(asked, spec, image), what="the inspection"))
 
 
 def present(asked: "Invocation", report: "PreflightReport") -> None:

@@ -116,7 +116,7 @@ class Direct:
         return seen.report().model_copy(update=where)
 
     def status(self) -> live_deployment.Standing:
-        """Return what exists in the namespace, whoever made it."""
+        """Return the objects of our names in the namespace, also those of others."""
         namespace = self._spec.namespace
         with self._caller_wording():
             home = reading.read(self._cluster, "Namespace", namespace, "")

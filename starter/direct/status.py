@@ -1,4 +1,4 @@
-"""`status --direct`: what stands in the namespace, told by the cluster alone, and who made it."""
+"""`status --direct`: the objects in the namespace and who made them, read from the cluster alone."""
 
 from domain.status import Observation
 from planning.manifests.live_deployment import Standing

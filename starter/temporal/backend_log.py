@@ -70,7 +70,7 @@ async def tail(read: ReadChunk, request: LogRequest, lines: int) -> LogChunk:
         earlier = max(0, start - CHUNK_BYTES)
         before = await read(request.model_copy(update={"offset": earlier, "limit": start - earlier}))
         if before.next != start:
-            break  # the log was begun anew meanwhile
+            break  # the log has started again from the beginning
         text, start = before.text + text, earlier
     return chunk.model_copy(update={"text": "".join(text.splitlines(keepends=True)[-lines:] if lines else [])})
 

@@ -16,9 +16,9 @@ from domain.images import TransferProgress
 from starter.views import backend
 from workflows.backend.workflow import BackendWorkflow
 
-POLL_SECONDS = 1.0  # seconds between two looks
+POLL_SECONDS = 1.0
 RPC_TIMEOUT = timedelta(seconds=2)
-SINGLE_READ_SECONDS = 3.0  # seconds for one look, however deep
+SINGLE_READ_SECONDS = 3.0
 AWAITING_PREFIX = "awaiting "  # and the id of a workflow: the step is done there
 WORKFLOW_DEPTH = 3  # deployment, its tear-down, and the backend that either waits for
 BACKEND_ID_PREFIX = names.backend_id("", "").rstrip("/")
@@ -92,7 +92,7 @@ class Heartbeats:
         return []
 
     async def _step_progress(self, activity: PendingActivityInfo) -> StepProgress:
-        """Progress is progress in words, and figures may follow; other details are for the activity's next attempt."""
+        """Return a text and the figures that may follow it; other details are for the activity's next attempt."""
         payloads = activity.heartbeat_details.payloads[:2]
         details = await self._client.data_converter.decode(payloads) if payloads else []
         if not details or not isinstance(details[0], str):

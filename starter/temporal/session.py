@@ -59,9 +59,9 @@ def backend_queues(host: str) -> list[Queue]:
 def run(
     invocation: Invocation, command: Coroutine[None, None, T], *, look: str = "", what: str = "what was asked for"
 ) -> T:
-    """Run one command's command within --timeout; the work goes on whatever ends the waiting.
+    """Run one command within --timeout; the workflow goes on, however the waiting ends.
 
-    `look` is the command line that shows how it stands, `what` is that which goes on.
+    `look` is the command line that shows the state, `what` names that which goes on.
     """
     look = look or invocation.again("status")
 
@@ -92,7 +92,7 @@ async def session(invocation: Invocation, needed: Sequence[Queue] = ()) -> Async
     quiet_core()
     client = await connect(invocation.values, identity=identity())
     if invocation.inline and needed:
-        from starter.temporal.inline_worker import inline_worker  # noqa: PLC0415 - the worker is heavy and seldom wanted here
+        from starter.temporal.inline_worker import inline_worker  # noqa: PLC0415 - the worker is slow to import
 
         async with inline_worker(client, invocation.values):
             await require_pollers(client, needed)  # its settings may name other clusters and hosts than ours

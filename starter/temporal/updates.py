@@ -157,7 +157,7 @@ async def answered(send: Callable[[], Awaitable[Result]]) -> Result:
 async def persistently(send: Callable[[], Awaitable[Result]]) -> Result:
     """Send until there is an answer; raise Exit when it is a rejection.
 
-    Tried again are a crowd (10 updates in flight a run) and short outages.
+    It is sent again while the run has its 10 updates in flight, and through short outages.
     """
     while True:
         try:

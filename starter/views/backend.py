@@ -1,4 +1,4 @@
-"""A backend in words: the line of progress, what became of a step, the page of `backend status`. Pure."""
+"""A backend as text: the line of progress, the outcome of each step, the page of `backend status`. Pure."""
 
 from collections.abc import Mapping, Sequence
 

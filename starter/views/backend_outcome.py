@@ -47,7 +47,7 @@ def _failed(asked: Invocation, report: BackendReport, ui: str, title: str, code:
     if step:
         lines += [f"Its log, whole: {asked.again_backend('logs', step)}"]
     if code == exits.FAILED:
-        lines += [f"Mend the cause, then go on where it stopped: {asked.again_backend(*title.split())}"]
+        lines += [f"Fix the cause, then continue where it stopped: {asked.again_backend(*title.split())}"]
     lines.append(f"History: {ui}")
     return exits.Exit(code, f"backend {report.profile}: {title}: {terminal.coloured(word, 'red')}", lines)
 

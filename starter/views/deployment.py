@@ -1,4 +1,4 @@
-"""A deployment in words: the line of progress, the page of `status`, the rows of `list`. Pure."""
+"""A deployment as text: the line of progress, the page of `status`, the rows of `list`. Pure."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from planning.text.sanitize import one_line
 from starter.cli import terminal
 
 TEMPORAL_PORT, UI_OFFSET = 7233, 1000
-EVIDENCE_CHARACTERS = 200  # characters of it beside progress
+EVIDENCE_CHARACTERS = 200  # in a line of progress
 # What was seen last is of the clients before, and the step itself counts the new ones, or nobody does.
 UNCOUNTED_PHASES = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.RELEASING}
 

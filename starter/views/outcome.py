@@ -100,7 +100,7 @@ def _failed(
     verdict = "invalid" if code(outcome) == exits.INVALID else outcome.verdict
     lines = [f"  {terminal.clean(why)}" for why in _why(outcome)]
     if status and status.phase is Phase.PARKED:
-        lines.append("It is parked and waits for a person: mend the cause and deploy again, or tear it down:")
+        lines.append("It is parked and waits for a person: fix the cause and deploy again, or tear it down:")
         lines.append("  " + invocation.again("tear-down"))
     elif code(outcome) == exits.FAILED:
         lines.append("Look closer with:")

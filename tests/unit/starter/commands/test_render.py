@@ -133,5 +133,5 @@ def test_render_says_that_it_does_not_look_for_the_schema(capsys: pytest.Capture
     """Auto is read off the client's source, which render never opens: it says so and what to type."""
     assert main.run([*LEAST, "--config-schema", "auto"]) == exits.INVALID
     said = capsys.readouterr().err
-    assert "render contacts nothing and never looks at the client's source" in said
+    assert "render contacts nothing and reads no source of the client" in said
     assert "--config-schema struct" in said

@@ -55,7 +55,7 @@ def test_the_page_shows_an_open_question() -> None:
     asked = question.question_about("d1#1", "d1", STUCK, "2026-01-01T00:00:00Z", wanted=3, fits=0, back=False)
     page = deployment.page(Status(namespace="provers", cluster="default", question=asked), "http://ui")
     assert "retry or abort? Unless answered by 2026-01-01T00:00:00Z it is abort;" in page
-    assert "proverctl answer retry -n provers  (try again, with fresh patience)" in page
+    assert "proverctl answer retry -n provers  (try again, with its time limits reset)" in page
 
 
 def test_no_trouble_is_none() -> None:

@@ -96,10 +96,10 @@ def test_a_question_ends_with_the_lines_to_choose_from(capsys: pytest.CaptureFix
     assert caught.value.lines == [
         "  SCHED_CORDON: 1 of 3 clients finds no node.",
         "Choose one of:",
-        "  proverctl answer retry -n provers     try again, with fresh patience",
+        "  proverctl answer retry -n provers     try again, with its time limits reset",
         "  proverctl answer fewer -n provers     go on with 2 clients, which is what fits now",
         "  proverctl answer rollback -n provers  go back to the last good release",
-        "  proverctl answer abort -n provers     give the command up and leave things as they are",
+        "  proverctl answer abort -n provers     abort the command and leave things as they are",
         "Unless answered by 2026-01-01T00:00:00Z it is rollback; when the trouble clears by itself it goes on.",
         f"History: {UI}",
     ]
