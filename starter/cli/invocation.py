@@ -5,12 +5,15 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from planning.settings.checks import duration, seconds
 from planning.settings.table import BACKEND, BY_NAME, CLUSTER, CLUSTER_NS, SETTINGS
 from starter.cli import environment
 from starter.cli.options import parameter
+
+if TYPE_CHECKING:
+    from domain.spec import ClusterSpec
 
 T = TypeVar("T")
 
@@ -100,3 +103,14 @@ def invocation(params: Mapping[str, Any], extra: Mapping[str, str | None] | None
         problems=[f"--timeout {timeout!r} {wrong}."] if wrong else [],
         below_flags=environment.origins(KEPT, params.get("env_file"), os.environ, Path.cwd()),
     )
+
+
+def backend_invocation(
+    params: Mapping[str, Any], name: str | None = None, *checks: Callable[[], object]
+) -> "tuple[Invocation, ClusterSpec]":
+    """Return the invocation of a command about a backend and its spec; `name` is the one given by --name."""
+    from planning.settings.spec import backend_spec, profile_name  # noqa: PLC0415 - pydantic: not for --help
+
+    asked = invocation(params)
+    named = [lambda: profile_name(name)] if name is not None else []
+    return asked, asked.validated(lambda: backend_spec(asked.values), *named, *checks)

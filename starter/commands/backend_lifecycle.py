@@ -35,8 +35,9 @@ def up_command(real: bool, force: bool, redo: tuple[str, ...], **params: Any) ->
     which may delete its outputs first. Steps that need it run again only if their own inputs changed.
     """
     from domain.spec import BackendMode
+    from starter.cli.invocation import backend_invocation
 
-    asked, spec = _settings(params)
+    asked, spec = backend_invocation(params)
     mode = BackendMode.REAL if real else BackendMode.SIMULATED
     words = ["up", *([] if real else ["--simulated"])]
 
@@ -63,7 +64,9 @@ def restart_command(steps: tuple[str, ...], **params: Any) -> None:
 
     They run again even with unchanged inputs, as do the steps that need them to keep running. Others are not touched.
     """
-    asked, spec = _settings(params)
+    from starter.cli.invocation import backend_invocation
+
+    asked, spec = backend_invocation(params)
 
     async def work(client: "Client") -> None:
         from starter.temporal.backend_updates import profile, require_steps, running
@@ -87,8 +90,9 @@ def stop_command(name: str | None, **params: Any) -> None:
     Everything that it started ends, in reverse order, by what was recorded when it was started.
     """
     from domain.spec import BackendMode
+    from starter.cli.invocation import backend_invocation
 
-    asked, spec = _settings(params, name)
+    asked, spec = backend_invocation(params, name)
 
     async def work(client: "Client") -> None:
         from starter.temporal.backend_updates import profile_name
@@ -109,9 +113,10 @@ def purge_command(**params: Any) -> None:
     lists that first; on a terminal you type the profile's name to confirm, elsewhere it needs --yes.
     """
     from domain.spec import BackendMode
+    from starter.cli.invocation import backend_invocation
     from starter.temporal import session
 
-    asked, spec = _settings(params)
+    asked, spec = backend_invocation(params)
     confirmation.require_terminal("purge", asked.again_backend("purge", "--yes"), confirmed=asked.yes)
     loaded = session.run(asked, load_profile(asked, spec), look=asked.again_backend("status"))
     show_purge(loaded)
@@ -143,15 +148,6 @@ def show_purge(loaded: "LoadedProfile") -> None:
     terminal.note(f"This stops backend {loaded.profile.name} and deletes, in {loaded.repo}:")
     for one in backend.purged_by(loaded.profile):
         terminal.note(f"  {one}")
-
-
-def _settings(params: dict[str, Any], name: str | None = None) -> "tuple[Invocation, ClusterSpec]":
-    from planning.settings.spec import backend_spec, profile_name
-    from starter.cli.invocation import invocation
-
-    asked = invocation(params)
-    named = [lambda: profile_name(name)] if name is not None else []
-    return asked, asked.validated(lambda: backend_spec(asked.values), *named)
 
 
 def _request(spec: "ClusterSpec", name: str, **wanted: Any) -> "BackendInput":

@@ -28,6 +28,7 @@ def validate_command(file: str | None, host: bool, **params: Any) -> None:
     checked: `backend up` checks those of the steps that it runs, --host those of all steps, by the worker on the
     machine that has the repository.
     """
+    from planning.text.sizes import counted
     from starter.cli import terminal
 
     if host:
@@ -36,7 +37,7 @@ def validate_command(file: str | None, host: bool, **params: Any) -> None:
 
     asked, path, profile = _read(params, file)
     value = {"file": str(path), "profile": profile.name, "steps": [step.name for step in profile.steps]}
-    count = f"{len(profile.steps)} step{'' if len(profile.steps) == 1 else 's'}"
+    count = counted(len(profile.steps), "step")
     terminal.data(value, asked.output, f"{path}: profile {profile.name} with {count}, nothing wrong with it")
     terminal.note("Programs, functions and files were not looked for. On the worker's host: " + _by_host(file))
 

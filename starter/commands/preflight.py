@@ -61,6 +61,7 @@ def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
 
 def present(asked: "Invocation", report: "PreflightReport") -> None:
     """Write the checks as a table with remedies below it; raise Exit REFUSED when one failed."""
+    from planning.text.sizes import counted
     from starter.cli import terminal
 
     rows = [["CHECK", "VERDICT", "FOUND"]]
@@ -70,9 +71,8 @@ def present(asked: "Invocation", report: "PreflightReport") -> None:
     terminal.data(report.model_dump(mode="json", include={"checks"}), asked.output, text)
     failed = [check for check in report.checks if check.verdict == "failed"]
     if failed:
-        count = "1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed"
         lines = [f"  {check.name}: {terminal.clean(check.do or check.detail)}" for check in failed]
-        raise exits.Exit(exits.REFUSED, f"{count}; nothing was changed:", lines)
+        raise exits.Exit(exits.REFUSED, f"{counted(len(failed), 'check')} failed; nothing was changed:", lines)
 
 
 def _remediable(report: "PreflightReport") -> "list[Check]":

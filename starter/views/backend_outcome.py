@@ -25,7 +25,7 @@ def present(
     terminal.warn(report.warnings)
     if code != exits.DONE:
         raise _failed(asked, report, ui, title, code)
-    terminal.note(f" ({done})", head=f"backend {report.profile}: {title}: {terminal.coloured('done', 'green')}")
+    outcome.succeeded(f"backend {report.profile}: {title}", "done", done)
     for purpose, line in following.items():
         terminal.note(f"{purpose}: {line}")
 
@@ -48,8 +48,7 @@ def _failed(asked: Invocation, report: BackendReport, ui: str, title: str, code:
         lines += [f"Its log, whole: {asked.again_backend('logs', step)}"]
     if code == exits.FAILED:
         lines += [f"Fix the cause, then continue where it stopped: {asked.again_backend(*title.split())}"]
-    lines.append(f"History: {ui}")
-    return exits.Exit(code, f"backend {report.profile}: {title}: {terminal.coloured(word, 'red')}", lines)
+    return outcome.failed(code, f"backend {report.profile}: {title}", word, lines, ui)
 
 
 def _why(report: BackendReport) -> list[str]:

@@ -63,8 +63,7 @@ def present(invocation: Invocation, ended: CommandEnd, ui: str, also: Sequence[s
         terminal.data(value, invocation.output, text)
     if code(outcome) != exits.DONE:
         raise _failed(invocation, outcome, status, ui, also)
-    head = f"{outcome.title}: {terminal.coloured(outcome.verdict, 'green')}"
-    terminal.note(f" ({outcome.message})" if outcome.message else "", head=head)
+    succeeded(outcome.title, outcome.verdict, outcome.message)
     terminal.note(f"Next: {invocation.again(*_next(outcome))}")
 
 
@@ -107,8 +106,17 @@ def _failed(
         lines.append("  " + invocation.again("status"))
     if also and code(outcome) == exits.FAILED:
         lines += ["More about the backend:", *(f"  {line}" for line in also)]
-    lines.append(f"History: {ui}")
-    return exits.Exit(code(outcome), f"{outcome.title}: {terminal.coloured(verdict, 'red')}", lines)
+    return failed(code(outcome), outcome.title, verdict, lines, ui)
+
+
+def succeeded(title: str, verdict: str, message: str) -> None:
+    """Write to stderr that a command was done."""
+    terminal.note(f" ({message})" if message else "", head=f"{title}: {terminal.coloured(verdict, 'green')}")
+
+
+def failed(exit_code: int, title: str, verdict: str, lines: Sequence[str], ui: str) -> exits.Exit:
+    """Return the Exit of a command that was not done, with `lines` and its page in Temporal's UI."""
+    return exits.Exit(exit_code, f"{title}: {terminal.coloured(verdict, 'red')}", [*lines, f"History: {ui}"])
 
 
 def _why(outcome: Outcome) -> list[str]:
