@@ -32,7 +32,7 @@ def room(cluster: KubernetesCluster, world: dict[str, str], namespace: str, tmp_
 
 
 async def run(room: Inspected, script: str) -> Done:
-    """As a person types it, in this test's namespace."""
+    """Run the commands as a person types them, in this test's namespace."""
     script = re.sub(r"\bprovers\b(?!\.yaml)", room.namespace, script)
     process = await asyncio.create_subprocess_exec(
         "bash",

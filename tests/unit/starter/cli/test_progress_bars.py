@@ -52,7 +52,7 @@ TOLD = TransferProgress(
     ],
 )
 def test_bars_fit(columns: int, lines: list[str]) -> None:
-    """What a narrow terminal has no room for is left out, the share last."""
+    """A narrow terminal lacks columns, the share last of all."""
     found = bars(TOLD, columns, LINE_GLYPHS)
     assert found == lines
     assert max(width(line) for line in found) <= columns
@@ -78,7 +78,7 @@ def test_a_single_layer_is_one_bar_in_plain_letters() -> None:
 
 
 def test_a_whole_bar_is_full_and_all_zero_is_empty() -> None:
-    """Also for layers without a byte."""
+    """A layer without bytes has no share."""
     whole = TransferProgress(verb="pushing", count=2, settled=2, done=GB, total=GB)
     assert bars(whole, 60, ASCII_GLYPHS) == ["  pushing 2 of 2 #################### 100 %"]
     none = TransferProgress(verb="reading", count=2)
@@ -86,7 +86,7 @@ def test_a_whole_bar_is_full_and_all_zero_is_empty() -> None:
 
 
 def test_titles_cannot_command_the_terminal() -> None:
-    """They come from heartbeats, and so from anywhere."""
+    """Titles come from heartbeats, and so from anywhere."""
     layers = [LayerProgress(title="\x1b[2Jmon\n.key\tx", done=1, total=2)] * 2
     assert bars(TOLD.model_copy(update={"layers": layers}), 40, ASCII_GLYPHS)[1].startswith("  mon .key x")
 

@@ -1,4 +1,4 @@
-"""What `--direct` says of its checks."""
+"""Checks of `--direct`."""
 
 from domain.messages.inspection import Check, CheckVerdict
 from starter.direct.inspection import for_caller

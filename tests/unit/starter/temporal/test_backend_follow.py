@@ -69,7 +69,7 @@ async def _follow(backend: Backend, detail: Callable[[str], Awaitable[StepProgre
 
 
 async def test_each_settled_step_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """And what works now is one; how it stood before the change began is not told."""
+    """Steps under way share one line; states from before the change are not shown."""
     assert await _follow(Backend(BEFORE, FIRST, FIRST, SECOND)) == END
     captured = capsys.readouterr()
     assert captured.out == ""

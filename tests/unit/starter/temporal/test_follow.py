@@ -125,7 +125,7 @@ async def test_bytes_on_their_way_are_not_a_line_a_look(capsys: pytest.CaptureFi
 
 
 async def test_a_question_of_its_own_command_ends_it() -> None:
-    """Nobody is left waiting for an answer that only they can give; another command's question is not theirs."""
+    """Following ends so that the user can answer; another command's question does not end it."""
     found = Diagnosis(code="SCHED_CORDON", what="no node")
     asked = question.question_about("mine#1", "mine", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=False)
     waits = Status(phase=Phase.PARKED, step="wait for an answer", question=asked)
@@ -134,7 +134,7 @@ async def test_a_question_of_its_own_command_ends_it() -> None:
 
 
 async def test_the_server_being_away_for_describe_too_is_no_end() -> None:
-    """Neither query nor describe answers: still only an outage."""
+    """Failures of query and describe together are still only an outage."""
     away = _rpc(RPCStatusCode.UNAVAILABLE)
     assert (await _follow(FakeHandle([*[away] * 8, DONE], run=away))).outcome == MINE
 

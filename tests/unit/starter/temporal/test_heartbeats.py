@@ -1,4 +1,4 @@
-"""What counts as progress among the details of heartbeats, with a server of our own."""
+"""Progress among the details of heartbeats, with a server of our own."""
 
 import asyncio
 from datetime import timedelta
@@ -64,7 +64,7 @@ async def test_words_and_figures() -> None:
 
 @pytest.mark.parametrize("second", [{"resume": 7}, "more words", 12, None, {**MOVING.model_dump(), "done": "x"}])
 async def test_another_second_detail_is_no_figure(second: Any) -> None:
-    """It may be of a newer worker, or for the activity's next attempt."""
+    """The second detail may be of a newer worker, or for the activity's next attempt."""
     assert await _read(await _pending("pushing k", second)) == ("pushing k", None)
 
 
@@ -78,7 +78,7 @@ async def test_a_field_that_this_version_does_not_know_is_ignored() -> None:
 
 @pytest.mark.parametrize("details", [(), ({"resume": 7}, MOVING)])
 async def test_details_without_words_say_nothing(details: tuple[Any, ...]) -> None:
-    """They are for the activity's next attempt."""
+    """Details without a text are for the activity's next attempt."""
     assert await _read(await _pending(*details)) == StepProgress()
 
 
@@ -96,6 +96,6 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pyte
 
 
 def test_nothing_said_is_null_for_programs() -> None:
-    """And words without figures have no transfer."""
+    """A text without figures has no transfer."""
     assert StepProgress().data() is None
     assert StepProgress("building").data() == {"text": "building", "transfer": None}

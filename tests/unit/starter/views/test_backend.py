@@ -18,7 +18,7 @@ def _report(*steps: StepStatus, **more: object) -> BackendReport:
 
 
 def test_progress_names_what_works_and_how_far_it_is() -> None:
-    """With what the workflow says of it, such as the number of the retry; without work there is none."""
+    """The line has the detail of each step, such as the number of its retry; without work there is no line."""
     assert backend.progress(_report(SETUP, CIRCUIT, NODE)) == "2 of 3 steps settled, working on node"
     again = NODE.model_copy(update={"detail": "retry 1 of 3"})
     assert backend.progress(_report(again)) == "0 of 1 steps settled, working on node (retry 1 of 3)"
@@ -26,7 +26,7 @@ def test_progress_names_what_works_and_how_far_it_is() -> None:
 
 
 def test_a_change_that_is_queued_says_what_it_awaits() -> None:
-    """And how to end that."""
+    """The note names the steps under way and the command that ends them."""
     assert backend.queued(_report(SETUP, NODE), "proverctl backend stop") == (
         "queued: this begins once the change that is under way has ended, which works on node. "
         "To end that one now: proverctl backend stop"
@@ -47,7 +47,7 @@ def test_news_are_the_steps_that_were_settled_since() -> None:
     [(0.0, "-"), (0.04, "-"), (0.5, "0.5 s"), (59.9, "59 s"), (60, "1 min"), (7380, "2 h 3 min")],
 )
 def test_durations(seconds: float, words: str) -> None:
-    """As people say them."""
+    """Step times have at most two units; an instant is `-`."""
     assert backend.step_time(seconds) == words
 
 

@@ -40,7 +40,7 @@ def _outcome(result: Verdict, severity: Severity | None = None) -> Outcome:
     ],
 )
 def test_exit_codes_of_outcomes(result: Verdict, severity: Severity | None, code: int) -> None:
-    """As the contract lists them; a configuration that turns out wrong is 2 however late."""
+    """The codes are those of the contract; a configuration that turns out wrong late is 2 as well."""
     assert outcome.code(_outcome(result, severity)) == code
 
 
@@ -124,7 +124,7 @@ def test_a_rejected_update_ends_by_its_severity(severity: Severity, code: int) -
 
 
 def test_a_rejection_without_a_diagnosis_is_shown_as_it_is() -> None:
-    """By an older worker, or by Temporal itself."""
+    """An older worker, or Temporal itself, may reject without a diagnosis."""
     ended = outcome.rejected(WorkflowUpdateFailedError(ApplicationError("too many\x1b[31m updates")))
     assert ended.exit_code == exits.FAILED
     assert "too many updates" in ended.message
@@ -139,7 +139,7 @@ def test_a_rejection_without_a_diagnosis_is_shown_as_it_is() -> None:
     ],
 )
 def test_domain_errors_have_their_codes(error: Exception, code: int) -> None:
-    """For those that are raised in the CLI itself."""
+    """Errors that are raised in the CLI itself have exit codes of their own."""
     ended = exits.translated(error)
     assert isinstance(ended, exits.Exit)
     assert ended.exit_code == code
@@ -152,7 +152,7 @@ def test_other_errors_stay_what_they_are() -> None:
 
 
 def test_several_settings_that_a_worker_found_wrong_are_a_line_each() -> None:
-    """They come joined; one alone, or a finding of another kind, stays whole."""
+    """Joined problems are separated; a single one, or a finding of another kind, stays whole."""
     joined = SettingsInvalid(["A is not set.", "B=x; y is wrong."]).diagnosis
     assert outcome.sentences(joined) == ["A is not set.", "B=x; y is wrong."]
     assert outcome.sentences(SettingsInvalid(["A is not set."]).diagnosis) == ["SETTINGS: A is not set."]
