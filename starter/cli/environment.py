@@ -64,7 +64,7 @@ def _absolute(path: str, directory: Path) -> str:
 
 
 def _read(path: Path, origin: str) -> dict[str, str | None]:
-    # Here and not above: `--help` must not pay for it.
+    # Imported here, so that `--help` does not load it.
     from dotenv import dotenv_values  # noqa: PLC0415
 
     try:

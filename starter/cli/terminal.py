@@ -24,7 +24,7 @@ def as_json(value: Any) -> str:
 
 def as_yaml(value: Any) -> str:
     """Return one YAML document."""
-    import yaml  # noqa: PLC0415 - only those who ask for it pay
+    import yaml  # noqa: PLC0415 - loaded for YAML alone
 
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
     return text.rstrip("\n")

@@ -172,7 +172,7 @@ class Direct:
 
     @contextmanager
     def _caller_wording(self) -> Iterator[None]:
-        """Errors speak of the worker's kubeconfig; here it is the caller's."""
+        """Name the caller's kubeconfig in errors, which mention the worker's."""
         try:
             yield
         except (TransientError, CredentialsRejected, Forbidden) as error:

@@ -135,6 +135,6 @@ async def _note_queued(client: Client, asked: Invocation, request: BackendInput)
             BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT
         )
     except (RPCError, WorkflowQueryFailedError):
-        return  # nothing is up, or nobody can tell
+        return  # nothing is up, or no worker answers
     if report.busy:
         terminal.note(backend.queued(report, asked.again_backend("stop")))

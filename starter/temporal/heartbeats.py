@@ -55,7 +55,7 @@ class Heartbeats:
         now = asyncio.get_running_loop().time()
         if step and now >= self._due:
             self._due = now + POLL_SECONDS
-            with contextlib.suppress(RPCError):  # a nicety: the query tells what is wrong with the server
+            with contextlib.suppress(RPCError):  # the status query reports what is wrong with the server
                 progress = await self._all_progress(self._id, WORKFLOW_DEPTH)
                 self._last = StepProgress(
                     "; ".join(one.text for one in progress),

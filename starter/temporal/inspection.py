@@ -60,7 +60,7 @@ async def answer(client: Client, request: InspectInput) -> Inspection:
 async def _show_progress(
     client: Client, handle: WorkflowHandle[InspectWorkflow, Inspection], what: str, progress: Progress
 ) -> None:
-    """Short looks are not spoken of."""
+    """Show the progress of an inspection that takes longer than PROGRESS_SECONDS."""
     heartbeats = Heartbeats(client, handle.id)
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)

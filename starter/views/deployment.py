@@ -14,11 +14,11 @@ from starter.cli import terminal
 
 TEMPORAL_PORT, UI_OFFSET = 7233, 1000
 EVIDENCE_CHARACTERS = 200  # in a line of progress
-# What was seen last is of the clients before, and the step itself counts the new ones, or nobody does.
+# The last observation is of the old clients, and the step itself counts the new ones if at all.
 UNCOUNTED_PHASES = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.RELEASING}
 
 
-class Trouble(NamedTuple):
+class Problem(NamedTuple):
     """A problem during a wait: `key` stays the same while the problem is the same, `text` is one line."""
 
     key: str
@@ -39,7 +39,7 @@ def progress(status: Status) -> str:
     return "  ".join(parts)
 
 
-def trouble(status: Status) -> Trouble | None:
+def trouble(status: Status) -> Problem | None:
     """Why a step is tried again, or what is wrong with the clients; evidence is shortened, for it comes in full later.
 
     Counts and times in a diagnosis change all the time: the code, the object and the step tell troubles apart.
@@ -49,7 +49,7 @@ def trouble(status: Status) -> Trouble | None:
         return None
     head = f"will try again to {status.retry.step}: " if status.retry else ""
     short = found.model_copy(update={"evidence": one_line(found.evidence, EVIDENCE_CHARACTERS)})
-    return Trouble(f"{head}{found.code} {found.on}", head, str(short))
+    return Problem(f"{head}{found.code} {found.on}", head, str(short))
 
 
 def page(status: Status, ui: str, said: str = "") -> str:

@@ -14,7 +14,7 @@ from starter.cli.progress import Progress
 from starter.temporal.follow import follow_backend
 from starter.temporal.heartbeats import StepProgress
 
-Answer = BackendReport | Exception
+Reply = BackendReport | Exception
 
 
 def _report(setup: StepState, node: StepState, diagnosis: Diagnosis | None = None) -> BackendReport:
@@ -34,7 +34,7 @@ END = _report(StepState.DONE, StepState.RUNNING)
 class Backend:
     """Answers `status` from a list; the change ends when all was asked."""
 
-    def __init__(self, *answers: Answer, end: Answer = END) -> None:
+    def __init__(self, *answers: Reply, end: Reply = END) -> None:
         """`end` is the report, or is raised in its place."""
         self._answers = list(answers)
         self._end = end
@@ -54,7 +54,7 @@ class Backend:
         return _told(self._end)
 
 
-def _told(answer: Answer) -> BackendReport:
+def _told(answer: Reply) -> BackendReport:
     if isinstance(answer, Exception):
         raise answer
     return answer
