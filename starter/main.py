@@ -46,7 +46,7 @@ class Commands(LazyGroup):
     """The group of all commands."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Every error of the domain ends with its own exit code."""
+        """End every error of the domain with its own exit code."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -73,7 +73,7 @@ def cli() -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command line; its exit code."""
+    """Run one command line and return its exit code."""
     try:
         result = cli.main(arguments, prog_name=CLI, standalone_mode=False)
     except click.ClickException as error:

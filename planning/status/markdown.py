@@ -106,7 +106,7 @@ def _stage(release: Release) -> str:
 
 
 def _wanted(status: Status) -> int:
-    """Before the first apply the cluster knows nothing of what is wanted."""
+    """Return the wanted clients; before the first apply the cluster does not know them."""
     if status.observed.exists or not status.release:
         return status.observed.wanted
     return status.release.replicas
@@ -186,7 +186,7 @@ def _outcomes(outcomes: list[Outcome]) -> str:
 
 
 def _plain(value: str, *, keep_code: bool = False) -> str:
-    """Text of others as text: nothing in it becomes a heading, a link or HTML; `keep_code` leaves back-quotes."""
+    """Return text without headings, links or HTML of its own; `keep_code` leaves back-quotes."""
     cleaned = sanitize.one_line(value, limit=1000)
     if keep_code and cleaned.count("`") % 2 == 0:
         parts = cleaned.split("`")

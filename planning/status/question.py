@@ -47,7 +47,7 @@ def meaning(question: Question, choice: Choice) -> str:
 
 
 def clients(number: int) -> str:
-    """`1 client`, `2 clients`."""
+    """Return such as `1 client` and `2 clients`."""
     return counted(number, "client")
 
 

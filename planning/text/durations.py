@@ -1,4 +1,4 @@
-"""Durations in words."""
+"""Durations as text."""
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 

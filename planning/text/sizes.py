@@ -9,12 +9,12 @@ _DECIMAL_AMOUNT = 100  # of a unit; below it one decimal is shown
 
 
 def counted(number: int, noun: str) -> str:
-    """Such as `1 client` and `2 clients`."""
+    """Return number and noun, such as `1 client` and `2 clients`."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def size(count: int) -> str:
-    """Such as `38.0 GB` or `310 MB`, rounded down."""
+    """Return bytes such as `38.0 GB` or `310 MB`, rounded down."""
     return amount(count, 0)
 
 
@@ -28,7 +28,7 @@ def amount(done: int, total: int) -> str:
 
 
 def speed(rate: float) -> str:
-    """Such as `310 MB/s` or `1.2 GB/s`; empty as long as it is not known, or while nothing moves."""
+    """Return a rate such as `310 MB/s` or `1.2 GB/s`; empty as long as it is unknown, or while nothing moves."""
     unit, size = _unit(int(rate))
     return f"{rate / size:.{1 if rate / size < _DECIMAL_SPEED and size > 1 else 0}f} {unit}/s" if rate >= 1 else ""
 

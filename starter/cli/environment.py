@@ -40,7 +40,7 @@ def _below_flags(
 
 
 def with_paths(values: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """Paths made absolute, for a worker elsewhere knows nothing of our working directory."""
+    """Make paths absolute, since a worker elsewhere knows nothing of our working directory."""
     found = dict(values)
     repo, profile = values.get("BACKEND_REPO", ""), values.get("BACKEND_PROFILE", "")
     if not repo:
@@ -59,7 +59,7 @@ def git_top(directory: Path) -> Path:
 
 
 def _absolute(path: str, directory: Path) -> str:
-    """Normalised without touching links, which belong to the backend host."""
+    """Make a path absolute without resolving links, which belong to the backend host."""
     return str((directory / Path(path).expanduser()).absolute())
 
 

@@ -1,4 +1,4 @@
-"""The exit codes of the CLI, and how any error becomes one of them."""
+"""The exit codes of the CLI, and the translation of errors to them."""
 
 import sys
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ class Exit(click.ClickException):
     """The end of a command with this exit code; `lines` follow the message on stderr."""
 
     def __init__(self, code: int, message: str, lines: Sequence[str] = ()) -> None:
-        """`message` is one sentence; an empty one has been said already."""
+        """Take one sentence; an empty one was shown before."""
         super().__init__(message)
-        self.exit_code = code  # type: ignore[misc]  # click declares it for the class and reads it of the instance
+        self.exit_code = code  # type: ignore[misc]  # click declares it for the class and reads it from the instance
         self.lines = lines
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -47,6 +47,6 @@ def translated(error: Exception) -> Exception:
 
 
 def invalid(problems: Sequence[str]) -> Exit:
-    """Every problem of the settings at once."""
+    """Return the Exit for all problems of the settings at once."""
     count = "1 setting is wrong" if len(problems) == 1 else f"{len(problems)} settings are wrong"
     return Exit(INVALID, f"{count}; nothing was contacted:", [f"  {problem}" for problem in problems])

@@ -22,7 +22,7 @@ KEPT = ("CLIENT_REPLICAS", "COORDINATOR_EP", "COORDINATOR_PORT")  # a deploy kee
 
 @dataclass(frozen=True)
 class Invocation:
-    """`values` holds settings and connection variables, defaults not among them; `timeout` is in seconds."""
+    """A command line; `values` holds settings and connection variables without defaults, `timeout` is in seconds."""
 
     values: Mapping[str, str]
     output: str = "text"

@@ -1,4 +1,4 @@
-"""A group of commands that loads a command's module only when that command is called, so that help is instant."""
+"""A group of commands that loads a command's module only when that command is called, to keep `--help` fast."""
 
 import difflib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ class LazyGroup(click.Group):
     """Commands with dashes or underscores; the first line of a command's help is its summary in the table."""
 
     def __init__(self, *args: Any, table: Table, aliases: Mapping[str, str] | None = None, **kwargs: Any) -> None:
-        """`aliases` maps other names of a command to its own."""
+        """Take the table, and `aliases` from other names of a command to its own."""
         super().__init__(*args, **kwargs)
         self.table = table
         self._aliases = aliases or {}

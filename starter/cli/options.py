@@ -1,4 +1,4 @@
-"""The flags: those of every command, and those of the settings, made from the one table."""
+"""The flags of every command, and those of the settings, made from one table."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

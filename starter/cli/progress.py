@@ -74,7 +74,7 @@ class Progress:
         return f"\r\x1b[{above}A\x1b[J" if above else "\r\x1b[2K"
 
     def trouble(self, key: str, head: str, text: str) -> None:
-        """Say once what is wrong; the same `key` is the same trouble, an empty one is none."""
+        """Write a trouble once; the same `key` is the same trouble, an empty one is none."""
         if key and key != self._trouble:
             self.end()
             note(" ".join(text.split()), head=coloured(f"! {clean(head)}", "yellow"))
@@ -100,12 +100,12 @@ class Progress:
 
 
 def _tenth(transfer: "TransferProgress | None") -> str:
-    """Stays the same within a tenth of one transfer."""
+    """Return a text that stays the same within a tenth of one transfer."""
     return f"{transfer.verb} {transfer.done * 10 // (transfer.total or 1)}" if transfer and transfer.total else ""
 
 
 def _painting(full: str, transfer: "TransferProgress | None") -> list[str]:
-    """Lines of which none wraps; those of a transfer only where there is room for them."""
+    """Return lines of which none wraps; bars only where there is room for them."""
     room = columns() - 1  # a wrapped line could not be overwritten
     moving = transfer is not None and transfer.settled < transfer.count
     lines = _with_bars(full, transfer, room) if transfer and moving else [full]

@@ -1,4 +1,4 @@
-"""An image on its way as bars for a terminal: one for all of it and one for each layer under way. Pure."""
+"""Bars of a transfer for a terminal: one for all of it and one for each layer under way. Pure."""
 
 from domain.images import LayerProgress, TransferProgress
 from planning.image import transfer
@@ -6,9 +6,9 @@ from planning.text import sizes
 from starter.cli.terminal import fitted, joined, width
 
 LINE_GLYPHS, ASCII_GLYPHS = "━─", "#."  # what is done, what is not
-LEAST_BAR_COLUMNS, MOST_BAR_COLUMNS = 10, 40  # columns of a bar
-TITLE_COLUMNS, MOST_TITLE_COLUMNS = 16, 40  # columns of a title: in USUAL_COLUMNS columns, and at most
-USUAL_COLUMNS = 79  # columns that everything fits into
+LEAST_BAR_COLUMNS, MOST_BAR_COLUMNS = 10, 40
+TITLE_COLUMNS, MOST_TITLE_COLUMNS = 16, 40  # in USUAL_COLUMNS columns, and at most
+USUAL_COLUMNS = 79  # into which everything fits
 # Fixed, so that nothing moves sideways.
 _FIGURE_COLUMNS = {"share": 5, "amount": 15, "speed": 8, "left": 16}
 _DISPENSABLE = ("speed", "amount", "bar", "left")  # in this order, where a terminal is narrow
@@ -16,7 +16,7 @@ _INDENT = "  "
 
 
 def bars(progress: TransferProgress, columns: int, glyphs: str) -> list[str]:
-    """Lines of at most so many columns; `glyphs` are two characters, for what is done and what is not."""
+    """Return lines of at most so many columns; `glyphs` are two characters, for what is done and what is not."""
     layers = progress.layers if progress.count > 1 else []
     room = min(TITLE_COLUMNS + max(columns - USUAL_COLUMNS, 0) // 2, MOST_TITLE_COLUMNS)
     heads = [fitted(joined(head), room) for head in (_title(progress), *(layer.title for layer in layers))]

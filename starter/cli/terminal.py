@@ -13,7 +13,7 @@ DEFAULT_COLUMNS, DEFAULT_ROWS = 110, 24  # columns and rows, where the terminal 
 
 
 def data(value: Any, form: str, text: str) -> None:
-    """`value` as JSON or YAML, or `text` for people."""
+    """Write `value` to stdout as JSON or YAML, or `text` for people."""
     click.echo({"json": as_json, "yaml": as_yaml}[form](value) if form != "text" else clean(text))
 
 
@@ -36,7 +36,7 @@ def note(line: str, *, head: str = "") -> None:
 
 
 def warn(lines: Sequence[str]) -> None:
-    """Warnings, one a line."""
+    """Write warnings to stderr, one a line."""
     for line in lines:
         note(line, head=coloured("warning: ", "yellow"))
 
@@ -47,21 +47,21 @@ def coloured(text: str, colour: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Pods, registries and git write parts of what is shown: no escape sequence of theirs gets through."""
+    """Remove escape sequences, since pods, registries and git write parts of what is shown."""
     from planning.text.sanitize import printable  # noqa: PLC0415 - not for --help
 
     return printable(text)
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Columns as wide as their widest cell."""
+    """Return columns as wide as their widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     padded = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(indent + line.rstrip() for line in padded)
 
 
 def width(text: str) -> int:
-    """Columns that it takes on a terminal."""
+    """Return the columns that the text takes on a terminal."""
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
 
@@ -74,7 +74,7 @@ def fitted(text: str, columns: int) -> str:
 
 
 def joined(text: str) -> str:
-    """Clean, and on one line."""
+    """Return the text clean and on one line."""
     return " ".join(clean(text).split())
 
 
@@ -89,12 +89,12 @@ def is_interactive() -> bool:
 
 
 def columns() -> int:
-    """Columns of the terminal."""
+    """Return the columns of the terminal."""
     return _size().columns or DEFAULT_COLUMNS
 
 
 def height() -> int:
-    """Rows of the terminal."""
+    """Return the rows of the terminal."""
     return _size().lines or DEFAULT_ROWS
 
 

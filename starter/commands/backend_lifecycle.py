@@ -44,9 +44,8 @@ def up_command(real: bool, force: bool, redo: tuple[str, ...], **params: Any) ->
     async def work(client: "Client") -> None:
         from starter.temporal.backend_updates import profile, require_steps
 
-        loaded = await profile(
-            client, spec.model_copy(update={"backend_mode": mode})
-        )  # to be brought up: its source too
+        # With a mode, a BACKEND_REPO apart from any work tree is checked out, too.
+        loaded = await profile(client, spec.model_copy(update={"backend_mode": mode}))
         require_steps(redo, [step.name for step in loaded.profile.steps], loaded.profile.name)
         request = _request(spec, loaded.profile.name, mode=mode, force=force, redo=list(dict.fromkeys(redo)))
         next_ = {"Look at it": asked.again_backend("status"), "Stop it": asked.again_backend("stop")}

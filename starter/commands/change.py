@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "proverctl scale 4 -n provers",
     "proverctl scale 0 -n provers --no-wait",
     "proverctl scale 50 -n provers --wait-for-nodes 2d",
-    ignore_unknown_options=True,  # else -1 were an unknown flag and not a wrong number
+    ignore_unknown_options=True,  # otherwise -1 is an unknown flag instead of a wrong number
 )
 @click.argument("replicas", metavar="N")
 @options.settings("shortage")

@@ -1,4 +1,4 @@
-"""`worker`: hands over to the worker, with the same precedence of settings as every other command."""
+"""`worker`: run the worker, with the same precedence of settings as every other command."""
 # ruff: noqa: PLC0415 - the worker is the heaviest of all
 
 from typing import Any

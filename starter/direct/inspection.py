@@ -1,4 +1,4 @@
-"""`--direct`: the same looks by the caller's own kubeconfig, for a night without Temporal or a worker.
+"""`--direct`: the same inspections with the caller's own kubeconfig, without Temporal or a worker.
 
 The only module of the CLI that talks to Kubernetes itself; it is loaded for `--direct` alone.
 """
@@ -59,7 +59,7 @@ class Direct:
     """Inspections of one cluster with the caller's own rights."""
 
     def __init__(self, asked: Invocation, spec: ClusterSpec) -> None:
-        """KUBECONFIG and KUBE_CONTEXTS are read as a worker reads them; SettingsInvalid."""
+        """Read KUBECONFIG and KUBE_CONTEXTS as a worker does; raise SettingsInvalid."""
         self._asked = asked
         self._spec = spec
         self._ends = None if asked.timeout is None else time.monotonic() + asked.timeout
@@ -91,7 +91,7 @@ class Direct:
         )
 
     def preflight(self, probe_image: str) -> PreflightReport:
-        """Every check that can be made from here, with the caller's rights."""
+        """Return every check that can be made from here, with the caller's rights."""
         spec = self._spec
         asked = PreflightRequest(
             spec=spec, deployment_id=spec.deployment_id, probe=bool(probe_image), probe_image=probe_image

@@ -21,8 +21,8 @@ from starter.views import outcome
 from workflows.backend.workflow import BackendWorkflow
 from workflows.inspection.lookup import LogWorkflow
 
-CHUNK_BYTES = 131072  # bytes in one answer
-POLL_SECONDS = 5.0  # seconds that one question waits for more; also how late the end of a step is noticed
+CHUNK_BYTES = 131072
+POLL_SECONDS = 5.0  # that one request waits for more; the end of a step is noticed that late
 ENDED_STATES = {StepState.DONE, StepState.SKIPPED, StepState.FAILED, StepState.STOPPED}
 
 ReadChunk = Callable[[LogRequest], Awaitable[LogChunk]]

@@ -54,7 +54,7 @@ async def profile_name(client: Client, spec: ClusterSpec, name: str | None) -> s
 
 
 def require_steps(steps: Sequence[str], known: Sequence[str], backend: str) -> None:
-    """Exit INVALID names each step that the profile does not have."""
+    """Raise Exit INVALID with each step that the profile does not have."""
     strange = [step for step in steps if step not in known]
     if strange:
         raise exits.Exit(
@@ -129,7 +129,7 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
 
 
 async def _note_queued(client: Client, asked: Invocation, request: BackendInput) -> None:
-    """Say so when another change of the backend is under way, which this one has to await."""
+    """Note that another change of the backend is under way, for which this one waits."""
     try:
         report = await handle_of(client, request.spec, request.profile_name).query(
             BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT

@@ -71,7 +71,7 @@ async def _since(here: BackendQuery, run: WorkflowExecutionDescription) -> str:
     """Return when it was brought up: the start of the first run, since a long one continues in others."""
     first, began = run.raw_description.workflow_execution_info.first_run_id, run.start_time
     if first and first != run.run_id:
-        with contextlib.suppress(RPCError):  # the server has forgotten that run: then the present one has to do
+        with contextlib.suppress(RPCError):  # the server has deleted that run: the present one serves
             handle = here.client.get_workflow_handle(run.id, run_id=first)
             began = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).start_time
     return f"{began:%Y-%m-%dT%H:%M:%SZ}"

@@ -18,7 +18,7 @@ from starter.temporal.updates import new_id
 from starter.views import outcome
 from workflows.inspection.workflow import InspectWorkflow
 
-PROGRESS_SECONDS = 2.0  # seconds
+PROGRESS_SECONDS = 2.0  # between two reports
 
 
 async def inspect(asked: Invocation, request: InspectInput, *, host: str = "") -> Inspection:

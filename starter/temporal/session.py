@@ -1,4 +1,4 @@
-"""A connection to Temporal for the time of one command, with the certainty that a worker listens."""
+"""Connect to Temporal for the time of one command, and make sure that workers poll the queues it needs."""
 
 import asyncio
 import getpass
@@ -33,7 +33,7 @@ POLL_SECONDS = 0.3
 
 
 class Queue(NamedTuple):
-    """A task queue that a command needs somebody to poll."""
+    """A task queue that a worker must poll for a command."""
 
     name: str
     kind: TaskQueueType.ValueType
@@ -111,7 +111,7 @@ def quiet_core() -> None:
 
 
 async def require_pollers(client: Client, needed: Sequence[Queue]) -> None:
-    """NO_WORKER names the queues that nobody polls; one that starts this moment is given a chance."""
+    """Raise Exit NO_WORKER with the queues that no worker polls; one that is just starting is waited for."""
     deadline = asyncio.get_running_loop().time() + START_UP_SECONDS
     missing = list(needed)
     while missing:

@@ -11,9 +11,9 @@ from planning.text.sanitize import one_line
 from starter.cli import terminal
 from starter.views import deployment
 
-TABLE_CHARACTERS = 100  # characters of it in the table
-LINE_CHARACTERS = 300  # and in a line of its own
-LEAST_SECONDS = 0.05  # seconds that are none
+TABLE_CHARACTERS = 100  # of a step's detail
+LINE_CHARACTERS = 300  # of a detail in a line of its own
+LEAST_SECONDS = 0.05  # below it a step took no time
 DESIRED = {
     BackendMode.NONE: "stopped",
     BackendMode.REAL: "up",
@@ -46,7 +46,7 @@ def queued(report: BackendReport, stop: str) -> str:
 
 
 def settled_lines(known: Mapping[str, StepState], steps: Sequence[StepStatus]) -> list[tuple[str, str]]:
-    """Head and text of a line for each step that has just been settled."""
+    """Return head and text of a line for each step that has just settled."""
     settled = [row for row in steps if row.state not in UNFINISHED and known.get(row.name) is not row.state]
     return [
         (f"{row.name}: {terminal.coloured(row.state, STATE_COLOURS.get(row.state, 'green'))}", _how(row))

@@ -40,7 +40,7 @@ def progress(status: Status) -> str:
 
 
 def trouble(status: Status) -> Problem | None:
-    """Why a step is tried again, or what is wrong with the clients; evidence is shortened, for it comes in full later.
+    """Return why a step is tried again, or what is wrong with the clients; evidence is shortened, as it comes later.
 
     Counts and times in a diagnosis change all the time: the code, the object and the step tell troubles apart.
     """
@@ -135,7 +135,7 @@ def _restarts(pod: Pod) -> str:
 
 
 def age(then: str, now: datetime) -> str:
-    """How long ago an ISO time was, e.g. `3 min`; empty when it is none."""
+    """Return how long ago an ISO time was, e.g. `3 min`; empty when it is not one."""
     try:
         return duration((now - datetime.fromisoformat(then).astimezone(UTC)).total_seconds(), units=1)
     except ValueError:

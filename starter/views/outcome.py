@@ -25,7 +25,7 @@ CODES = {
 
 
 class CommandEnd(NamedTuple):
-    """How following ended; `status` is None when nobody could be asked any more.
+    """The end of following a command; `status` is None when no worker answered any more.
 
     Without an outcome the command waits for a person: `status` has the question.
     """
