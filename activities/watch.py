@@ -17,6 +17,7 @@ from domain.ports import Cluster, Explain, Reach, Watches
 from domain.spec import ClusterSpec
 from domain.status import Observation
 from planning.diagnosis import rollout_status
+from planning.text.listing import listed
 
 BEAT_EVERY = 5.0  # seconds
 PACE = 1.0  # seconds between two looks at the nodes
@@ -96,9 +97,8 @@ def progress(report: NodesReport) -> str:
     """One line for the heartbeat, e.g. `48 of 50 nodes usable; node-9: cordoned`."""
     text = f"{report.usable} of {report.wanted} nodes usable"
     unusable = [node for node in report.nodes if not node.usable]
-    named = [f"{node.name}: {', '.join(node.reasons) or node.booked_by}" for node in unusable[:NAMED]]
-    more = len(unusable) - len(named)
-    return "; ".join([text, *named, *([f"and {more} more"] if more else [])])
+    named = [f"{node.name}: {', '.join(node.reasons) or node.booked_by}" for node in unusable]
+    return "; ".join([text, *([listed(named, NAMED, "; ")] if named else [])])
 
 
 def _beaten(_text: str) -> None:

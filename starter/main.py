@@ -10,24 +10,24 @@ from starter.cli.lazy_group import LazyGroup
 
 CLI = "proverctl"
 COMMANDS = {
-    "run-all": ("deploy", "Backend, simulated data and prove-clients: everything."),
-    "setup-all": ("deploy", "Backend and prove-clients, nothing simulated."),
-    "deploy": ("deploy", "Prove-clients for a coordinator that already runs."),
+    "run-all": ("deploy", "Deploy everything: backend, simulated data and prove-clients."),
+    "setup-all": ("deploy", "Deploy the backend and prove-clients, nothing simulated."),
+    "deploy": ("deploy", "Deploy prove-clients for a coordinator that already runs."),
     "scale": ("change", "Change the number of prove-clients."),
     "reset-endpoint": ("change", "Point the clients at another coordinator."),
     "tear-down": ("change", "Remove the prove-clients of one namespace."),
-    "answer": ("answer", "Choose how a command goes on that waits for a person."),
-    "status": ("status", "One deployment: phase, release, clients, what is wrong."),
-    "list": ("status", "All deployments."),
-    "render": ("render", "The Kubernetes manifests as YAML; contacts nothing."),
-    "rbac": ("render", "The rights the worker needs as YAML; contacts nothing."),
-    "backend": ("backend", "Set up, look at, restart, stop and purge the backend."),
-    "preflight": ("preflight", "Everything that could stop a deploy, each with a verdict and a remedy."),
-    "nodes": ("nodes", "Which nodes can take a client, and why others cannot."),
-    "plan": ("plan", "What a deploy would change, object by object, and what it costs."),
-    "diagnose": ("diagnose", "Everything that is wrong with the clients, or that nothing is."),
-    "images": ("images", "Prover images at the registry and on the backend host; remove old ones."),
-    "worker": ("worker", "Run the worker that does the work."),
+    "answer": ("answer", "Choose how a command continues that waits for a person."),
+    "status": ("status", "Show one deployment: phase, release, clients, what is wrong."),
+    "list": ("status", "List all deployments."),
+    "render": ("render", "Print the Kubernetes manifests as YAML; contacts nothing."),
+    "rbac": ("render", "Print the rights the worker needs as YAML; contacts nothing."),
+    "backend": ("backend", "Set up, show, restart, stop and purge the backend."),
+    "preflight": ("preflight", "Check everything that could stop a deploy, each with a verdict and a remedy."),
+    "nodes": ("nodes", "Show which nodes can take a client, and why others cannot."),
+    "plan": ("plan", "Show what a deploy would change, object by object, and what it costs."),
+    "diagnose": ("diagnose", "Show everything that is wrong with the clients, or that nothing is."),
+    "images": ("images", "List prover images at the registry and on the backend host; remove old ones."),
+    "worker": ("worker", "Run the worker, which carries out the other commands."),
 }
 EPILOG = """\b
 Example:
@@ -43,10 +43,10 @@ ALIASES = {"scale-cluster": "scale"}
 
 
 class Commands(LazyGroup):
-    """All of them."""
+    """The group of all commands."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Every error of the domain ends with its own exit code."""
+        """End every error of the domain with its own exit code."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -65,7 +65,7 @@ class Commands(LazyGroup):
 )
 @click.version_option(package_name=CLI)
 def cli() -> None:
-    """Fleets of zero-knowledge prove-clients on Kubernetes, deployed and looked after by Temporal workflows.
+    """Deploy and operate fleets of zero-knowledge prove-clients on Kubernetes with Temporal workflows.
 
     A setting is taken from its flag, else from the file named with --env-file, the environment, the .env of the
     working directory, or its default; an empty value means unset.
@@ -73,7 +73,7 @@ def cli() -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command line; its exit code."""
+    """Run one command line and return its exit code."""
     try:
         result = cli.main(arguments, prog_name=CLI, standalone_mode=False)
     except click.ClickException as error:
@@ -88,5 +88,5 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the console script."""
     end_with(run)

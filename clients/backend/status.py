@@ -14,10 +14,10 @@ from clients.backend.records import Started
 from clients.backend.steps import compose
 from clients.backend.steps.background import Seen, look
 from domain.profile import StepState, StepStatus
+from planning.text.durations import duration
 from planning.text.sanitize import one_line
 
 _LOOP_STARTS, _LOOP_SECONDS, _STEADY_SECONDS = 3, 60, 10  # so many starts in this time, and not steady since
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def observed(
@@ -33,14 +33,6 @@ def observed(
     return StepStatus(name=place.name, kind=started.step.kind, state=state, detail=detail, seconds=seconds)
 
 
-def uptime(seconds: float) -> str:
-    """In the largest unit that fits."""
-    for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
-
-
 def _process(place: Place, report: Report | None) -> tuple[StepState, str, float]:
     if report is None:  # a reboot, or both were killed: unlike a process given up, it is worth another start
         return StepState.STOPPED, "it does not run, nor does its supervisor", 0.0
@@ -49,7 +41,7 @@ def _process(place: Place, report: Report | None) -> tuple[StepState, str, float
     if report.state == "BACKOFF" or looping:
         return _failed(place, f"crash loop: started {len(recent)} times in {_LOOP_SECONDS} s, exit {report.exit}")
     if report.state in {"RUNNING", "STARTING"}:
-        return StepState.RUNNING, f"pid {report.pid}, up {uptime(report.seconds)}", float(report.seconds)
+        return StepState.RUNNING, f"pid {report.pid}, up {duration(report.seconds, units=1)}", float(report.seconds)
     if report.state == ORPHAN:
         return _failed(place, f"pid {report.pid} runs, but nobody would restart it: its supervisor is gone")
     if report.state == "FATAL":
@@ -73,7 +65,7 @@ def _left(started: Started, place: Place, table: list[Seen], env: Mapping[str, s
     if found.lacking:
         return _failed(place, f"{', '.join(found.lacking)} does not run")
     seconds = max((_age(pid) for pid in found.pids), default=0.0)
-    pids = f"pid {', '.join(map(str, found.pids))}, up {uptime(seconds)}" if found.pids else "up"
+    pids = f"pid {', '.join(map(str, found.pids))}, up {duration(seconds, units=1)}" if found.pids else "up"
     return StepState.RUNNING, pids, seconds
 
 

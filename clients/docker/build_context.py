@@ -15,6 +15,7 @@ from docker.utils import exclude_paths
 from clients.registry.content import ContentChanged, Piece, read
 from domain.errors import ImageInputMissing, Unavailable
 from domain.spec import DEFAULT_DOCKERFILE
+from planning.text.listing import listed
 from planning.text.sizes import size
 
 MAX_BYTES = 256 * 10**6  # of all files; a client and what it needs is far smaller, and keys do not belong here
@@ -101,13 +102,12 @@ def _require(root: Path, dockerfile: str, setting: str) -> None:
     if (root / dockerfile).is_file():
         return
     there = sorted(path.name for path in root.iterdir() if path.is_file())
-    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
     raise _missing(
         f"there is no {dockerfile} in {root}",
         f"{setting}, PROVER_BASE_DOCKERFILE={dockerfile}",
         "set PROVER_BASE_DOCKERFILE to the one that builds the client, add it, or unset PROVER_BASE_CONTEXT to use"
         " PROVER_BASE_IMAGE as it is",
-        because=f"the directory holds {', '.join(there[:_SHOWN])}{more}" if there else "the directory holds no file",
+        because=f"the directory holds {listed(there, _SHOWN)}" if there else "the directory holds no file",
     )
 
 
@@ -129,8 +129,7 @@ def _judge(root: Path, names: list[str], setting: str) -> int:
     """Bytes of all files."""
     faults = [fault for name in names if (fault := _fault(root, name))]
     if faults:
-        more = [f"and {len(faults) - _FAULTS} more"] if len(faults) > _FAULTS else []
-        raise _missing("; ".join([*faults[:_FAULTS], *more]), setting, f"mend them, or list them in {root / _IGNORE}")
+        raise _missing(listed(faults, _FAULTS, "; "), setting, f"mend them, or list them in {root / _IGNORE}")
     sizes = {name: (root / name).stat().st_size for name in names if _is_file(root / name)}
     keys = [name for name, count in sizes.items() if name.endswith(_KEYS) and count > _KEY_BYTES]
     if keys:

@@ -15,6 +15,7 @@ from domain.ports import Beat
 from planning.git.tree import LINK, MODULES, Entry, entries, link_fault, modules_fault
 from planning.settings import checks
 from planning.text import sizes
+from planning.text.listing import listed
 from planning.text.sanitize import one_line
 
 WANTED = "refs/checkout/wanted"  # written last by a fetch: what it names is complete
@@ -38,6 +39,7 @@ _OPTIONS = (
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=60",
 )
+_FAULTS = 5  # named in a refusal
 _PATH = 4095  # bytes; what Linux takes for a path
 _DAMAGE = (
     *("bad object", "corrupt", "missing blob", "missing tree", "loose object", "unable to read", "bad config"),
@@ -130,8 +132,8 @@ class Clone:
 
     def tree_of(self, commit: str) -> list[Entry]:
         """Everything that this commit would put on disk; Refused when that leads astray, or is too much."""
-        listed = self._local("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit)
-        found = entries(listed.text)
+        listing = self._local("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit)
+        found = entries(listing.text)
         total = sum(entry.size for entry in found)
         if total > self._slot.limits.size:
             raise self._too_much(f"its files would take {sizes.size(total)}")
@@ -140,8 +142,7 @@ class Clone:
         targets = self._targets(links) if links else {}
         faults += [fault for entry in links if (fault := link_fault(entry.path, targets[entry.object]))]
         if faults:
-            shown = f"{'; '.join(faults[:5])}{f' and {len(faults) - 5} more' if len(faults) > 5 else ''}"  # noqa: PLR2004
-            raise errors.unsafe(self._asked, one_line(shown))
+            raise errors.unsafe(self._asked, one_line(listed(faults, _FAULTS, "; ")))
         return found
 
     def check_out(self, commit: str) -> None:

@@ -16,6 +16,7 @@ from domain.messages.source import Checkout, Source
 from domain.ports import Beat
 from planning.git import tree
 from planning.settings import checks
+from planning.text.listing import listed
 from planning.text.sanitize import one_line
 
 _OWN = ("git-dir", "git-common-dir")  # of git itself; they differ in a second work tree
@@ -167,13 +168,11 @@ def _existing(repo: str) -> Path:
 
 
 def _refusal(repo: str, top: Path, changed: list[str]) -> DirtyTree:
-    shown = ", ".join(one_line(path, 200) for path in changed[:_SHOWN])
-    more = len(changed) - _SHOWN
     error = DirtyTree(
         f"the git tree has {len(changed)} uncommitted change{'s' if len(changed) > 1 else ''}",
         on=f"BACKEND_REPO={repo}",
         because="the commit would not name what is deployed",
-        evidence=shown + (f" and {more} more" if more > 0 else ""),
+        evidence=listed([one_line(path, 200) for path in changed], _SHOWN),
         do="commit them, or name them under `data` of the backend profile if they are no sources, or pass --allow-dirty"
         " (the stage then ends in -dirty and a hash of the changes), or set STAGE by hand",
     )

@@ -11,6 +11,7 @@ from clients.image.layers import Entry
 from clients.registry.content import stamp
 from domain.errors import ImageInputMissing
 from domain.spec import ConfigSchema
+from planning.text.listing import listed
 
 _TARGET = "opt/circuit"
 _REQUIRED = ("circuit.r1cs", "mon.key", "vk.bin")
@@ -38,10 +39,10 @@ def circuit_entries(repo: str, circuit_dir: str, schema: ConfigSchema = ConfigSc
         raise _missing(f"directory {root} does not exist", circuit_dir, "run the set-up step that writes it")
     found = _Found(root, top)
     if found.faults:
-        told = "; ".join(found.faults[:_SHOWN])
-        more = f" and {len(found.faults) - _SHOWN} more" if len(found.faults) > _SHOWN else ""
         raise _missing(
-            told + more, circuit_dir, "run the set-up step that writes it (for git-LFS: git lfs pull in that directory)"
+            listed(found.faults, _SHOWN, "; "),
+            circuit_dir,
+            "run the set-up step that writes it (for git-LFS: git lfs pull in that directory)",
         )
     _check_schema(found.entries, root, circuit_dir, schema)
     return found.entries

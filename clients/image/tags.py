@@ -11,6 +11,7 @@ from domain import names
 from domain.errors import CredentialsMissing, CredentialsRejected, PermanentError, TagTaken, Unavailable
 from domain.messages.image import ImageRequest
 from domain.ports import Secrets
+from planning.text.listing import listed
 
 PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD)"
 _SHOWN = 4  # layers that differ
@@ -43,10 +44,10 @@ def difference(ours: Mapping[str, str], theirs: Mapping[str, str], other: str) -
     come = {ours[digest] or "a layer" for digest in ours.keys() - theirs.keys()}
     gone = {theirs[digest] or "a layer" for digest in theirs.keys() - ours.keys()}
     changed = sorted(come & gone) or ([] if come or gone else ["the configuration of the base image"])
-    parts = [f"{_listed(changed)} differs from {other}"] if len(changed) == 1 else []
-    parts += [f"the contents of {_listed(changed)} differ from {other}"] if len(changed) > 1 else []
+    parts = [f"{listed(changed, _SHOWN)} differs from {other}"] if len(changed) == 1 else []
+    parts += [f"the contents of {listed(changed, _SHOWN)} differ from {other}"] if len(changed) > 1 else []
     if come != gone:
-        new, old = (_listed(sorted(titles)) or "nothing" for titles in (come - gone, gone - come))
+        new, old = (listed(sorted(titles), _SHOWN) or "nothing" for titles in (come - gone, gone - come))
         parts.append(f"it has {new} where {other} has {old}")
     return ", and ".join(parts)
 
@@ -82,8 +83,3 @@ def pull_warnings(
             code="IMAGE_NOT_FOUND",
         )
     return []
-
-
-def _listed(titles: Sequence[str]) -> str:
-    more = len(titles) - _SHOWN
-    return ", ".join(titles[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

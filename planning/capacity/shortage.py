@@ -7,6 +7,7 @@ from domain.spec import ClusterSpec
 from planning.capacity.node import NodeFitness
 from planning.capacity.quota import Limit
 from planning.text import quantity, sizes
+from planning.text.listing import listed
 
 SHOWN_NODES = 5  # nodes or values in one sentence
 _ASKS = {  # what a quota may demand → how a client comes to name it
@@ -23,13 +24,12 @@ def of_nodes(judged: list[NodeFitness], spec: ClusterSpec, usable: int, replicas
     """Return the refusal by the cause whose removal would suffice, with the command; labelled nodes come first."""
     cause = _cause(judged, usable, replicas)
     against = [node for node in judged if node.code]
-    more = f"; and {len(against) - SHOWN_NODES} more" if len(against) > SHOWN_NODES else ""
     return Diagnosis(
         code=cause,
         what=f"{usable} of {len(judged)} nodes are usable, {replicas} clients are wanted (one a node)",
         on=f"cluster {spec.cluster}",
         because=_because(cause, judged, spec, replicas - usable),
-        evidence="; ".join(_line(node) for node in against[:SHOWN_NODES]) + more,
+        evidence=listed([_line(node) for node in against], SHOWN_NODES, "; "),
         do=_remedy(cause, judged, spec, usable, replicas - usable),
         severity=Severity.REFUSED,
     )
@@ -80,12 +80,6 @@ def of_ranges(sentences: list[str], spec: ClusterSpec) -> Diagnosis:
     )
 
 
-def listed(names: list[str], separator: str = ", ") -> str:
-    """Join the first few, and count the others."""
-    more = [f"and {len(names) - SHOWN_NODES} more"] if len(names) > SHOWN_NODES else []
-    return separator.join([*names[:SHOWN_NODES], *more])
-
-
 def _cause(judged: list[NodeFitness], usable: int, replicas: int) -> str:
     """Return the largest cause among the labelled nodes when fixing those is enough, else the missing label."""
     meant = Counter(node.code for node in judged if node.code and node.labelled)
@@ -117,7 +111,7 @@ def _unmatched(judged: list[NodeFitness], spec: ClusterSpec) -> str:
     if any(node.labelled for node in judged):
         return ""
     values = sorted({node.value for node in judged if node.value is not None})
-    known = f"; nodes carry {spec.node_label.key} with {listed(values)}" if values else ""
+    known = f"; nodes carry {spec.node_label.key} with {listed(values, SHOWN_NODES)}" if values else ""
     return f": NODE_LABEL={spec.node_label} matches no node at all{known}"
 
 

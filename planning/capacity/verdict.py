@@ -11,6 +11,7 @@ from planning.capacity.node import NodeFitness
 from planning.capacity.occupancy import NodeUsage, Occupancy
 from planning.capacity.quota import Allowance, Limit
 from planning.kubernetes import objects, rbac
+from planning.text.listing import listed
 
 MAX_LISTED = 500  # nodes in one report, for it travels through Temporal
 MAX_BYTES = 160_000  # of all verdicts of one report, well below the 256 KiB of an answer
@@ -46,16 +47,16 @@ def capacity_report(around: ClusterCapacity, spec: ClusterSpec, replicas: int, *
         room: int | None = staying
     else:
         room = _room_beside(allowed, staying) if keep else _room(allowed, spec, replicas, len(running))
-    listed = _listed(judged, spec, keep=keep, everywhere=around.occupancy.everywhere)
+    verdicts = _node_verdicts(judged, spec, keep=keep, everywhere=around.occupancy.everywhere)
     possible = usable if room is None else min(usable, room)
     return NodesReport(
         wanted=replicas,
         usable=usable,
         total=len(judged),
         possible=possible,
-        nodes=listed,
+        nodes=verdicts,
         diagnosis=_diagnosis(judged, allowed, refused, spec, (replicas, usable, possible)),
-        warnings=_warnings(around, judged, spec) + _left_out(len(judged) - len(listed)),
+        warnings=_warnings(around, judged, spec) + _left_out(len(judged) - len(verdicts)),
     )
 
 
@@ -109,7 +110,7 @@ def _diagnosis(
     return shortage.of_nodes(judged, spec, usable, replicas)
 
 
-def _listed(judged: list[NodeFitness], spec: ClusterSpec, *, keep: bool, everywhere: bool) -> list[NodeVerdict]:
+def _node_verdicts(judged: list[NodeFitness], spec: ClusterSpec, *, keep: bool, everywhere: bool) -> list[NodeVerdict]:
     """Return the nodes for clients first; when not all fit, those with something against them."""
     telling = sorted(judged, key=lambda found: (not found.labelled, not found.code, found.name))
     told: list[NodeVerdict] = []
@@ -158,7 +159,7 @@ def _warnings(around: ClusterCapacity, judged: list[NodeFitness], spec: ClusterS
     if untainted:
         found.append(
             f"{len(untainted)} nodes carry the label, but not the taint NODE_TAINT={spec.node_taint}, so that other "
-            f"pods may take their room ({shortage.listed(untainted)}). "
+            f"pods may take their room ({listed(untainted, shortage.SHOWN_NODES)}). "
             f"Do: kubectl taint node {' '.join(untainted[: shortage.SHOWN_NODES])} {spec.node_taint}:NoSchedule."
         )
     return found

@@ -12,6 +12,7 @@ from planning.diagnosis import container_exit, image_pull, release_view
 from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 from planning.text import quantity, sanitize
+from planning.text.listing import listed
 
 _SHOWN_NAMES = 5  # names in one sentence
 Explain = Callable[[Diagnosis, list[Manifest], ReleaseView], Diagnosis]
@@ -189,8 +190,7 @@ def _stuck(found: Diagnosis, pods: list[Manifest], view: ReleaseView) -> Diagnos
 
 
 def _few(names: list[str]) -> str:
-    more = len(names) - _SHOWN_NAMES
-    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return listed(names, _SHOWN_NAMES)
 
 
 _RULES: dict[str, Explain] = {

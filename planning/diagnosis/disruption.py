@@ -9,6 +9,7 @@ from planning.diagnosis import scheduling
 from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 from planning.text import sanitize
+from planning.text.listing import listed
 
 RECENT_SECONDS = 900.0  # seconds that an event about a pod which is gone explains why its replacement waits
 _SPOT_TAINTS = ("impending-node-termination", "spot", "shutdown", "termination", "ToBeDeleted", "disrupted", "preempt")
@@ -105,7 +106,7 @@ def _finding(code: str, losses: list[Loss], waiting: list[Manifest]) -> Diagnosi
     return Diagnosis(
         code=code,
         what=_WHAT[code] + (f" ({nodes})" if nodes else ""),
-        on=f"pod {first.pod}" + (f" and {len(losses) - 1} more" if len(losses) > 1 else ""),
+        on=f"pod {listed([loss.pod for loss in losses], 1)}",
         evidence=sanitize.one_line(first.evidence),
         because=_BECAUSE[code]
         + (f"; its replacement: {replacements}" if replacements else "; its replacement is not made yet"),

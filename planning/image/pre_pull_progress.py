@@ -4,6 +4,7 @@ from domain.diagnosis import Diagnosis
 from domain.images import PrePulled
 from planning.capacity import shortage
 from planning.image.pre_pull import Chosen, Pull, State
+from planning.text.listing import listed
 
 AT_ONCE = 16  # nodes that pull at the same time: a registry has other callers, too
 TRIES = 3  # pods for one node, when somebody removes them
@@ -102,7 +103,7 @@ class Tally:
             return PrePulled(nodes=self._asked, pulled=len(self._pulled), diagnosis=self.hopeless, warnings=warnings)
         reasons = sorted(self._left_out.items(), key=lambda reason: -len(reason[1]))
         told = [
-            f"The image was not pulled beforehand on {shortage.listed(sorted(nodes))}: {why.rstrip('. ')}."
+            f"The image was not pulled beforehand on {listed(sorted(nodes), shortage.SHOWN)}: {why.rstrip('. ')}."
             for why, nodes in reasons[:_REASONS]
         ]
         if reasons[_REASONS:]:

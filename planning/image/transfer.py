@@ -6,6 +6,7 @@ from math import ceil
 from threading import Lock
 
 from domain.images import LayerProgress, TransferProgress
+from planning.text.durations import duration
 from planning.text.sanitize import one_line
 from planning.text.sizes import amount, speed
 
@@ -143,9 +144,7 @@ def left(progress: LayerProgress | TransferProgress) -> str:
     if not seconds:
         return ""
     step = 1 if seconds <= _FEW else 5 if seconds <= _MINUTE else 10 if seconds <= _HOUR else _MINUTE
-    whole = ceil(seconds / step) * step
-    parts = [(whole // _HOUR, "h"), (whole % _HOUR // _MINUTE, "min"), (whole % _MINUTE, "s")]
-    return f"{' '.join(f'{count} {unit}' for count, unit in parts if count)} left"
+    return f"{duration(ceil(seconds / step) * step)} left"
 
 
 def _legible(title: str) -> str:

@@ -15,6 +15,7 @@ from planning.kubernetes import admission, objects, rbac
 from planning.manifests.circuit_name import known_circuit, mismatches
 from planning.manifests.render import require_password
 from planning.text import sanitize
+from planning.text.listing import listed
 
 CONNECTED = "ok"
 SHOWN_NODES = 5  # nodes in one sentence
@@ -160,17 +161,11 @@ def nodes(report: NodesReport, spec: ClusterSpec) -> Check:
         return from_diagnoses(name, CheckVerdict.FAILED if refused else CheckVerdict.WARNING, report.diagnosis)
     counts = f"{report.usable} of {report.total} nodes are usable, {report.possible} clients can run"
     said = f"{counts}, {report.wanted} are wanted"
-    odd = _few([f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings])
-    unread = _few([f"{node.name}: {'; '.join(node.unknown)}" for node in report.nodes if node.unknown])
+    odd = listed([f"{node.name}: {'; '.join(node.warnings)}" for node in report.nodes if node.warnings], SHOWN_NODES)
+    unread = listed([f"{node.name}: {'; '.join(node.unknown)}" for node in report.nodes if node.unknown], SHOWN_NODES)
     if report.warnings or odd:
         return warning(name, " ".join([f"{said}.", *report.warnings, odd]))
     return unknown(name, f"{said}. {unread}") if unread else ok(name, said)
-
-
-def _few(lines: list[str]) -> str:
-    """Join the first few, and count the others."""
-    more = len(lines) - SHOWN_NODES
-    return ", ".join(lines[:SHOWN_NODES]) + (f" and {more} more" if more > 0 else "")
 
 
 def quota(quotas: list[Manifest]) -> Check:

@@ -1,4 +1,4 @@
-"""Writes a status as Markdown for the Temporal UI, which is the status page of every deployment."""
+"""Format a status as Markdown for the Temporal UI, which is the status page of every deployment."""
 
 import re
 
@@ -9,6 +9,8 @@ from domain.profile import StepState, StepStatus
 from domain.status import Observation, Phase, Pod, Question, Release, Retry, Status
 from planning.status import question
 from planning.text import sanitize
+from planning.text.durations import duration
+from planning.text.listing import listed
 
 MAX_PODS = 20  # in the list; the others are counted
 MAX_OUTCOMES = 5
@@ -33,7 +35,7 @@ _STEP_SIGNS = {
 
 
 def status_markdown(status: Status) -> str:
-    """Lists rather than tables: the UI gives table cells no padding."""
+    """Return the status page of a deployment; lists rather than tables, since the UI gives table cells no padding."""
     blocks = [
         _head(status),
         _facts(status),
@@ -49,7 +51,7 @@ def status_markdown(status: Status) -> str:
 
 
 def backend_markdown(report: BackendReport, retries: list[Retry]) -> str:
-    """One line a step, so that a set-up of hours can be followed in the UI."""
+    """Return the page of a backend with a line for each step, so that a long set-up can be followed in the UI."""
     failed = "⛔ " if not report.ok else ""
     facts = {"Mode": report.mode.value, "Repository": _code(report.repo), "Circuit": _code(report.circuit_dir)}
     blocks = [
@@ -65,7 +67,7 @@ def backend_markdown(report: BackendReport, retries: list[Retry]) -> str:
 
 
 def _step(row: StepStatus) -> str:
-    took = f", {row.seconds:.0f} s" if row.seconds >= 1 else ""
+    took = f", {duration(row.seconds)}" if row.seconds >= 1 else ""
     detail = f": {_plain(row.detail)}" if row.detail else ""
     return f"- {_STEP_SIGNS[row.state]} {_code(row.name)} ({row.kind}) — {row.state.value}{took}{detail}"
 
@@ -104,7 +106,7 @@ def _stage(release: Release) -> str:
 
 
 def _wanted(status: Status) -> int:
-    """Before the first apply the cluster knows nothing of what is wanted."""
+    """Return the wanted clients; before the first apply the cluster does not know them."""
     if status.observed.exists or not status.release:
         return status.observed.wanted
     return status.release.replicas
@@ -124,7 +126,7 @@ def _retry(retry: Retry | None) -> str:
 
 
 def _question(status: Status) -> str:
-    """The very lines to type, for whoever reads this has to choose."""
+    """Return the question with the command lines that answer it."""
     asked: Question | None = status.question
     if asked is None:
         return ""
@@ -156,29 +158,25 @@ def _pods(pods: list[Pod]) -> str:
     if not pods:
         return ""
     troubled_first = sorted(pods, key=lambda pod: (pod.ready, pod.name))
-    lines = [_pod(pod) for pod in troubled_first[:MAX_PODS]]
-    if len(pods) > MAX_PODS:
-        ready = sum(pod.ready for pod in pods)
-        lines.append(f"- … and {len(pods) - MAX_PODS} more; {ready} of all {len(pods)} are ready")
-    return "**Pods**\n\n" + "\n".join(lines)
+    ready = f"; {sum(pod.ready for pod in pods)} of all {len(pods)} are ready" if len(pods) > MAX_PODS else ""
+    return "**Pods**\n\n- " + listed([_pod(pod) for pod in troubled_first], MAX_PODS, "\n- ") + ready
 
 
 def _pod(pod: Pod) -> str:
     restarts = f", {pod.restarts} restarts" if pod.restarts else ""
     node = f" on {_code(pod.node)}" if pod.node else ""
     state = "Ready" if pod.ready else _plain(pod.state)
-    return f"- {'✅' if pod.ready else '⏳'} {_code(pod.name)}{node}: {state}, stage {_code(pod.stage)}{restarts}"
+    return f"{'✅' if pod.ready else '⏳'} {_code(pod.name)}{node}: {state}, stage {_code(pod.stage)}{restarts}"
 
 
 def _bullets(title: str, lines: list[str]) -> str:
     if not lines:
         return ""
-    rest = [f"- … and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
-    return f"**{title}**\n\n" + "\n".join([*(f"- {_plain(line)}" for line in lines[:MAX_LINES]), *rest])
+    return f"**{title}**\n\n- " + listed([_plain(line) for line in lines], MAX_LINES, "\n- ")
 
 
 def _outcomes(outcomes: list[Outcome]) -> str:
-    """The newest first, for that is what the reader came for."""
+    """Return the last commands, the newest first."""
     lines = []
     for outcome in reversed(outcomes[-MAX_OUTCOMES:]):
         message = f": {_plain(outcome.message)}" if outcome.message else ""
@@ -188,7 +186,7 @@ def _outcomes(outcomes: list[Outcome]) -> str:
 
 
 def _plain(value: str, *, keep_code: bool = False) -> str:
-    """Text of others as text: nothing in it becomes a heading, a link or HTML; `keep_code` leaves back-quotes."""
+    """Return text without headings, links or HTML of its own; `keep_code` leaves back-quotes."""
     cleaned = sanitize.one_line(value, limit=1000)
     if keep_code and cleaned.count("`") % 2 == 0:
         parts = cleaned.split("`")
@@ -201,7 +199,7 @@ def _escape(value: str) -> str:
 
 
 def _code(value: str) -> str:
-    """As code, fenced by more back-quotes than it holds; nothing for nothing."""
+    """Return the value as code, fenced by more back-quotes than it holds; empty stays empty."""
     cleaned = sanitize.one_line(value, limit=1000)
     if not cleaned:
         return ""

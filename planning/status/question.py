@@ -1,4 +1,4 @@
-"""Decides what a person is asked when a command cannot go on by itself, and words it for every place that shows it."""
+"""Make the question for a person when a command cannot continue by itself, with the text for every place."""
 
 import shlex
 
@@ -9,22 +9,22 @@ from planning.text.sizes import counted
 DEFAULT_CLUSTER = "default"
 _CAPACITY = {"NODES", "NODE_NOT_READY", "QUOTA"}  # and all of SCHED_*
 _MEANINGS = {
-    Choice.RETRY: "try again, with fresh patience",
+    Choice.RETRY: "try again, with its time limits reset",
     Choice.FEWER: "go on with {fits}, which is what fits now",
     Choice.ROLLBACK: "go back to the last good release",
-    Choice.ABORT: "give the command up and leave things as they are",
+    Choice.ABORT: "abort the command and leave things as they are",
 }
 
 
 def is_capacity(code: str) -> bool:
-    """Whether the trouble is a lack of room, so that fewer clients may be a way out."""
+    """Return whether capacity is lacking, so that fewer clients may be a way out."""
     return code.startswith("SCHED_") or code in _CAPACITY
 
 
 def question_about(
     question_id: str, command_id: str, found: Diagnosis, deadline: str, *, wanted: int, fits: int, back: bool
 ) -> Question:
-    """The question about `found`; `fits` clients can run of those wanted, `back` says that a release is left to go to.
+    """Return the question about `found`; `fits` of the wanted clients can run, `back` allows a rollback.
 
     The default is what leaves clients serving.
     """
@@ -42,23 +42,23 @@ def question_about(
 
 
 def meaning(question: Question, choice: Choice) -> str:
-    """What follows the choice."""
+    """Say what follows the choice."""
     return _MEANINGS[choice].format(fits=clients(question.fits))
 
 
 def clients(number: int) -> str:
-    """`1 client`, `2 clients`."""
+    """Return such as `1 client` and `2 clients`."""
     return counted(number, "client")
 
 
 def offered(question: Question) -> str:
-    """The choices in a row, e.g. `retry, fewer or abort`."""
+    """Return the choices as a list in words, e.g. `retry, fewer or abort`."""
     *first, last = [choice.value for choice in question.choices]
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def unless_answered(question: Question) -> str:
-    """What happens without a person."""
+    """Say what happens without an answer."""
     return (
         f"Unless answered by {question.deadline} it is {question.default.value};"
         " when the trouble clears by itself it goes on."
@@ -66,11 +66,11 @@ def unless_answered(question: Question) -> str:
 
 
 def short(question: Question) -> str:
-    """On one line, for the memo."""
+    """Return the question on one line, for the memo."""
     return f"{offered(question)}? By {question.deadline}, else {question.default.value}"
 
 
 def command(choice: Choice, namespace: str, cluster: str) -> str:
-    """The command line that answers, to be copied."""
+    """Return the command line that answers, to be copied."""
     elsewhere = ["--cluster", cluster] if cluster not in ("", DEFAULT_CLUSTER) else []
     return shlex.join(["proverctl", "answer", choice.value, "-n", namespace, *elsewhere])

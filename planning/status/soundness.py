@@ -1,4 +1,4 @@
-"""Decides whether a release served well, so that a failed deploy goes back to one that did."""
+"""Decide whether a release served well, so that a failed deploy goes back to one that did."""
 
 from domain.diagnosis import Diagnosis
 from domain.status import Observation
@@ -22,6 +22,6 @@ _ELSEWHERE = {
 
 
 def blame(seen: Observation) -> Diagnosis | None:
-    """The finding for which the release itself may be the cause; None when it serves well."""
+    """Return the finding that the release itself may have caused; None when it serves well."""
     found = seen.diagnosis
     return None if found is None or is_capacity(found.code) or found.code in _ELSEWHERE else found

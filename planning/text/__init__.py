@@ -1,1 +1,1 @@
-"""Text of others made fit to be shown, and sizes in decimal units."""
+"""Text made fit to be shown: sanitized, shortened lists, sizes and durations."""

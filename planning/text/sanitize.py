@@ -1,4 +1,4 @@
-"""Cleans text that others wrote before anybody sees it: no terminal escapes, nothing that looks like a credential."""
+"""Clean text from elsewhere before it is shown: no terminal escapes, nothing that looks like a credential."""
 
 import re
 
@@ -55,13 +55,13 @@ _CREDENTIALS = [
 
 
 def printable(text: str) -> str:
-    """Without escape sequences and control characters; newlines and tabs stay."""
+    """Remove escape sequences and control characters; newlines and tabs stay."""
     unified = text.replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROLS.sub("", _ESCAPES.sub("", unified))
 
 
 def scrub(text: str) -> str:
-    """Printable, and with everything that looks like a credential masked; scrubbing twice changes nothing."""
+    """Return printable text with everything masked that looks like a credential; idempotent."""
     cleaned = printable(text)
     for pattern, replacement in _CREDENTIALS:
         cleaned = pattern.sub(replacement, cleaned)
@@ -69,7 +69,7 @@ def scrub(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 800) -> str:
-    """Scrubbed and on one line of at most `limit` characters; what is too long loses its middle.
+    """Return scrubbed text on one line of at most `limit` characters; longer text loses its middle.
 
     Errors wrapped in errors, as kubelet's are, begin with the object and end with the cause.
     """

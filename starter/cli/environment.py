@@ -1,4 +1,4 @@
-"""Merges the sources of settings by precedence: flag, --env-file, environment, .env; an empty value means unset."""
+"""Merge the sources of settings by precedence: flag, --env-file, environment, .env; an empty value means unset."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,13 +15,13 @@ Origins = dict[str, tuple[str, str]]
 def merged(
     flags: Mapping[str, str | None], env_file: str | None, environ: Mapping[str, str], directory: Path
 ) -> dict[str, str]:
-    """Settings and connection variables alike; the default of each setting is not among them."""
+    """Return settings and connection variables; the defaults of settings are not among them."""
     sources = [*_below_flags(env_file, environ, directory), ("flag", flags)]
     return {name: value for _, layer in sources for name, value in layer.items() if value}
 
 
 def origins(names: Iterable[str], env_file: str | None, environ: Mapping[str, str], directory: Path) -> Origins:
-    """The value of each setting below the flags and where it is from; both empty when nothing sets it."""
+    """Return the value of each setting below the flags and its source; both are empty when nothing sets it."""
     found = dict.fromkeys(names, ("", ""))
     for origin, layer in _below_flags(env_file, environ, directory):
         found |= {name: (value, origin) for name, value in layer.items() if value and name in found}
@@ -40,12 +40,12 @@ def _below_flags(
 
 
 def with_paths(values: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """Paths made absolute, for a worker elsewhere knows nothing of our working directory."""
+    """Make paths absolute, since a worker elsewhere knows nothing of our working directory."""
     found = dict(values)
     repo, profile = values.get("BACKEND_REPO", ""), values.get("BACKEND_PROFILE", "")
     if not repo:
         found["BACKEND_REPO"] = str(git_top(directory))
-    elif not is_url(repo) and not git_repository(repo):  # what is wrong with others is told as it was given
+    elif not is_url(repo) and not git_repository(repo):  # others are reported as they were given
         found["BACKEND_REPO"] = _absolute(repo, directory)
     if "/" in profile or profile.endswith(PROFILE_SUFFIXES):
         found["BACKEND_PROFILE"] = _absolute(profile, directory)
@@ -53,18 +53,18 @@ def with_paths(values: Mapping[str, str], directory: Path) -> dict[str, str]:
 
 
 def git_top(directory: Path) -> Path:
-    """The git work tree around a directory, else the directory itself."""
+    """Return the git work tree around a directory, else the directory itself."""
     above = (directory, *directory.parents)
     return next((one for one in above if (one / ".git").exists()), directory)
 
 
 def _absolute(path: str, directory: Path) -> str:
-    """Normalised without touching links, which belong to the backend host."""
+    """Make a path absolute without resolving links, which belong to the backend host."""
     return str((directory / Path(path).expanduser()).absolute())
 
 
 def _read(path: Path, origin: str) -> dict[str, str | None]:
-    # Here and not above: `--help` must not pay for it.
+    # Imported here, so that `--help` does not load it.
     from dotenv import dotenv_values  # noqa: PLC0415
 
     try:

@@ -1,4 +1,4 @@
-"""The exit codes of the CLI, and how any error becomes one of them."""
+"""The exit codes of the CLI, and the translation of errors to them."""
 
 import sys
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ INTERRUPTED = 130  # the workflow goes on
 
 
 class Exit(click.ClickException):
-    """Ends the command with this code; `lines` follow the message on stderr."""
+    """The end of a command with this exit code; `lines` follow the message on stderr."""
 
     def __init__(self, code: int, message: str, lines: Sequence[str] = ()) -> None:
-        """`message` is one sentence; an empty one has been said already."""
+        """Take one sentence; an empty one was shown before."""
         super().__init__(message)
-        self.exit_code = code  # type: ignore[misc]  # click declares it for the class and reads it of the instance
+        self.exit_code = code  # type: ignore[misc]  # click declares it for the class and reads it from the instance
         self.lines = lines
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """On stderr, so that stdout holds data alone."""
+        """Write the message to stderr, so that stdout holds data alone."""
         if self.message:
             click.echo(f"proverctl: {self.message}", err=True, file=file)
         for line in self.lines:
@@ -34,7 +34,7 @@ class Exit(click.ClickException):
 
 
 def translated(error: Exception) -> Exception:
-    """The Exit for an error of ours; anything else is a fault of the program and comes back as it is."""
+    """Return the Exit for one of our errors; any other is a fault of the program and is returned as it is."""
     errors = sys.modules.get("domain.errors")  # not loaded: then none of its errors can have been raised
     if errors is None or not isinstance(error, errors.ProverError):
         return error
@@ -47,6 +47,6 @@ def translated(error: Exception) -> Exception:
 
 
 def invalid(problems: Sequence[str]) -> Exit:
-    """Every problem of the settings at once."""
+    """Return the Exit for all problems of the settings at once."""
     count = "1 setting is wrong" if len(problems) == 1 else f"{len(problems)} settings are wrong"
     return Exit(INVALID, f"{count}; nothing was contacted:", [f"  {problem}" for problem in problems])

@@ -1,16 +1,19 @@
-"""What one command line asks for, apart from its own arguments: merged settings and the flags of every command."""
+"""The arguments that all commands share: merged settings and common flags."""
 
 import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from planning.settings.checks import duration, seconds
 from planning.settings.table import BACKEND, BY_NAME, CLUSTER, CLUSTER_NS, SETTINGS
 from starter.cli import environment
 from starter.cli.options import parameter
+
+if TYPE_CHECKING:
+    from domain.spec import ClusterSpec
 
 T = TypeVar("T")
 
@@ -19,7 +22,7 @@ KEPT = ("CLIENT_REPLICAS", "COORDINATOR_EP", "COORDINATOR_PORT")  # a deploy kee
 
 @dataclass(frozen=True)
 class Invocation:
-    """`values` holds settings and connection variables, defaults not among them; `timeout` is in seconds."""
+    """A command line; `values` holds settings and connection variables without defaults, `timeout` is in seconds."""
 
     values: Mapping[str, str]
     output: str = "text"
@@ -35,16 +38,16 @@ class Invocation:
 
     @property
     def namespace(self) -> str:
-        """Of Kubernetes."""
+        """The Kubernetes namespace."""
         return self.values.get(CLUSTER_NS.name) or CLUSTER_NS.default
 
     @property
     def cluster(self) -> str:
-        """By the name that workers know."""
+        """The Kubernetes cluster, by the name that workers know."""
         return self.values.get(CLUSTER.name) or CLUSTER.default
 
     def validated(self, build: Callable[[], T], *checks: Callable[[], object]) -> T:
-        """What `build` makes of the settings; SettingsInvalid with its problems, those of `checks`, and our own."""
+        """Return what `build` makes of the settings; raise SettingsInvalid with all problems, those of `checks` too."""
         from domain.errors import SettingsInvalid  # noqa: PLC0415 - pydantic: not for --help
 
         problems = list(self.problems)
@@ -62,7 +65,7 @@ class Invocation:
         return result
 
     def again(self, *words: str) -> str:
-        """A command line about the same deployment, for the user to copy."""
+        """Return a command line about the same deployment, for the user to copy."""
         line = ["proverctl", *words, "-n", self.namespace]
         if self.cluster != CLUSTER.default:
             line += [CLUSTER.flag, self.cluster]
@@ -71,7 +74,7 @@ class Invocation:
         return shlex.join(line)
 
     def again_backend(self, *words: str) -> str:
-        """A command line about the same backend, for the user to copy."""
+        """Return a command line about the same backend, for the user to copy."""
         line = ["proverctl", "backend", *words]
         for name in BACKEND:
             if self.flags.get(name):
@@ -100,3 +103,14 @@ def invocation(params: Mapping[str, Any], extra: Mapping[str, str | None] | None
         problems=[f"--timeout {timeout!r} {wrong}."] if wrong else [],
         below_flags=environment.origins(KEPT, params.get("env_file"), os.environ, Path.cwd()),
     )
+
+
+def backend_invocation(
+    params: Mapping[str, Any], name: str | None = None, *checks: Callable[[], object]
+) -> "tuple[Invocation, ClusterSpec]":
+    """Return the invocation of a command about a backend and its spec; `name` is the one given by --name."""
+    from planning.settings.spec import backend_spec, profile_name  # noqa: PLC0415 - pydantic: not for --help
+
+    asked = invocation(params)
+    named = [lambda: profile_name(name)] if name is not None else []
+    return asked, asked.validated(lambda: backend_spec(asked.values), *named, *checks)

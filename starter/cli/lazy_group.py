@@ -1,4 +1,4 @@
-"""A group of commands that loads a command's module only when that command is called, so that help is instant."""
+"""A group of commands that loads a command's module only when that command is called, to keep `--help` fast."""
 
 import difflib
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ Table = Mapping[str, tuple[str, str]]  # command → module of starter, and what
 
 
 class LazyGroup(click.Group):
-    """Commands with dashes or underscores; a module's own help must begin with the words of the table."""
+    """Commands with dashes or underscores; the first line of a command's help is its summary in the table."""
 
     def __init__(self, *args: Any, table: Table, aliases: Mapping[str, str] | None = None, **kwargs: Any) -> None:
-        """`aliases` maps other names of a command to its own."""
+        """Take the table, and `aliases` from other names of a command to its own."""
         super().__init__(*args, **kwargs)
         self.table = table
         self._aliases = aliases or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """In the order of the story, not of the alphabet."""
+        """Return the commands in the order of use, not of the alphabet."""
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with a guess at what was meant."""
+        """Resolve as click does, with a guess at what was meant."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
             near = difflib.get_close_matches(name, self.table, 1)
@@ -44,6 +44,6 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """The overview, from the table alone."""
+        """Write the overview from the table, without loading a command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])

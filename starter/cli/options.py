@@ -1,4 +1,4 @@
-"""The flags: those of every command, and those of the settings, made from the one table."""
+"""The flags of every command, and those of the settings, made from one table."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,43 +13,49 @@ Decorator = Callable[[Function], Function]
 
 
 def command(name: str, *examples: str, **context_settings: Any) -> Callable[[Function], click.Command]:
-    """A command whose help ends with examples."""
+    """Return the decorator of a command whose help ends with examples."""
     lines = ["\b", "Examples:" if len(examples) > 1 else "Example:", *(f"  {example}" for example in examples)]
     return click.command(name, epilog="\n".join(lines), context_settings=context_settings)
 
 
 def everywhere(function: Function) -> Function:
-    """The flags that every command takes."""
+    """Add the flags that every command takes."""
     return _all(
         [
             setting(CLUSTER_NS),
             setting(CLUSTER),
             click.option(
-                "-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", help="Form of the data."
+                "-o",
+                "--output",
+                type=click.Choice(["text", "json", "yaml"]),
+                default="text",
+                help="Format of the data.",
             ),
-            click.option("--timeout", help="Stop waiting after this time, e.g. 90s; what was asked goes on."),
-            click.option("--wait/--no-wait", default=True, help="Wait for the outcome (default), or only ask."),
-            click.option("--yes", is_flag=True, help="Ask no questions."),
-            click.option("--inline", is_flag=True, help="Run a worker in this process for the time it waits."),
-            click.option("--env-file", help="File of NAME=value lines; it wins over the environment."),
+            click.option("--timeout", help="Stop waiting after this time, e.g. 90s; the command itself goes on."),
+            click.option(
+                "--wait/--no-wait", default=True, help="Wait for the outcome (default), or return once it is accepted."
+            ),
+            click.option("--yes", is_flag=True, help="Answer yes to every question."),
+            click.option("--inline", is_flag=True, help="Run a worker in this process while it waits."),
+            click.option("--env-file", help="File of NAME=value lines, which take precedence over the environment."),
         ]
     )(function)
 
 
 def settings(*groups: str, but: Sequence[str] = ()) -> Decorator:
-    """The flags of these groups of settings (none: of all that a deploy takes)."""
+    """Return the decorator with the flags of these groups of settings (none: of all that a deploy takes)."""
     chosen = [one for one in SETTINGS if one.flag and one not in (CLUSTER, CLUSTER_NS) and one.name not in but]
     return _all([setting(one) for one in chosen if one.group in groups or (not groups and one.group != PROBE)])
 
 
 def backend(function: Function) -> Function:
-    """The flags of every command about a backend."""
+    """Add the flags of every command about a backend."""
     common = [CLUSTER.name, CLUSTER_NS.name]
     return _all([*(setting(BY_NAME[name]) for name in BACKEND if name not in common), everywhere])(function)
 
 
 def setting(one: Setting) -> Decorator:
-    """The flag of one setting; its value stays text, so that all problems are found together."""
+    """Return the flag of one setting; its value stays text, so that all problems are found together."""
     origin = f"[{one.name}{', default: ' + one.default if one.default else ''}]"
     names = [one.flag, *([one.short] if one.short else []), parameter(one.name)]
     if one.switch:
@@ -58,23 +64,23 @@ def setting(one: Setting) -> Decorator:
 
 
 def by_name(name: str) -> Setting:
-    """One setting of the table."""
+    """Return one setting of the table."""
     return BY_NAME[name]
 
 
 def parameter(name: str) -> str:
-    """The parameter under which click hands over a setting's flag."""
+    """Return the name of the parameter in which click passes a setting's flag."""
     return name.lower()
 
 
 def direct(function: Function) -> Function:
-    """The flag of every look that needs neither Temporal nor a worker."""
-    told = "Look straight at the cluster with your own kubeconfig (KUBECONFIG), without Temporal or a worker."
-    return click.option("--direct", is_flag=True, help=told)(function)
+    """Add the flag for reading without Temporal or a worker."""
+    text = "Read the cluster with your own kubeconfig (KUBECONFIG), without Temporal or a worker."
+    return click.option("--direct", is_flag=True, help=text)(function)
 
 
 def not_yet(flag: str) -> Decorator:
-    """A flag that is promised and not there yet: it says so instead of being ignored."""
+    """Return a hidden flag of a later version: given, it is refused instead of ignored."""
 
     def refuse(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         if value:
@@ -84,7 +90,7 @@ def not_yet(flag: str) -> Decorator:
 
 
 def _all(decorators: Sequence[Decorator]) -> Decorator:
-    """Applied in the order in which help shall list them."""
+    """Return one decorator for several, which help lists in this order."""
 
     def apply(function: Function) -> Function:
         for decorator in reversed(decorators):

@@ -1,4 +1,4 @@
-"""`answer`: say how a command goes on that stands still and waits for a person."""
+"""`answer`: choose how a command continues that waits for a person."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
 
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,9 @@ import click
 from starter.cli import options
 
 if TYPE_CHECKING:
-    from domain.commands import Answer
+    from temporalio.client import Client
+
+    from domain.commands import Answer, Receipt
     from starter.cli.invocation import Invocation
 
 CHOICES = ("retry", "fewer", "rollback", "abort")  # of domain.diagnosis.Choice, which `--help` must not load
@@ -16,13 +18,13 @@ CHOICES = ("retry", "fewer", "rollback", "abort")  # of domain.diagnosis.Choice,
 
 @options.command("answer", "proverctl answer retry -n provers", "proverctl answer fewer -n provers --no-wait")
 @click.argument("choice", metavar="|".join(CHOICES))
-@click.option("--question", default="", help="Answer only this one, by its id in `status -o json`.")
+@click.option("--question", default="", help="Answer only the question with this id, from `status -o json`.")
 @options.everywhere
 def answer_command(choice: str, question: str, **params: Any) -> None:
-    """Choose how a command goes on that waits for a person.
+    """Choose how a command continues that waits for a person.
 
-    `proverctl status` shows the question, which of the choices it offers, and what happens without an answer. Then it
-    follows the command that goes on.
+    `proverctl status` shows the question, which of the choices it offers, and what happens without an answer. After
+    the answer, the command is followed to its end.
     """
     from planning.settings import spec
     from starter.cli.invocation import invocation
@@ -33,7 +35,7 @@ def answer_command(choice: str, question: str, **params: Any) -> None:
     from domain.diagnosis import Choice
     from starter.temporal import session
 
-    session.run(asked, _story(asked, Answer(choice=Choice(choice.lower()), question=question)))
+    session.run(asked, _carry_out(asked, Answer(choice=Choice(choice.lower()), question=question)))
 
 
 def _known(choice: str) -> None:
@@ -43,18 +45,17 @@ def _known(choice: str) -> None:
         raise SettingsInvalid([f"{choice!r} is no answer: give one of {', '.join(CHOICES)}, as the question offers."])
 
 
-async def _story(asked: "Invocation", request: "Answer") -> None:
+async def _carry_out(asked: "Invocation", request: "Answer") -> None:
     from domain import names
     from starter.temporal import session
-    from starter.temporal.outcome import outcome
+    from starter.temporal.outcome import carry_out
     from starter.temporal.updates import ask
-    from starter.views.outcome import present
     from workflows.deployment.workflow import ProverClusterWorkflow
 
     workflow_id = names.deployment_id(asked.cluster, asked.namespace)
-    async with session.session(asked, session.queues(asked.cluster)) as client:
-        request = request.model_copy(update={"by": session.identity()})
-        receipt = await ask(client, asked, workflow_id, ProverClusterWorkflow.answer, request)
-        ended, ui = await outcome(client, asked, workflow_id, receipt)
-    if ended:
-        present(asked, ended, ui)
+    request = request.model_copy(update={"by": session.identity()})
+
+    async def send(client: "Client") -> "Receipt":
+        return await ask(client, asked, workflow_id, ProverClusterWorkflow.answer, request)
+
+    await carry_out(asked, workflow_id, session.queues(asked.cluster), send)

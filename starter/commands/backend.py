@@ -6,13 +6,13 @@ from starter.cli.lazy_group import LazyGroup
 
 COMMANDS = {
     "up": ("backend_lifecycle", "Set the backend up and keep it running."),
-    "status": ("backend_status", "Each step: state, duration, why it was skipped, what is wrong."),
-    "logs": ("backend_status", "The log of one step."),
-    "restart": ("backend_lifecycle", "Stop these steps and do them again."),
+    "status": ("backend_status", "Show each step: state, duration, why it was skipped, what is wrong."),
+    "logs": ("backend_status", "Show the log of one step."),
+    "restart": ("backend_lifecycle", "Stop these steps and run them again."),
     "stop": ("backend_lifecycle", "Stop the backend; its data stays."),
     "purge": ("backend_lifecycle", "Stop the backend and delete its data."),
-    "validate": ("backend_profile", "Judge the profile; contacts nothing without --host."),
-    "graph": ("backend_profile", "The steps and what they need; contacts nothing."),
+    "validate": ("backend_profile", "Check the profile; contacts nothing without --host."),
+    "graph": ("backend_profile", "Draw the steps and what they need; contacts nothing."),
 }
 EPILOG = """\b
 Examples:
@@ -25,8 +25,8 @@ Each command has its own --help.
 
 @click.group("backend", cls=LazyGroup, table=COMMANDS, epilog=EPILOG)
 def backend_command() -> None:
-    """Set up, look at, restart, stop and purge the backend.
+    """Set up, show, restart, stop and purge the backend.
 
-    What it consists of is said by its profile, `proverctl.yaml` in the backend's repository or BACKEND_PROFILE. The
-    work is done by a worker with the role `host` on the machine that holds the repository.
+    Its profile defines it: `proverctl.yaml` in the backend's repository, or BACKEND_PROFILE. A worker with the role
+    `host` does the work on the machine that has the repository.
     """

@@ -1,4 +1,4 @@
-"""`backend validate` and `backend graph`: what a profile says, without a worker; with `--host` a worker judges it."""
+"""`backend validate` and `backend graph`: read a profile without a worker; with `--host` a worker checks it."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic
 
 from pathlib import Path
@@ -22,12 +22,13 @@ DEFAULT = "proverctl.yaml"
 @click.option("--host", is_flag=True, help="Have the worker look for programs, functions and files on its host.")
 @options.backend
 def validate_command(file: str | None, host: bool, **params: Any) -> None:
-    """Judge the profile; contacts nothing without --host.
+    """Check the profile; contacts nothing without --host.
 
     FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. Programs, functions and files are not
-    looked for: that is done by `backend up` for the steps that it will run, and by --host for all steps of it, by the
-    worker on the machine that holds the repository.
+    checked: `backend up` checks those of the steps that it runs, --host those of all steps, by the worker on the
+    machine that has the repository.
     """
+    from planning.text.sizes import counted
     from starter.cli import terminal
 
     if host:
@@ -36,7 +37,7 @@ def validate_command(file: str | None, host: bool, **params: Any) -> None:
 
     asked, path, profile = _read(params, file)
     value = {"file": str(path), "profile": profile.name, "steps": [step.name for step in profile.steps]}
-    count = f"{len(profile.steps)} step{'' if len(profile.steps) == 1 else 's'}"
+    count = counted(len(profile.steps), "step")
     terminal.data(value, asked.output, f"{path}: profile {profile.name} with {count}, nothing wrong with it")
     terminal.note("Programs, functions and files were not looked for. On the worker's host: " + _by_host(file))
 
@@ -56,7 +57,7 @@ def _validate_on_host(file: str | None, params: dict[str, Any]) -> None:
     asked = invocation(params, {"BACKEND_PROFILE": file} if file else None)
     spec = asked.validated(lambda: backend_spec(asked.values))
 
-    async def story() -> None:
+    async def work() -> None:
         async with session.session(asked, session.backend_queues(spec.backend.host)) as client:
             found = await profile(client, spec, programs=ProgramSearch(every=True))
         steps = [step.name for step in found.profile.steps]
@@ -64,18 +65,18 @@ def _validate_on_host(file: str | None, params: dict[str, Any]) -> None:
         said = f"profile {found.profile.name} in {found.repo}: nothing wrong with it, and no program lacks"
         terminal.data(value, asked.output, said)
 
-    session.run(asked, story(), look=_by_host(file))
+    session.run(asked, work(), look=_by_host(file))
 
 
 @options.command("graph", "proverctl backend graph", "proverctl backend graph fluidex --format mermaid")
 @click.argument("file", required=False)
-@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Form of the drawing.")
+@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Format of the drawing.")
 @options.settings("backend", but=["BACKEND_HOST", "CIRCUIT_DIR"])
 @options.everywhere
 def graph_command(file: str | None, form: str, **params: Any) -> None:
-    """The steps and what they need; contacts nothing.
+    """Draw the steps and what they need; contacts nothing.
 
-    FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. As text the steps stand in layers:
+    FILE is a path or the name of a bundled profile, by default BACKEND_PROFILE. As text the steps are in layers:
     those of one layer may run at the same time.
     """
     from planning.backend import graph_drawing
@@ -97,7 +98,7 @@ def graph_command(file: str | None, form: str, **params: Any) -> None:
 
 
 def _read(params: dict[str, Any], file: str | None) -> "tuple[Invocation, Path, Profile]":
-    """The profile of this command line and where it is; SettingsInvalid with everything wrong."""
+    """Read and check the profile of this command line; raise SettingsInvalid with all its problems."""
     from domain.errors import SettingsInvalid
     from planning.backend.profile_parser import read
     from planning.backend.profile_validation import faults

@@ -1,15 +1,16 @@
 """`scale`, `reset-endpoint`, `tear-down`: change or end what runs."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from starter.cli import exits, options
+from starter.cli import confirmation, exits, options
 
 if TYPE_CHECKING:
-    from domain.commands import ResetEndpoint, Scale, TearDown
+    from temporalio.client import Client
+
+    from domain.commands import Receipt, ResetEndpoint, Scale, TearDown
     from domain.spec import ClusterSpec
     from starter.cli.invocation import Invocation
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     "proverctl scale 4 -n provers",
     "proverctl scale 0 -n provers --no-wait",
     "proverctl scale 50 -n provers --wait-for-nodes 2d",
-    ignore_unknown_options=True,  # else -1 were an unknown flag and not a wrong number
+    ignore_unknown_options=True,  # otherwise -1 is an unknown flag instead of a wrong number
 )
 @click.argument("replicas", metavar="N")
 @options.settings("shortage")
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 def scale_command(replicas: str, **params: Any) -> None:
     """Change the number of prove-clients.
 
-    It adds no nodes: with fewer usable nodes than clients it is refused with the numbers, unless one of the flags says
-    what to do then. With --no-wait it sends a signal, which needs no worker at that moment.
+    No nodes are added: with fewer usable nodes than clients the command is refused with the numbers, unless one of the
+    flags says what to do then. With --no-wait it sends a signal, which needs no worker at that moment.
     """
     from domain.commands import Scale
     from planning.settings import spec
@@ -73,7 +74,7 @@ def reset_endpoint_command(ip: str | None, port: str | None, **params: Any) -> N
 def tear_down_command(now: bool, backend: bool, purge: bool, **params: Any) -> None:
     """Remove the prove-clients of one namespace.
 
-    On a terminal it asks for the namespace's name; elsewhere it needs --yes and an explicit -n.
+    On a terminal you type the namespace's name to confirm; elsewhere it needs --yes and an explicit -n.
     """
     from planning.settings.spec import backend_spec, bare_spec
     from starter.cli import terminal
@@ -84,10 +85,13 @@ def tear_down_command(now: bool, backend: bool, purge: bool, **params: Any) -> N
     asked = invocation(params)
     build = backend_spec if backend else bare_spec
     spec = asked.validated(lambda: build(asked.values))
-    require_terminal(asked)
+    example = asked.again("tear-down", "--yes")
+    confirmed = asked.yes and asked.named_namespace
+    confirmation.require_terminal("tear-down", example, confirmed=confirmed, needs="--yes and an explicit -n")
     if purge:
         _show_purge(asked, spec)
-    confirm(asked)
+    if not asked.yes:
+        confirmation.confirm("Type the namespace to tear down", asked.namespace, "nothing was contacted")
     if not now:
         terminal.note("proofs in flight are not waited for: draining is not available yet, so this acts as --now")
     from domain.commands import TearDown
@@ -96,33 +100,14 @@ def tear_down_command(now: bool, backend: bool, purge: bool, **params: Any) -> N
     session.run(asked, _tear_down(asked, spec, TearDown(now=True, stop_backend=backend, purge=purge)))
 
 
-def require_terminal(asked: "Invocation") -> None:
-    """Somebody can be asked; a script answers by --yes and -n."""
-    if not (asked.yes and asked.named_namespace) and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise exits.Exit(
-            exits.INVALID,
-            "tear-down outside a terminal needs --yes and an explicit -n; nothing was contacted. For example:",
-            ["  " + asked.again("tear-down", "--yes")],
-        )
-
-
-def confirm(asked: "Invocation") -> None:
-    """The user means this namespace."""
-    if asked.yes:
-        return
-    typed = click.prompt(f"Type the namespace to tear down ({asked.namespace})", err=True)
-    if typed.strip() != asked.namespace:
-        raise exits.Exit(exits.INVALID, f"{typed.strip()!r} is not {asked.namespace!r}; nothing was contacted")
-
-
 def _show_purge(asked: "Invocation", spec: "ClusterSpec") -> None:
-    """What would be deleted, before it is asked; it must be the data of this deployment's own backend."""
+    """List what a purge deletes; raise Exit INVALID unless it is the data of this deployment's own backend."""
     from domain import names
-    from starter.commands.backend_lifecycle import look, tell_doomed
+    from starter.commands.backend_lifecycle import load_profile, show_purge
     from starter.temporal import session
     from starter.temporal.deployments import backend_of
 
-    loaded = session.run(asked, look(asked, spec), what="the backend")
+    loaded = session.run(asked, load_profile(asked, spec), what="the backend")
     backend, named = session.run(asked, backend_of(asked)), names.backend_id(spec.backend.host, loaded.profile.name)
     if backend not in ("", named):
         raise exits.Exit(
@@ -131,21 +116,20 @@ def _show_purge(asked: "Invocation", spec: "ClusterSpec") -> None:
             " changed. Name that one, or leave out --purge and use:",
             ["  " + asked.again_backend("purge")],
         )
-    tell_doomed(loaded)
+    show_purge(loaded)
 
 
 def _change(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
     from starter.temporal import session
 
-    session.run(asked, _story(asked, request, name))
+    session.run(asked, _carry_out(asked, request, name))
 
 
-async def _story(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
+async def _carry_out(asked: "Invocation", request: "Scale | ResetEndpoint", name: str) -> None:
     from domain import names
     from starter.temporal import session
-    from starter.temporal.outcome import outcome
+    from starter.temporal.outcome import carry_out
     from starter.temporal.updates import ask
-    from starter.views.outcome import present
     from workflows.deployment.workflow import ProverClusterWorkflow
 
     workflow_id = names.deployment_id(asked.cluster, asked.namespace)
@@ -153,15 +137,15 @@ async def _story(asked: "Invocation", request: "Scale | ResetEndpoint", name: st
     if not asked.wait and not asked.inline:
         await _signal(asked, workflow_id, name, request)
         return
-    async with session.session(asked, session.queues(asked.cluster)) as client:
-        receipt = await ask(client, asked, workflow_id, getattr(ProverClusterWorkflow, name), request)
-        ended, ui = await outcome(client, asked, workflow_id, receipt)
-    if ended:
-        present(asked, ended, ui)
+
+    async def send(client: "Client") -> "Receipt":
+        return await ask(client, asked, workflow_id, getattr(ProverClusterWorkflow, name), request)
+
+    await carry_out(asked, workflow_id, session.queues(asked.cluster), send)
 
 
 def _tell_risk(name: str) -> None:
-    """A signal has no receipt that could say whether clients end."""
+    """Warn of ended clients, since a signal has no receipt that could."""
     from planning.plan import proofs
     from starter.cli import terminal
 
@@ -192,15 +176,14 @@ async def _signal(asked: "Invocation", workflow_id: str, name: str, request: "Sc
 
 async def _tear_down(asked: "Invocation", spec: "ClusterSpec", request: "TearDown") -> None:
     from starter.temporal import session
-    from starter.temporal.outcome import outcome
+    from starter.temporal.outcome import carry_out
     from starter.temporal.updates import start_or_ask
-    from starter.views.outcome import present
     from workflows.deployment.workflow import ProverClusterWorkflow
 
     needed = session.queues(spec.cluster, spec.backend.host if request.stop_backend else "")
-    async with session.session(asked, needed) as client:
-        request = request.model_copy(update={"by": session.identity()})
-        receipt = await start_or_ask(client, spec, ProverClusterWorkflow.tear_down, request)
-        ended, ui = await outcome(client, asked, spec.deployment_id, receipt)
-    if ended:
-        present(asked, ended, ui)
+    request = request.model_copy(update={"by": session.identity()})
+
+    async def send(client: "Client") -> "Receipt":
+        return await start_or_ask(client, spec, ProverClusterWorkflow.tear_down, request)
+
+    await carry_out(asked, spec.deployment_id, needed, send)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from starter.cli import options
 
 if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from domain.commands import Receipt
     from domain.spec import ClusterSpec
     from starter.cli.invocation import Invocation
 
@@ -20,7 +23,7 @@ PROFILE = "proverctl.yaml"
 @options.everywhere
 @options.not_yet("--adopt")
 def run_all_command(**params: Any) -> None:
-    """Backend, simulated data and prove-clients: everything.
+    """Deploy everything: backend, simulated data and prove-clients.
 
     Sets up and starts the backend of BACKEND_PROFILE with its simulated data, builds and pushes the image of its
     commit, and deploys the prove-clients. On a deployment that runs it changes what differs.
@@ -33,9 +36,9 @@ def run_all_command(**params: Any) -> None:
 @options.everywhere
 @options.not_yet("--adopt")
 def setup_all_command(**params: Any) -> None:
-    """Backend and prove-clients, nothing simulated.
+    """Deploy the backend and prove-clients, nothing simulated.
 
-    As run-all without the simulated data; after a run-all it stops the simulation and says so.
+    Like run-all without the simulated data; after a run-all it stops the simulation and says so.
     """
     _deploy(params, "real")
 
@@ -47,7 +50,7 @@ def setup_all_command(**params: Any) -> None:
 @options.everywhere
 @options.not_yet("--adopt")
 def deploy_command(**params: Any) -> None:
-    """Prove-clients for a coordinator that already runs.
+    """Deploy prove-clients for a coordinator that already runs.
 
     Builds and pushes the image of the backend's commit, verifies the nodes, applies the manifests and waits for the
     rollout. The same release means no change, another one an upgrade.
@@ -69,7 +72,7 @@ def _deploy(params: dict[str, Any], mode: str) -> None:
     terminal.warn(warnings(spec))
     from starter.temporal import session
 
-    session.run(asked, _story(asked, spec))
+    session.run(asked, _carry_out(asked, spec))
 
 
 def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
@@ -78,7 +81,7 @@ def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
 
     repo, profile = Path(spec.backend.repo), spec.backend.profile
     if spec.backend.apart or spec.backend.host != "local" or not repo.is_dir() or (profile and "/" not in profile):
-        return  # the worker on that host will judge
+        return  # the worker on that host checks it
     path = Path(profile) if profile else repo / PROFILE
     if not path.is_file():
         setting = f"BACKEND_PROFILE={str(path)!r}"
@@ -87,22 +90,20 @@ def require_profile(spec: "ClusterSpec", asked: "Invocation") -> None:
         )
 
 
-async def _story(asked: "Invocation", spec: "ClusterSpec") -> None:
+async def _carry_out(asked: "Invocation", spec: "ClusterSpec") -> None:
     from domain.commands import Upgrade
     from domain.spec import BackendMode
     from planning.plan import intent
     from starter.temporal import session
-    from starter.temporal.outcome import outcome
+    from starter.temporal.outcome import carry_out
     from starter.temporal.updates import start_or_ask
-    from starter.views.outcome import present
     from workflows.deployment.workflow import ProverClusterWorkflow
 
-    needed = session.queues(spec.cluster, spec.backend.host)
-    async with session.session(asked, needed) as client:
-        given = intent.given(asked.flags, asked.below_flags)
-        request = Upgrade(spec=spec, given=given, by=session.identity())
-        receipt = await start_or_ask(client, spec, ProverClusterWorkflow.upgrade, request)
-        ended, ui = await outcome(client, asked, spec.deployment_id, receipt)
-    if ended:
-        also = [asked.again_backend("status")] if spec.backend_mode is not BackendMode.NONE else []
-        present(asked, ended, ui, also)
+    given = intent.given(asked.flags, asked.below_flags)
+    request = Upgrade(spec=spec, given=given, by=session.identity())
+
+    async def send(client: "Client") -> "Receipt":
+        return await start_or_ask(client, spec, ProverClusterWorkflow.upgrade, request)
+
+    more = [asked.again_backend("status")] if spec.backend_mode is not BackendMode.NONE else []
+    await carry_out(asked, spec.deployment_id, session.queues(spec.cluster, spec.backend.host), send, more)

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 
 @options.command("diagnose", "proverctl diagnose -n provers", "proverctl diagnose -n provers --bundle why.json.gz")
-@click.option("--bundle", metavar="FILE", help="Also keep the evidence: events, states, logs; redacted, gzipped JSON.")
+@click.option(
+    "--bundle", metavar="FILE", help="Also write the evidence (events, states, logs) to FILE: redacted, gzipped JSON."
+)
 @options.direct
 @options.settings("nodes")
 @options.everywhere
 def diagnose_command(bundle: str | None, direct: bool, **params: Any) -> None:
-    """Everything that is wrong with the clients, or that nothing is.
+    """Show everything that is wrong with the clients, or that nothing is.
 
-    Each finding with its evidence, its cause, and what to do. Exit 0 when nothing is wrong, 1 when something is.
+    Each finding has its evidence, its cause, and what to do. Exit 0 when nothing is wrong, 1 when something is.
     """
     from planning.settings.spec import bare_spec
     from starter.cli import terminal
@@ -77,22 +79,22 @@ def _look(
         return Direct(asked, spec).diagnose(file), None
     from starter.temporal import session
 
-    return session.run(asked, _ask(asked, spec, bundle=file is not None), what="the look at it")
+    return session.run(asked, _ask(asked, spec, bundle=file is not None), what="the inspection")
 
 
 async def _ask(asked: "Invocation", spec: "ClusterSpec", *, bundle: bool) -> "tuple[DiagnoseReport, Status | None]":
     from domain.messages.inspection import DiagnoseReport, InspectInput
     from starter.temporal import inspection
-    from starter.temporal.deployments import queried
+    from starter.temporal.deployments import deployment_status
 
     request = InspectInput(spec=spec, replicas=spec.replicas, what="diagnose", bundle=bundle)
     async with inspection.connected(asked, spec) as client:
         answer = await inspection.answer(client, request)
-        return answer.diagnose or DiagnoseReport(), await queried(client, spec.deployment_id)
+        return answer.diagnose or DiagnoseReport(), await deployment_status(client, spec.deployment_id)
 
 
 def _findings(report: "DiagnoseReport", status: "Status | None") -> "list[Diagnosis]":
-    """Those of the cluster, and what stopped the deployment outside of it, such as a registry that refused."""
+    """Return the findings in the cluster and what stopped the deployment elsewhere, such as a registry that refused."""
     known = {one.code for one in report.findings}
     other = status.retry.diagnosis if status and status.retry else status.diagnosis if status else None
     return [*report.findings, *([other] if other and other.code not in known else [])]
@@ -128,7 +130,7 @@ def _paragraph(number: int, found: "Diagnosis") -> list[str]:
 
 
 def _fetch(report: "DiagnoseReport", file: Path) -> None:
-    """Where the evidence is; copied when the worker's disk is this machine's."""
+    """Say where the evidence is; copy it when the worker's disk is this machine's."""
     from starter.cli import terminal
 
     kept = Path(report.bundle)

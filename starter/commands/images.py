@@ -3,12 +3,11 @@
 
 import shlex
 import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from starter.cli import exits, options
+from starter.cli import confirmation, options
 
 if TYPE_CHECKING:
     from domain.images import ImagesReport
@@ -20,8 +19,14 @@ PLACE = "--image-repo registry.example.com:5000/prover"
 
 
 @options.command("images", f"proverctl images {PLACE}", "proverctl images --env-file provers.env --prune --keep 5")
-@click.option("--prune", is_flag=True, help="Remove those that nothing keeps; they are listed first.")
-@click.option("--keep", default="10", show_default=True, metavar="N", help="The newest N stay, whatever names them.")
+@click.option("--prune", is_flag=True, help="Remove the images that nothing keeps; they are listed first.")
+@click.option(
+    "--keep",
+    default="10",
+    show_default=True,
+    metavar="N",
+    help="Keep the newest N, even when no deployment names them.",
+)
 @options.setting(options.by_name("IMAGE_REPO"))
 @options.setting(options.by_name("IMAGE_HOST"))
 @options.setting(options.by_name("IMAGE_HOST_ALIAS"))
@@ -29,10 +34,11 @@ PLACE = "--image-repo registry.example.com:5000/prover"
 @options.setting(options.by_name("BACKEND_HOST"))
 @options.everywhere
 def images_command(prune: bool, keep: str, **params: Any) -> None:
-    """Prover images at the registry and on the backend host; remove old ones.
+    """List prover images at the registry and on the backend host; remove old ones.
 
-    An image stays while the release history of any deployment names it. With --prune on a terminal it asks for the
-    repository's name; elsewhere it needs --yes. The registry frees the space when its own garbage collection runs.
+    An image stays while the release history of any deployment names it. With --prune on a terminal you type the
+    repository's name to confirm; elsewhere it needs --yes. The registry frees the space when its own garbage
+    collection runs.
     """
     from planning.settings.spec import count, images_spec
     from starter.cli.invocation import invocation
@@ -42,12 +48,8 @@ def images_command(prune: bool, keep: str, **params: Any) -> None:
         lambda: images_spec(asked.values, seen_on=socket.gethostname()),
         lambda: count(keep, "--keep"),
     )
-    if prune and not asked.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise exits.Exit(
-            exits.INVALID,
-            "images --prune outside a terminal needs --yes; nothing was contacted. For example:",
-            ["  " + _again(asked, "--prune", "--keep", keep, "--yes")],
-        )
+    example = _again(asked, "--prune", "--keep", keep, "--yes")
+    confirmation.require_terminal("images --prune", example, confirmed=asked.yes or not prune)
     if prune and not asked.yes and not _confirmed(asked, spec, int(keep)):
         return
     report = _report(asked, spec, int(keep), prune=prune)
@@ -57,7 +59,7 @@ def images_command(prune: bool, keep: str, **params: Any) -> None:
 
 
 def _again(asked: "Invocation", *words: str) -> str:
-    """A command line about the same images, for the user to copy."""
+    """Return a command line about the same images, for the user to copy."""
     line = ["proverctl", "images", *words]
     for one in map(options.by_name, SETTINGS):
         if asked.flags.get(one.name) and not one.masked:
@@ -69,12 +71,13 @@ def _report(asked: "Invocation", spec: "ClusterSpec", keep: int, *, prune: bool)
     from starter.temporal import session
     from starter.temporal.image_references import survey
 
-    what = "the removal" if prune else "the look at them"
+    what = "the removal" if prune else "the survey"
     return session.run(asked, survey(asked, spec, keep, prune=prune), look=_again(asked), what=what)
 
 
 def _confirmed(asked: "Invocation", spec: "ClusterSpec", keep: int) -> bool:
-    """Whether the user means it, having seen what would go; False when there is nothing to remove."""
+    """Ask the user, with the images that would go; return False when there is nothing to remove."""
+    from planning.text.sizes import counted
     from starter.cli import terminal
 
     report = _report(asked, spec, keep, prune=False)
@@ -84,10 +87,9 @@ def _confirmed(asked: "Invocation", spec: "ClusterSpec", keep: int) -> bool:
         terminal.note("nothing is to be removed: each image is named, or among the newest")
         return False
     terminal.note(_table(report))
-    repository = spec.image.repository
-    typed = click.prompt(f"Type the repository to remove {_number(len(doomed))} ({repository})", err=True)
-    if typed.strip() != repository:
-        raise exits.Exit(exits.INVALID, f"{typed.strip()!r} is not {repository!r}; nothing was removed")
+    confirmation.confirm(
+        f"Type the repository to remove {counted(len(doomed), 'image')}", spec.image.repository, "nothing was removed"
+    )
     return True
 
 
@@ -114,12 +116,9 @@ def _table(report: "ImagesReport") -> str:
 
 
 def _tell_removed(spec: "ClusterSpec", report: "ImagesReport") -> None:
+    from planning.text.sizes import counted
     from starter.cli import terminal
 
-    terminal.note(f"removed {_number(report.removed)}")
+    terminal.note(f"removed {counted(report.removed, 'image')}")
     if any(image.removed and image.place == "registry" for image in report.images):
         terminal.note(f"{spec.image.push_host} frees their space when its own garbage collection runs")
-
-
-def _number(images: int) -> str:
-    return "1 image" if images == 1 else f"{images} images"

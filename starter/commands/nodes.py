@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 @options.direct
 @options.everywhere
 def nodes_command(wanted: str | None, direct: bool, **params: Any) -> None:
-    """Which nodes can take a client, and why others cannot.
+    """Show which nodes can take a client, and why others cannot.
 
-    Label, taints, readiness, cordons, room beside what runs, clients of other namespaces, quotas. Changes nothing.
+    Reads labels, taints, readiness, cordons, free resources, clients of other namespaces and quotas. Changes nothing.
     """
     from planning.settings.spec import bare_spec, replicas
     from starter.cli.invocation import invocation
@@ -58,7 +58,7 @@ async def _report(asked: "Invocation", spec: "ClusterSpec") -> "NodesReport":
 
 
 def present(asked: "Invocation", report: "NodesReport") -> None:
-    """The report on stdout, its warnings beside it."""
+    """Write the report to stdout and its warnings to stderr."""
     from starter.cli import terminal
     from starter.views import nodes
 

@@ -25,10 +25,10 @@ SIGNS = {"create": "+", "change": "~", "same": "=", "remove": "-", "replace": "Â
 @options.settings()
 @options.everywhere
 def plan_command(direct: bool, **params: Any) -> None:
-    """What a deploy would change, object by object, and what it costs.
+    """Show what a deploy would change, object by object, and what it costs.
 
-    The API server judges each object on trial (dry-run) and changes nothing; secrets are masked. Exit 3 when one of
-    them would be refused. The image is not built: unless its stage serves already, it is compared by its tag.
+    Sends each object to the API server as a dry run, which changes nothing; secrets are masked. Exit 3 when one of them
+    would be refused. The image is not built: unless its stage serves already, its tag is compared.
     """
     from planning.settings.spec import cluster_spec
     from starter.cli import terminal
@@ -56,11 +56,11 @@ def _report(asked: "Invocation", spec: "ClusterSpec", direct: bool) -> "PlanRepo
     from starter.temporal import session
 
     host = "" if is_settled(spec) else spec.backend.host
-    return session.run(asked, _planned(asked, spec, host), what="the look at it")
+    return session.run(asked, _planned(asked, spec, host), what="the inspection")
 
 
 async def _planned(asked: "Invocation", spec: "ClusterSpec", host: str) -> "PlanReport":
-    """With the number of clients and the endpoint that a deploy would keep."""
+    """Ask for the plan with the number of clients and the endpoint that a deploy would keep."""
     from domain.messages.inspection import InspectInput, PlanReport
     from planning.plan import intent
     from starter.temporal.deployments import running_release
@@ -99,6 +99,6 @@ def _head(change: "ObjectChange") -> str:
 def _say(line: str, colour: str = "") -> None:
     from starter.cli import terminal
 
-    lively = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    is_interactive = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
     text = terminal.clean(line)
-    click.echo(click.style(text, fg=colour) if colour and lively else text)
+    click.echo(click.style(text, fg=colour) if colour and is_interactive else text)

@@ -22,16 +22,20 @@ WORDS = {"ok": "✓ ok", "warning": "! warning", "unknown": "? unknown", "failed
 
 
 @options.command("preflight", f"proverctl preflight {PLACE}", "proverctl preflight --env-file provers.env --probe")
-@click.option("--probe", is_flag=True, help="Also ask a computation node, by a short-lived pod of PROBE_IMAGE.")
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Also check the coordinator from a computation node, by a short-lived pod of PROBE_IMAGE.",
+)
 @options.settings()
 @options.setting(options.by_name(PROBE_IMAGE))
 @options.direct
 @options.everywhere
 def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
-    """Everything that could stop a deploy, each with a verdict and a remedy.
+    """Check everything that could stop a deploy, each with a verdict and a remedy.
 
     Temporal and its workers, credentials, commit, circuit, Docker, registry, rights, namespace, nodes, quota, Pod
-    Security and admission, coordinator. Changes nothing; exit 3 when a check failed. What may not be looked at is
+    Security and admission, coordinator. Changes nothing; exit 3 when a check failed. What may not be read is
     unknown.
     """
     from planning.settings.spec import cluster_spec, warnings
@@ -52,11 +56,12 @@ def preflight_command(probe: bool, direct: bool, **params: Any) -> None:
         return
     from starter.temporal import session
 
-    present(asked, session.run(asked, _report(asked, spec, image), what="the look at it"))
+    present(asked, session.run(asked, _report(asked, spec, image), what="the inspection"))
 
 
 def present(asked: "Invocation", report: "PreflightReport") -> None:
-    """The checks as a table, remedies below it; Exit REFUSED when one failed."""
+    """Write the checks as a table with remedies below it; raise Exit REFUSED when one failed."""
+    from planning.text.sizes import counted
     from starter.cli import terminal
 
     rows = [["CHECK", "VERDICT", "FOUND"]]
@@ -66,13 +71,12 @@ def present(asked: "Invocation", report: "PreflightReport") -> None:
     terminal.data(report.model_dump(mode="json", include={"checks"}), asked.output, text)
     failed = [check for check in report.checks if check.verdict == "failed"]
     if failed:
-        count = "1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed"
         lines = [f"  {check.name}: {terminal.clean(check.do or check.detail)}" for check in failed]
-        raise exits.Exit(exits.REFUSED, f"{count}; nothing was changed:", lines)
+        raise exits.Exit(exits.REFUSED, f"{counted(len(failed), 'check')} failed; nothing was changed:", lines)
 
 
 def _remediable(report: "PreflightReport") -> "list[Check]":
-    """What is less than ok and can be mended; the failed ones are said at the end anyway."""
+    """Return the checks that are not ok and have a remedy; those that failed are shown at the end."""
     return [check for check in report.checks if check.do and check.verdict in ("warning", "unknown")]
 
 
@@ -101,13 +105,13 @@ async def _report(asked: "Invocation", spec: "ClusterSpec", probe_image: str) ->
 
 
 async def _temporal(client: "Client", queues: list[str]) -> "Check":
-    """The session has made sure of the pollers."""
+    """Return the check of Temporal, which passed: the session has found pollers."""
     from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
     from planning.preflight import checks
-    from starter.temporal.session import RPC
+    from starter.temporal.session import RPC_TIMEOUT
 
-    info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=RPC)
+    info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=RPC_TIMEOUT)
     where = client.service_client.config.target_host
     said = f"server {info.server_version} at {where}, namespace {client.namespace}; workers poll {', '.join(queues)}"
     return checks.ok("Temporal", said)

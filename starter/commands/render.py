@@ -25,7 +25,7 @@ SECRET = "Secret"  # noqa: S105 - a kind of object
 @options.settings()
 @options.everywhere
 def render_command(show_secrets: bool, **params: Any) -> None:
-    """The Kubernetes manifests as YAML; contacts nothing.
+    """Print the Kubernetes manifests as YAML; contacts nothing.
 
     STAGE comes from the flag or the environment, else it is `<stage>`: the commit is not looked up. The image's digest
     is known only after the push and left out.
@@ -43,10 +43,10 @@ def render_command(show_secrets: bool, **params: Any) -> None:
 @options.command("rbac", "proverctl rbac -n provers | kubectl apply -f -")
 @click.option("--service-account", default="proverctl-worker", show_default=True, help="Account the worker runs as.")
 @click.option("--service-account-namespace", help="Its namespace (default: the one of -n).")
-@click.option("--optional/--no-optional", default=True, help="Also the rights that only make it know more.")
+@click.option("--optional/--no-optional", default=True, help="Also the rights that only improve its reports.")
 @options.everywhere
 def rbac_command(service_account: str, service_account_namespace: str | None, optional: bool, **params: Any) -> None:
-    """The rights the worker needs as YAML; contacts nothing.
+    """Print the rights the worker needs as YAML; contacts nothing.
 
     A service account, one Role in the namespace, and a ClusterRole that reads nodes.
     """
@@ -77,7 +77,7 @@ def _manifests(asked: "Invocation", spec: "ClusterSpec", show_secrets: bool) -> 
 
     if spec.config_schema == "auto":
         why = (
-            "CLIENT_CONFIG_SCHEMA=auto cannot be told: render contacts nothing and never looks at the client's source;"
+            "CLIENT_CONFIG_SCHEMA=auto cannot be resolved: render contacts nothing and reads no source of the client;"
             " pass --config-schema flat or --config-schema struct, or use `proverctl plan`."
         )
         raise exits.invalid([why])

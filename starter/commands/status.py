@@ -1,4 +1,4 @@
-"""`status` and `list`: what runs, told by the worker, or without one by what Temporal itself keeps."""
+"""`status` and `list`: what runs, from the worker, or without one from what Temporal itself keeps."""
 # ruff: noqa: PLC0415 - `--help` and completion must not load pydantic and temporalio
 
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 @options.direct
 @options.everywhere
 def status_command(direct: bool, **params: Any) -> None:
-    """One deployment: phase, release, clients, what is wrong.
+    """Show one deployment: phase, release, clients, what is wrong.
 
-    Without a worker it shows what Temporal keeps and says how old that is; with --direct what stands in the cluster.
+    Without a worker it shows what Temporal keeps and how old that is; with --direct, the objects in the cluster.
     """
     from planning.settings import spec
     from starter.cli.invocation import invocation
@@ -30,18 +30,18 @@ def status_command(direct: bool, **params: Any) -> None:
         show(asked)
         return
     from starter.temporal import session
-    from starter.temporal.deployments import standing
+    from starter.temporal.deployments import show as show_deployment
 
-    session.run(asked, standing(asked))
+    session.run(asked, show_deployment(asked))
 
 
 @options.command("list", "proverctl list", "proverctl list --all -o json")
-@click.option("--all", "closed", is_flag=True, help="Also those that have ended.")
+@click.option("--all", "closed", is_flag=True, help="Also deployments that have ended.")
 @options.everywhere
 def list_command(closed: bool, **params: Any) -> None:
-    """All deployments.
+    """List all deployments.
 
-    Of every namespace and cluster, as Temporal keeps them; works without a worker.
+    Covers every namespace and cluster, as Temporal keeps them; works without a worker.
     """
     from starter.cli.invocation import invocation
 

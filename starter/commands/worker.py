@@ -1,4 +1,4 @@
-"""`worker`: hands over to the worker, with the same precedence of settings as every other command."""
+"""`worker`: run the worker, with the same precedence of settings as every other command."""
 # ruff: noqa: PLC0415 - the worker is the heaviest of all
 
 from typing import Any
@@ -11,13 +11,13 @@ ROLES = ("deploy", "kube", "host")
 
 
 @options.command("worker", "proverctl worker", "proverctl worker --roles kube --env-file /etc/proverctl.env")
-@click.option("--roles", default=",".join(ROLES), show_default=True, help="Which work it takes, comma separated.")
+@click.option("--roles", default=",".join(ROLES), show_default=True, help="Roles of this worker, separated by commas.")
 @options.everywhere
 def worker_command(roles: str, **params: Any) -> None:
-    """Run the worker that does the work.
+    """Run the worker, which carries out the other commands.
 
-    Role deploy runs the workflows, kube reaches the Kubernetes clusters, host holds the backend's repository, keys
-    and processes. It ends on SIGTERM or Ctrl-C; what it began goes on with the next worker.
+    Role deploy runs the workflows, kube reaches the Kubernetes clusters, host has the backend's repository, keys and
+    processes. The worker ends on SIGTERM or Ctrl-C; the next worker continues its work.
     """
     chosen = tuple(dict.fromkeys(role.strip() for role in roles.split(",") if role.strip()))
     wrong = [role for role in chosen if role not in ROLES]

@@ -1,4 +1,4 @@
-"""`--direct`: the same looks by the caller's own kubeconfig, for a night without Temporal or a worker.
+"""`--direct`: the same inspections with the caller's own kubeconfig, without Temporal or a worker.
 
 The only module of the CLI that talks to Kubernetes itself; it is loaded for `--direct` alone.
 """
@@ -50,17 +50,17 @@ from starter.direct.bundle_file import write
 from worker.settings import WorkerSettings
 
 UNKNOWN_OWNER = "<Temporal>"
-KEPT = (
+KEPT_NOTE = (
     "Compared with the settings: a deploy keeps the number of clients and the endpoint that scale, reset-endpoint or a"
     " flag set, which only the deployment's workflow knows."
 )
 
 
 class Direct:
-    """Looks at one cluster, with the rights of whoever calls."""
+    """Inspections of one cluster with the caller's own rights."""
 
     def __init__(self, asked: Invocation, spec: ClusterSpec) -> None:
-        """KUBECONFIG and KUBE_CONTEXTS are read as a worker reads them; SettingsInvalid."""
+        """Read KUBECONFIG and KUBE_CONTEXTS as a worker does; raise SettingsInvalid."""
         self._asked = asked
         self._spec = spec
         self._ends = None if asked.timeout is None else time.monotonic() + asked.timeout
@@ -69,13 +69,13 @@ class Direct:
         self._cluster = cluster.connect(spec.cluster, self._settings.contexts, self._settings.kubeconfig)
 
     def nodes(self) -> NodesReport:
-        """A verdict for each node."""
-        with self._own_words():
+        """Return a verdict for each node."""
+        with self._caller_wording():
             asked = NodesRequest(spec=self._spec, replicas=self._spec.replicas)
-            return capacity.look(self._cluster, asked, self._beat)
+            return capacity.look(self._cluster, asked, self._heartbeat)
 
     def plan(self) -> PlanReport:
-        """What a deploy would change; whose mark the objects would bear is known only where they bear it already."""
+        """Return what a deploy would change; the owner mark is known only where the objects bear it already."""
         spec, source = self._source()
         release = Release(
             stage=source.stage,
@@ -84,46 +84,46 @@ class Direct:
             replicas=spec.replicas,
         )
         request = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
-        with self._own_words():
-            planner = Planner(self._cluster, request, self._owner(), self._beat, looking=True)
+        with self._caller_wording():
+            planner = Planner(self._cluster, request, self._owner(), self._heartbeat, looking=True)
             report = planner.run(self._secrets)
         return report.model_copy(
-            update={"notes": [KEPT], "warnings": [*circuit_name.warnings(spec, source), *report.warnings]}
+            update={"notes": [KEPT_NOTE], "warnings": [*circuit_name.warnings(spec, source), *report.warnings]}
         )
 
     def preflight(self, probe_image: str) -> PreflightReport:
-        """Every check that can be made from here, with the caller's rights."""
+        """Return every check that can be made from here, with the caller's rights."""
         spec = self._spec
         asked = PreflightRequest(
             spec=spec, deployment_id=spec.deployment_id, probe=bool(probe_image), probe_image=probe_image
         )
-        with self._own_words():
+        with self._caller_wording():
             host = self._host_checks(asked)
             known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
             trials = PodTrials(self._cluster.connection)
             site = Site(self._cluster, trials, self._secrets, reach, self._owner())
             return PreflightReport(
-                checks=[in_your_words(check) for check in (*host.checks, *cluster_checks(site, known, self._beat))]
+                checks=[for_caller(check) for check in (*host.checks, *cluster_checks(site, known, self._heartbeat))]
             )
 
     def diagnose(self, file: Path | None) -> DiagnoseReport:
-        """Everything that is wrong with the clients; with a file also the evidence, written here."""
+        """Return everything that is wrong with the clients; with a file also write the evidence there."""
         request = DiagnoseRequest(spec=self._spec)
-        with self._own_words():
-            seen = diagnose.look(self._cluster, request, self._beat)
+        with self._caller_wording():
+            seen = diagnose.look(self._cluster, request, self._heartbeat)
             if file:
-                write(file, packed(diagnose.evidence(self._cluster, request, seen, self._beat)))
+                write(file, packed(diagnose.evidence(self._cluster, request, seen, self._heartbeat)))
         where = {"bundle": str(file), "host": diagnose.host_name()} if file else {}
         return self._with_circuit(seen.report()).model_copy(update=where)
 
     def status(self) -> live_deployment.LiveDeployment:
-        """What stands in the namespace, whoever made it."""
+        """Return the objects of our names in the namespace, also those of others."""
         namespace = self._spec.namespace
-        with self._own_words():
+        with self._caller_wording():
             home = reading.read(self._cluster, "Namespace", namespace, "")
             kinds = [*OURS, ("Endpoints", names.COORDINATOR_SERVICE)]
             objects = [reading.read(self._cluster, kind, name, namespace) for kind, name in kinds]
-            seen = diagnose.look(self._cluster, DiagnoseRequest(spec=self._spec), self._beat)
+            seen = diagnose.look(self._cluster, DiagnoseRequest(spec=self._spec), self._heartbeat)
         standing = live_deployment.from_objects(
             namespace, home.manifest, [one.manifest for one in objects if one.manifest], seen.observed
         )
@@ -132,7 +132,7 @@ class Direct:
         return standing.model_copy(update={"warnings": [*unread, *seen.warnings], "namespace_exists": exists})
 
     def _host_checks(self, asked: PreflightRequest) -> PreflightReport:
-        """Only where the backend's repository is on this machine: else it would be judged by what is missing here."""
+        """Check the backend host only when it is this machine: another one would be judged by what is missing here."""
         backend, settings = self._spec.backend, self._settings
         if not self._is_host:
             detail = f"repository, circuit, Docker and registry are looked at on the backend host {backend.host} alone"
@@ -140,7 +140,9 @@ class Direct:
             return PreflightReport(checks=[unseen], stage=self._spec.stage)
         groundwork = ImageGroundwork(settings.docker_host, self._secrets)
         steps = LocalBackendHost(settings.state_dir, self._asked.values)
-        return host_checks(Host(GitSources(settings.state_dir), groundwork, steps, self._secrets), asked, self._beat)
+        return host_checks(
+            Host(GitSources(settings.state_dir), groundwork, steps, self._secrets), asked, self._heartbeat
+        )
 
     @property
     def _is_host(self) -> bool:
@@ -163,13 +165,13 @@ class Direct:
             profiles = LocalBackendHost(self._settings.state_dir, self._asked.values)
             source = resolved(sources, profiles, circuit_request(spec, report.circuit))
         except ProverError as error:
-            warning = circuit_name.not_compared(_yours(str(error)))
+            warning = circuit_name.not_compared(_caller_text(str(error)))
             return report.model_copy(update={"warnings": [*report.warnings, warning]})
         found = findings.with_circuit(report.findings, report.circuit, source)
         return report.model_copy(update={"findings": found})
 
     def _owner(self) -> str:
-        """The mark of this very deployment, wherever Temporal is; anybody else's stays foreign."""
+        """Return the owner mark of this deployment in whatever Temporal cluster; other marks count as foreign."""
         ours, namespace = self._spec.deployment_id, self._spec.namespace
         for kind, name in (("Deployment", names.DEPLOYMENT), ("Namespace", namespace)):
             seen = reading.read(self._cluster, kind, name, namespace).manifest
@@ -179,35 +181,35 @@ class Direct:
         return f"{UNKNOWN_OWNER}/{ours}"
 
     def _source(self) -> tuple[ClusterSpec, Source]:
-        """What would be deployed, and the spec with the configuration that its client takes."""
+        """Return what would be deployed, and the spec with the configuration schema of its client."""
         spec = self._spec
         sources, backend = GitSources(self._settings.state_dir), spec.backend
         if circuit_name.is_settled(spec):
             return spec, Source(commit="", stage=spec.stage)
         if backend.apart:
-            made = sources.checkout(backend.repo, backend.ref, self._beat)
+            made = sources.checkout(backend.repo, backend.ref, self._heartbeat)
             spec = spec.model_copy(update={"backend": backend.checked_out(made.directory)})
         profiles = LocalBackendHost(self._settings.state_dir, self._asked.values)
         source = resolved(sources, profiles, source_request(spec))
         return circuit_name.settle(spec, source), source
 
-    def _beat(self, text: str) -> None:
+    def _heartbeat(self, text: str) -> None:
         if self._ends is not None and time.monotonic() > self._ends:
             raise exits.Exit(exits.TIMED_OUT, f"gave up after {self._asked.timeout:g} s while {text}")
 
     @contextmanager
-    def _own_words(self) -> Iterator[None]:
-        """Errors speak of the worker's kubeconfig; here it is the caller's."""
+    def _caller_wording(self) -> Iterator[None]:
+        """Name the caller's kubeconfig in errors, which mention the worker's."""
         try:
             yield
         except (TransientError, CredentialsRejected, Forbidden) as error:
-            raise exits.Exit(exits.FAILED, _yours(str(error))) from error
+            raise exits.Exit(exits.FAILED, _caller_text(str(error))) from error
 
 
-def in_your_words(check: Check) -> Check:
-    """The check, whose words are those of a worker, for whoever looks without one."""
-    return check.model_copy(update={"detail": _yours(check.detail), "do": _yours(check.do)})
+def for_caller(check: Check) -> Check:
+    """Return the check with the caller in place of the worker."""
+    return check.model_copy(update={"detail": _caller_text(check.detail), "do": _caller_text(check.do)})
 
 
-def _yours(text: str) -> str:
+def _caller_text(text: str) -> str:
     return text.replace("the worker's", "your")

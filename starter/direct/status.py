@@ -1,4 +1,4 @@
-"""`status --direct`: what stands in the namespace, told by the cluster alone, and who made it."""
+"""`status --direct`: the objects in the namespace and who made them, read from the cluster alone."""
 
 from domain.status import Observation
 from planning.manifests.live_deployment import LiveDeployment
@@ -10,7 +10,7 @@ from starter.views import deployment
 
 
 def show(asked: Invocation) -> None:
-    """Data on stdout; Exit FAILED when nothing of our names is there."""
+    """Write what exists to stdout; raise Exit FAILED when there is none of our objects."""
     spec = bare_spec(asked.values)
     standing = Direct(asked, spec).status()
     terminal.warn(standing.warnings)

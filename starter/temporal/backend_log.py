@@ -1,4 +1,4 @@
-"""Reads the log of a step through the worker on the backend's host, piece by piece."""
+"""Read the log of a step in chunks through the worker on the backend's host."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -14,23 +14,23 @@ from domain.spec import BackendMode, ClusterSpec
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
 from starter.temporal import session
-from starter.temporal.backend_follow import RPC
 from starter.temporal.backend_updates import handle_of, profile, require_steps
+from starter.temporal.follow import RPC_TIMEOUT
 from starter.temporal.updates import new_id
 from starter.views import outcome
 from workflows.backend.workflow import BackendWorkflow
 from workflows.inspection.lookup import LogWorkflow
 
-PIECE = 131072  # bytes in one answer
-WAIT = 5.0  # seconds that one question waits for more; also how late the end of a step is noticed
-OVER = {StepState.DONE, StepState.SKIPPED, StepState.FAILED, StepState.STOPPED}
+CHUNK_BYTES = 131072
+POLL_SECONDS = 5.0  # that one request waits for more; the end of a step is noticed that late
+ENDED_STATES = {StepState.DONE, StepState.SKIPPED, StepState.FAILED, StepState.STOPPED}
 
-Read = Callable[[LogRequest], Awaitable[LogChunk]]
-Over = Callable[[], Awaitable[bool]]
+ReadChunk = Callable[[LogRequest], Awaitable[LogChunk]]
+HasEnded = Callable[[], Awaitable[bool]]
 
 
-class Wanted(NamedTuple):
-    """What of which log; `name` is the profile's where it was given."""
+class LogSelection(NamedTuple):
+    """The part of a log to show; `name` is the profile's where it was given."""
 
     step: str
     lines: int
@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
     name: str
 
 
-async def show(asked: Invocation, spec: ClusterSpec, wanted: Wanted) -> None:
+async def show(asked: Invocation, spec: ClusterSpec, wanted: LogSelection) -> None:
     """Write the log to stdout; Exit when there is none, or no such step."""
     async with session.session(asked, session.backend_queues(spec.backend.host)) as client:
         name = wanted.name or await _profile_of(client, spec, wanted.step)
@@ -46,7 +46,7 @@ async def show(asked: Invocation, spec: ClusterSpec, wanted: Wanted) -> None:
         async def read(request: LogRequest) -> LogChunk:
             return await _read(client, request)
 
-        request = LogRequest(backend=spec.backend, profile=name, step=wanted.step, limit=PIECE)
+        request = LogRequest(backend=spec.backend, profile=name, step=wanted.step, limit=CHUNK_BYTES)
         chunk = await tail(read, request, wanted.lines)
         if not chunk.exists and not wanted.follow:
             raise _no_log(asked, name, wanted.step)
@@ -59,23 +59,23 @@ async def show(asked: Invocation, spec: ClusterSpec, wanted: Wanted) -> None:
             async def over() -> bool:
                 return await _over(client, spec, name, wanted.step)
 
-            await pursue(read, request.model_copy(update={"offset": chunk.next, "wait": WAIT}), over, _write)
+            await pursue(read, request.model_copy(update={"offset": chunk.next, "wait": POLL_SECONDS}), over, _write)
 
 
-async def tail(read: Read, request: LogRequest, lines: int) -> LogChunk:
-    """The last lines of the log as one piece, read backwards until there are enough."""
+async def tail(read: ReadChunk, request: LogRequest, lines: int) -> LogChunk:
+    """Return the last lines of the log as one chunk, read backwards until there are enough."""
     chunk = await read(request)
     text, start = chunk.text, chunk.offset
     while start > 0 and text.count("\n") <= lines:
-        earlier = max(0, start - PIECE)
+        earlier = max(0, start - CHUNK_BYTES)
         before = await read(request.model_copy(update={"offset": earlier, "limit": start - earlier}))
         if before.next != start:
-            break  # the log was begun anew meanwhile
+            break  # the log has started again from the beginning
         text, start = before.text + text, earlier
     return chunk.model_copy(update={"text": "".join(text.splitlines(keepends=True)[-lines:] if lines else [])})
 
 
-async def pursue(read: Read, request: LogRequest, over: Over, write: Callable[[str], None]) -> None:
+async def pursue(read: ReadChunk, request: LogRequest, over: HasEnded, write: Callable[[str], None]) -> None:
     """Write what comes, until the step is over and its log at its end."""
     while True:
         ended = await over()
@@ -106,17 +106,17 @@ async def _read(client: Client, request: LogRequest) -> LogChunk:
 
 
 async def _over(client: Client, spec: ClusterSpec, name: str, step: str) -> bool:
-    """Whether nothing more is written, as far as somebody can tell; a process may be started again while it is up."""
+    """Return whether the step has ended, as far as that is known; a process may be started again while it is up."""
     try:
-        report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC)
+        report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         return error.status is RPCStatusCode.NOT_FOUND
     except WorkflowQueryFailedError:
         return False
     row = next((row for row in report.steps if row.name == step), None)
     if row is None or report.mode is BackendMode.NONE:
-        return row is None or row.state in OVER
-    return row.kind != "process" and row.state in OVER
+        return row is None or row.state in ENDED_STATES
+    return row.kind != "process" and row.state in ENDED_STATES
 
 
 def _no_log(asked: Invocation, name: str, step: str) -> exits.Exit:

@@ -1,17 +1,15 @@
-"""Asks about one backend and changes it: its profile, how it stands, the update that brings it to a desired state."""
+"""Read the profile and the status of one backend, and send the update that changes its desired state."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 from temporalio.client import (
     Client,
-    WithStartWorkflowOperation,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateHandle,
     WorkflowUpdateStage,
 )
-from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import names
@@ -19,11 +17,11 @@ from domain.messages.backend import BackendInput, BackendReport, LoadedProfile, 
 from domain.spec import BackendMode, ClusterSpec
 from starter.cli import exits, terminal
 from starter.cli.invocation import Invocation
-from starter.cli.progress import Progress
 from starter.temporal import session
-from starter.temporal.backend_follow import RPC, follow
+from starter.temporal.follow import RPC_TIMEOUT, follow_backend
 from starter.temporal.heartbeats import Heartbeats
-from starter.temporal.updates import answered, new_id, persistently
+from starter.temporal.outcome import accepted
+from starter.temporal.updates import Start, answered, new_id, persistently, update_with_start
 from starter.views import backend, outcome
 from workflows.backend.workflow import BackendWorkflow
 from workflows.inspection.lookup import ProfileWorkflow
@@ -32,7 +30,7 @@ from workflows.inspection.lookup import ProfileWorkflow
 async def profile(
     client: Client, spec: ClusterSpec, *, named: bool = False, programs: ProgramSearch | None = None
 ) -> LoadedProfile:
-    """The profile as the backend host reads it; Exit with every fault, `named` also says how to do without it.
+    """Return the profile as the backend host reads it; raise Exit with all its problems, `named` adds a hint.
 
     With `programs` the programs of its steps are looked for on that host, too.
     """
@@ -51,12 +49,12 @@ async def profile(
 
 
 async def profile_name(client: Client, spec: ClusterSpec, name: str | None) -> str:
-    """The name that was given, else the profile's own."""
+    """Return the given name, else the profile's own."""
     return name or (await profile(client, spec, named=True)).profile.name
 
 
 def require_steps(steps: Sequence[str], known: Sequence[str], backend: str) -> None:
-    """Exit INVALID names each step that the profile does not have."""
+    """Raise Exit INVALID with each step that the profile does not have."""
     strange = [step for step in steps if step not in known]
     if strange:
         raise exits.Exit(
@@ -67,14 +65,14 @@ def require_steps(steps: Sequence[str], known: Sequence[str], backend: str) -> N
 
 
 def handle_of(client: Client, spec: ClusterSpec, name: str) -> WorkflowHandle[BackendWorkflow, BackendReport]:
-    """The backend's workflow, whichever run it is in."""
+    """Return the handle of the backend's workflow, for whichever run is open."""
     return client.get_workflow_handle_for(BackendWorkflow.run, names.backend_id(spec.backend.host, name))
 
 
-async def standing(client: Client, asked: Invocation, spec: ClusterSpec, name: str) -> BackendReport:
-    """How a backend that is up stands; Exit FAILED when none is."""
+async def running(client: Client, asked: Invocation, spec: ClusterSpec, name: str) -> BackendReport:
+    """Return the status of a backend that is up; raise Exit FAILED when none is."""
     try:
-        report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC)
+        report = await handle_of(client, spec, name).query(BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise nothing_up(asked, name) from error
@@ -85,32 +83,34 @@ async def standing(client: Client, asked: Invocation, spec: ClusterSpec, name: s
 
 
 def nothing_up(asked: Invocation, name: str, *more: str) -> exits.Exit:
-    """There is no backend to talk to."""
+    """Return the Exit for a backend that is not up; `more` are further lines."""
     return exits.Exit(
         exits.FAILED, f"nothing is up of backend {name}. Bring it up with:", ["  " + asked.again_backend("up"), *more]
     )
 
 
 async def converge(client: Client, asked: Invocation, request: BackendInput, verb: str) -> BackendReport | None:
-    """Ask and follow; the report, whatever came of it. With --no-wait None, and what was accepted is the data."""
+    """Send the change and follow it; return its report, or None with --no-wait, where what was accepted is the data."""
     workflow_id = names.backend_id(request.backend.host, request.profile_name)
     request = request.model_copy(update={"request_id": new_id(f"backend-{verb}")})
 
-    def send() -> Awaitable[WorkflowUpdateHandle[BackendReport]]:
-        return _update(client, request, workflow_id)
-
+    workflow = Start(
+        run=BackendWorkflow.run,
+        argument=request,
+        workflow_id=workflow_id,
+        summary=f"backend {request.profile_name} on {request.backend.host}",
+    )
     if request.mode is not BackendMode.NONE:
-        await _tell_queued(client, asked, request)
-    handle = await answered(send)
+        await _note_queued(client, asked, request)
+    update_id = request.request_id
+    handle: WorkflowUpdateHandle[BackendReport] = await answered(
+        update_with_start(client, workflow, BackendWorkflow.converge, request, update_id, WorkflowUpdateStage.ACCEPTED)
+    )
     ui = session.ui_page(client, asked, workflow_id)
-    look = asked.again_backend("status")
-    if not asked.wait:
-        value = {"request": handle.id, "workflow": workflow_id, "ui": ui}
-        terminal.data(value, asked.output, f"request  {handle.id}\nUI       {ui}")
-        terminal.note(f"accepted. Look at it with: {look}")
+    value = {"request": handle.id, "workflow": workflow_id, "ui": ui}
+    progress = accepted(asked, value, ("request", handle.id), ui, asked.again_backend("status"))
+    if progress is None:
         return None
-    progress = Progress()
-    progress.say(f"accepted as {handle.id}; follow it in the UI too: {ui}")
 
     async def result() -> BackendReport:
         try:
@@ -122,38 +122,19 @@ async def converge(client: Client, asked: Invocation, request: BackendInput, ver
 
     async def status() -> BackendReport:
         return await handle_of(client, request.spec, request.profile_name).query(
-            BackendWorkflow.status, rpc_timeout=RPC
+            BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT
         )
 
-    return await follow(result, status, progress, Heartbeats(client, workflow_id).latest)
+    return await follow_backend(result, status, progress, Heartbeats(client, workflow_id).latest)
 
 
-async def _tell_queued(client: Client, asked: Invocation, request: BackendInput) -> None:
-    """Say so when another change of the backend is under way, which this one has to await."""
+async def _note_queued(client: Client, asked: Invocation, request: BackendInput) -> None:
+    """Note that another change of the backend is under way, for which this one waits."""
     try:
         report = await handle_of(client, request.spec, request.profile_name).query(
-            BackendWorkflow.status, rpc_timeout=RPC
+            BackendWorkflow.status, rpc_timeout=RPC_TIMEOUT
         )
     except (RPCError, WorkflowQueryFailedError):
-        return  # nothing is up, or nobody can tell
+        return  # nothing is up, or no worker answers
     if report.busy:
         terminal.note(backend.queued(report, asked.again_backend("stop")))
-
-
-def _update(client: Client, request: BackendInput, workflow_id: str) -> Awaitable[WorkflowUpdateHandle[BackendReport]]:
-    # An operation serves one call only, hence a new one for each try; the ids stay.
-    start = WithStartWorkflowOperation(
-        BackendWorkflow.run,
-        request,
-        id=workflow_id,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        task_queue=names.DEPLOY_QUEUE,
-        static_summary=f"backend {request.profile_name} on {request.backend.host}",
-    )
-    return client.start_update_with_start_workflow(
-        BackendWorkflow.converge,
-        request,
-        id=request.request_id,
-        start_workflow_operation=start,
-        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-    )

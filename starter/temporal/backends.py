@@ -1,34 +1,32 @@
-"""Reads how one backend stands: by query where a worker answers, else what Temporal keeps."""
+"""Read the state of one backend: by query where a worker answers, else what Temporal keeps."""
 
 import contextlib
+from functools import partial
 from typing import NamedTuple
 
 from temporalio.client import (
     Client,
     WorkflowExecution,
     WorkflowExecutionDescription,
-    WorkflowExecutionStatus,
-    WorkflowQueryFailedError,
 )
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from domain import names
-from domain.messages.backend import BackendReport
 from domain.spec import ClusterSpec
 from starter.cli import terminal
 from starter.cli.invocation import Invocation
-from starter.temporal.backend_follow import RPC
 from starter.temporal.backend_updates import handle_of, nothing_up, profile_name
+from starter.temporal.follow import RPC_TIMEOUT
+from starter.temporal.runs import open_run, queried
 from starter.temporal.session import backend_queues, polled, require_pollers, session, ui_page
 from starter.views import backend
 from workflows.backend.workflow import BackendWorkflow
 
-TYPE = "BackendWorkflow"
-OPEN = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
+WORKFLOW_TYPE = "BackendWorkflow"
 
 
-class Here(NamedTuple):
-    """What every question needs."""
+class BackendQuery(NamedTuple):
+    """The client and the settings that every question about a backend needs."""
 
     client: Client
     asked: Invocation
@@ -36,10 +34,10 @@ class Here(NamedTuple):
 
 
 async def show(asked: Invocation, spec: ClusterSpec, name: str) -> None:
-    """Write how it stands; Exit FAILED when nothing is up, NO_WORKER when nobody can tell which backend is meant."""
+    """Show one backend; raise Exit FAILED when it is not up, NO_WORKER when only a worker can tell which is meant."""
     needed = backend_queues(spec.backend.host)
     async with session(asked, needed if asked.inline else ()) as client:
-        here = Here(client, asked, spec)
+        here = BackendQuery(client, asked, spec)
         missing = [queue for queue in needed if not await polled(client, queue)]
         if not missing:
             name = await profile_name(client, spec, name)
@@ -48,10 +46,11 @@ async def show(asked: Invocation, spec: ClusterSpec, name: str) -> None:
             if not name:
                 await require_pollers(client, needed)
                 name = await profile_name(client, spec, name)
-        run = await _run(here, name)
+        workflow_id = names.backend_id(spec.backend.host, name)
+        run = await open_run(client, asked, workflow_id, partial(nothing_up, asked, name))
         since = await _since(here, run)
         ui = ui_page(client, asked, run.id)
-        report = await _queried(here, name)
+        report = await queried(client, handle_of(client, spec, name), BackendWorkflow.status)
     if report is None:
         _show_kept(asked, name, since, ui)
         return
@@ -59,47 +58,23 @@ async def show(asked: Invocation, spec: ClusterSpec, name: str) -> None:
     terminal.data(value, asked.output, backend.page(report, ui, since))
 
 
-async def _only_one(here: Here) -> str:
-    """The name of the one backend that is up on this host; empty when there are none or several."""
+async def _only_one(here: BackendQuery) -> str:
+    """Return the name of the one backend that is up on this host; empty when there are none or several."""
     first = names.backend_id(here.spec.backend.host, "")
-    query = f'WorkflowType="{TYPE}" AND ExecutionStatus="Running"'
+    query = f'WorkflowType="{WORKFLOW_TYPE}" AND ExecutionStatus="Running"'
     runs: list[WorkflowExecution] = [run async for run in here.client.list_workflows(query)]
     found = [run.id.removeprefix(first) for run in runs if run.id.startswith(first)]
     return found[0] if len(found) == 1 else ""
 
 
-async def _run(here: Here, name: str) -> WorkflowExecutionDescription:
-    workflow_id = names.backend_id(here.spec.backend.host, name)
-    try:
-        run = await here.client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC)
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise nothing_up(here.asked, name) from error
-        raise
-    if run.status in OPEN:
-        return run
-    ended = f"{run.close_time:%Y-%m-%dT%H:%M:%SZ}" if run.close_time else "some time ago"
-    raise nothing_up(here.asked, name, f"It was stopped {ended}: {ui_page(here.client, here.asked, workflow_id)}")
-
-
-async def _since(here: Here, run: WorkflowExecutionDescription) -> str:
-    """When it was brought up: the start of the first run, for a long one is continued in others."""
+async def _since(here: BackendQuery, run: WorkflowExecutionDescription) -> str:
+    """Return when it was brought up: the start of the first run, since a long one continues in others."""
     first, began = run.raw_description.workflow_execution_info.first_run_id, run.start_time
     if first and first != run.run_id:
-        with contextlib.suppress(RPCError):  # the server has forgotten that run: then the present one has to do
+        with contextlib.suppress(RPCError):  # the server has deleted that run: the present one serves
             handle = here.client.get_workflow_handle(run.id, run_id=first)
-            began = (await handle.describe(rpc_timeout=RPC)).start_time
+            began = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).start_time
     return f"{began:%Y-%m-%dT%H:%M:%SZ}"
-
-
-async def _queried(here: Here, name: str) -> BackendReport | None:
-    """The worker's answer, None without one."""
-    if not await polled(here.client, backend_queues(here.spec.backend.host)[0]):
-        return None
-    try:
-        return await handle_of(here.client, here.spec, name).query(BackendWorkflow.status, rpc_timeout=RPC)
-    except (RPCError, WorkflowQueryFailedError):
-        return None
 
 
 def _show_kept(asked: Invocation, name: str, since: str, ui: str) -> None:

@@ -1,4 +1,4 @@
-"""Finds out which images the release histories of all deployments name, and asks the backend host about the images."""
+"""Collect the images that the release histories of all deployments name, and ask the backend host about images."""
 
 import asyncio
 from datetime import timedelta
@@ -13,14 +13,14 @@ from planning.image import retention
 from starter.cli import exits
 from starter.cli.invocation import Invocation
 from starter.temporal import inspection, session
-from starter.temporal.deployments import TYPE, queried
+from starter.temporal.deployments import WORKFLOW_TYPE, deployment_status
 
-AT_ONCE = 10  # deployments that are asked
-PATIENCE = timedelta(seconds=30)  # for each: a busy worker reads the whole history of one that has ended
+CONCURRENT_QUERIES = 10
+QUERY_TIMEOUT = timedelta(seconds=30)  # for each: a busy worker reads the whole history of one that has ended
 
 
 async def survey(asked: Invocation, spec: ClusterSpec, keep: int, *, prune: bool) -> ImagesReport:
-    """The images and what keeps them; with `prune` those that nothing keeps are removed. Exit with the diagnosis."""
+    """Return the images and what keeps them, and with `prune` remove the others; raise Exit with the diagnosis."""
     async with session.session(asked, session.backend_queues(spec.backend.host)) as client:
         named, unsure = await _named(client)
         if prune and unsure:
@@ -38,13 +38,13 @@ async def survey(asked: Invocation, spec: ClusterSpec, keep: int, *, prune: bool
 
 
 async def _named(client: Client) -> tuple[dict[str, list[str]], list[str]]:
-    """What names an image, and why that may not be all."""
+    """Return what names an image, and the reasons why that may be incomplete."""
     runs = await _last_runs(client)
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(CONCURRENT_QUERIES)
 
     async def read(run: WorkflowExecution) -> Status | None:
         async with gate:
-            return await queried(client, run.id, PATIENCE)
+            return await deployment_status(client, run.id, QUERY_TIMEOUT)
 
     found = dict(zip((run.id for run in runs), await asyncio.gather(*map(read, runs)), strict=True))
     unsure = []
@@ -58,8 +58,8 @@ async def _named(client: Client) -> tuple[dict[str, list[str]], list[str]]:
 
 
 async def _last_runs(client: Client) -> list[WorkflowExecution]:
-    """The last run of each deployment, unless it came to its end: clients of one that was cut short may still run."""
-    query = f'WorkflowType="{TYPE}" AND ExecutionStatus!="ContinuedAsNew"'
+    """Return the last run of each deployment that is not completed: clients of one cut short may still run."""
+    query = f'WorkflowType="{WORKFLOW_TYPE}" AND ExecutionStatus!="ContinuedAsNew"'
     last: dict[str, WorkflowExecution] = {}
     async for run in client.list_workflows(query):
         if run.id not in last or last[run.id].start_time < run.start_time:

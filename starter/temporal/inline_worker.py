@@ -13,7 +13,7 @@ from worker.main import run, running
 
 @asynccontextmanager
 async def inline_worker(client: Client, environ: Mapping[str, str]) -> AsyncIterator[None]:
-    """All roles, until the command ends; what it began is taken up by the next worker."""
+    """Run all roles until the command ends; the next worker continues what was begun."""
     terminal.note("running a worker in this process (--inline)")
     # What fails is shown by the deployment's status; the SDK would add a traceback for each attempt.
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Asks InspectWorkflow one question: the way of `nodes`, `preflight`, `plan` and `diagnose` to the worker."""
+"""Ask InspectWorkflow one question, for `nodes`, `preflight`, `plan` and `diagnose`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,18 +18,18 @@ from starter.temporal.updates import new_id
 from starter.views import outcome
 from workflows.inspection.workflow import InspectWorkflow
 
-TELL_EVERY = 2.0  # seconds
+PROGRESS_SECONDS = 2.0  # between two reports
 
 
 async def inspect(asked: Invocation, request: InspectInput, *, host: str = "") -> Inspection:
-    """The answer; `host` names the backend host when its worker is needed, too. Exit with the diagnosis."""
+    """Return the answer; `host` names the backend host when its worker is needed. Raise Exit with the diagnosis."""
     async with connected(asked, request.spec, host=host) as client:
         return await answer(client, request)
 
 
 @asynccontextmanager
 async def connected(asked: Invocation, spec: ClusterSpec, *, host: str = "") -> AsyncIterator[Client]:
-    """A connection, with somebody who polls what an inspection needs: never the watches."""
+    """Connect, and require pollers of the queues that an inspection needs, which are never the watches."""
     watches = names.watch_queue(spec.cluster)
     needed = [queue for queue in session.queues(spec.cluster, host) if queue.name != watches]
     async with session.session(asked, needed) as client:
@@ -37,7 +37,7 @@ async def connected(asked: Invocation, spec: ClusterSpec, *, host: str = "") -> 
 
 
 async def answer(client: Client, request: InspectInput) -> Inspection:
-    """What the worker says; meanwhile what it looks at, or why it does not answer. Exit with the diagnosis."""
+    """Return the worker's answer and show its progress meanwhile; raise Exit with the diagnosis."""
     where = f"{request.spec.namespace} on cluster {request.spec.cluster}"
     handle = await client.start_workflow(
         InspectWorkflow.run,
@@ -47,27 +47,27 @@ async def answer(client: Client, request: InspectInput) -> Inspection:
         static_summary=f"{request.what} of {where}, asked by {session.identity()}",
     )
     progress = Progress()
-    telling = asyncio.create_task(_tell(client, handle, request.what, progress))
+    showing = asyncio.create_task(_show_progress(client, handle, request.what, progress))
     try:
         return await handle.result()
     except WorkflowFailureError as error:
         raise outcome.failed_workflow(error) from error
     finally:
-        telling.cancel()
+        showing.cancel()
         progress.end()
 
 
-async def _tell(
+async def _show_progress(
     client: Client, handle: WorkflowHandle[InspectWorkflow, Inspection], what: str, progress: Progress
 ) -> None:
-    """Short looks are not spoken of."""
-    beats = Heartbeats(client, handle.id)
+    """Show the progress of an inspection that takes longer than PROGRESS_SECONDS."""
+    heartbeats = Heartbeats(client, handle.id)
     while True:
-        await asyncio.sleep(TELL_EVERY)
+        await asyncio.sleep(PROGRESS_SECONDS)
         retry = None
         with suppress(RPCError, WorkflowQueryFailedError):
-            retry = await handle.query(InspectWorkflow.retry, rpc_timeout=session.RPC)
+            retry = await handle.query(InspectWorkflow.retry, rpc_timeout=session.RPC_TIMEOUT)
         if retry:
             progress.trouble(retry.diagnosis.code, f"will try again to {retry.step}: ", str(retry.diagnosis))
-        elif text := (await beats.latest(what)).text:
+        elif text := (await heartbeats.latest(what)).text:
             progress.show(what, what, text)

@@ -1,4 +1,4 @@
-"""A connection to Temporal for the time of one command, with the certainty that a worker listens."""
+"""Connect to Temporal for the time of one command, and make sure that workers poll the queues it needs."""
 
 import asyncio
 import getpass
@@ -26,14 +26,14 @@ from starter.views import deployment
 
 T = TypeVar("T")
 
-FRESH = timedelta(seconds=100)  # a poll lasts up to 60 s; the server lists pollers for 5 minutes after their death
-START_UP = 3.0  # seconds in which a worker that is just starting may appear
-RPC = timedelta(seconds=5)
-LOOK_EVERY = 0.3
+POLLER_AGE = timedelta(seconds=100)  # a poll lasts up to 60 s; the server lists pollers for 5 minutes after their death
+START_UP_SECONDS = 3.0  # seconds in which a worker that is just starting may appear
+RPC_TIMEOUT = timedelta(seconds=5)
+POLL_SECONDS = 0.3
 
 
 class Queue(NamedTuple):
-    """A task queue that a command needs somebody to poll."""
+    """A task queue that a worker must poll for a command."""
 
     name: str
     kind: TaskQueueType.ValueType
@@ -41,7 +41,7 @@ class Queue(NamedTuple):
 
 
 def queues(cluster: str, host: str = "") -> list[Queue]:
-    """What work on one Kubernetes cluster needs; with `host` also source, image and backend."""
+    """Return the queues for work on one Kubernetes cluster; with `host` also for source, image and backend."""
     activity = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
     needed = [
         Queue(names.DEPLOY_QUEUE, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, "deploy"),
@@ -52,23 +52,23 @@ def queues(cluster: str, host: str = "") -> list[Queue]:
 
 
 def backend_queues(host: str) -> list[Queue]:
-    """What work on a backend needs."""
+    """Return the queues for work on a backend."""
     return [queue for queue in queues("", host) if queue.role != "kube"]
 
 
 def run(
-    invocation: Invocation, story: Coroutine[None, None, T], *, look: str = "", what: str = "what was asked for"
+    invocation: Invocation, command: Coroutine[None, None, T], *, look: str = "", what: str = "what was asked for"
 ) -> T:
-    """Run one command's story within --timeout; the work goes on whatever ends the waiting.
+    """Run one command within --timeout; the workflow goes on, however the waiting ends.
 
-    `look` is the command line that shows how it stands, `what` is that which goes on.
+    `look` is the command line that shows the state, `what` names that which goes on.
     """
     look = look or invocation.again("status")
 
     async def bounded() -> T:
         async with asyncio.timeout(invocation.timeout) as limit:
             try:
-                return await story
+                return await command
             except RPCError as error:
                 raise _rpc_failed(error) from error
             except asyncio.CancelledError:
@@ -88,11 +88,11 @@ def run(
 
 @asynccontextmanager
 async def session(invocation: Invocation, needed: Sequence[Queue] = ()) -> AsyncIterator[Client]:
-    """A connected client; with `needed` queues somebody polls each, if need be a worker in this process."""
+    """Connect and require pollers of the `needed` queues; with --inline a worker in this process polls them."""
     quiet_core()
     client = await connect(invocation.values, identity=identity())
     if invocation.inline and needed:
-        from starter.temporal.inline_worker import inline_worker  # noqa: PLC0415 - the worker is heavy and seldom wanted here
+        from starter.temporal.inline_worker import inline_worker  # noqa: PLC0415 - the worker is slow to import
 
         async with inline_worker(client, invocation.values):
             await require_pollers(client, needed)  # its settings may name other clusters and hosts than ours
@@ -104,21 +104,21 @@ async def session(invocation: Invocation, needed: Sequence[Queue] = ()) -> Async
 
 @cache
 def quiet_core() -> None:
-    """The SDK's native core logs to stdout by itself, where our data goes: hand its log to Python's, on stderr."""
+    """Send the log of the SDK's native core to Python's, on stderr; its own default is stdout, where our data goes."""
     forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
     telemetry = TelemetryConfig(logging=LoggingConfig(filter=TelemetryFilter("ERROR", "ERROR"), forwarding=forwarding))
     Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
 
 
 async def require_pollers(client: Client, needed: Sequence[Queue]) -> None:
-    """NO_WORKER names the queues that nobody polls; one that starts this moment is given a chance."""
-    deadline = asyncio.get_running_loop().time() + START_UP
+    """Raise Exit NO_WORKER with the queues that no worker polls; one that is just starting is waited for."""
+    deadline = asyncio.get_running_loop().time() + START_UP_SECONDS
     missing = list(needed)
     while missing:
         missing = [queue for queue in missing if not await polled(client, queue)]
         if not missing or asyncio.get_running_loop().time() > deadline:
             break
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_SECONDS)
     if missing:
         roles = ",".join(dict.fromkeys(queue.role for queue in missing))
         raise exits.Exit(
@@ -132,23 +132,23 @@ async def require_pollers(client: Client, needed: Sequence[Queue]) -> None:
 
 
 async def polled(client: Client, queue: Queue) -> bool:
-    """Whether somebody asked this queue for work lately."""
+    """Return whether a worker has polled this queue lately."""
     request = DescribeTaskQueueRequest(
         namespace=client.namespace, task_queue=TaskQueue(name=queue.name), task_queue_type=queue.kind
     )
-    answer = await client.workflow_service.describe_task_queue(request, retry=True, timeout=RPC)
-    since = datetime.now(UTC) - FRESH
+    answer = await client.workflow_service.describe_task_queue(request, retry=True, timeout=RPC_TIMEOUT)
+    since = datetime.now(UTC) - POLLER_AGE
     return any(poller.last_access_time.ToDatetime(UTC) > since for poller in answer.pollers)
 
 
 def ui_page(client: Client, invocation: Invocation, workflow_id: str) -> str:
-    """The workflow's page in Temporal's UI; the client knows where it found Temporal, e.g. by a profile."""
+    """Return the workflow's page in Temporal's UI, beside the server that the client has found, e.g. by a profile."""
     address = client.service_client.config.target_host
     return deployment.ui_link(invocation.values, address, client.namespace, workflow_id)
 
 
 def identity() -> str:
-    """Who asks, for the audit in Temporal's history: user@host."""
+    """Return the user as user@host, for the audit in Temporal's history."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -157,7 +157,7 @@ def identity() -> str:
 
 
 def _rpc_failed(error: RPCError) -> Exception:
-    """A server that went away in the middle counts as unreachable; the rest is shown as it is."""
+    """Return TemporalUnreachable for a server that went away in the middle, an Exit for any other error."""
     away = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
     if error.status in away:
         return TemporalUnreachable(

@@ -1,4 +1,4 @@
-"""Ends a command about a backend: the table, what went wrong and why, the next command to type, and the exit code."""
+"""Present the end of a change of a backend: the steps, what failed and why, the next command, and the exit code."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ NO_NEXT: Mapping[str, str] = {}
 def present(
     asked: Invocation, report: BackendReport, ui: str, title: str, done: str, following: Mapping[str, str] = NO_NEXT
 ) -> None:
-    """Data on stdout, the verdict on stderr; Exit unless `title` came to its end, which `done` describes.
+    """Write the data to stdout and the outcome to stderr; raise Exit unless `title` succeeded, as `done` describes.
 
     `following` holds command lines that may come next, by what they are for.
     """
@@ -25,7 +25,7 @@ def present(
     terminal.warn(report.warnings)
     if code != exits.DONE:
         raise _failed(asked, report, ui, title, code)
-    terminal.note(f" ({done})", head=f"backend {report.profile}: {title}: {terminal.painted('done', 'green')}")
+    outcome.succeeded(f"backend {report.profile}: {title}", "done", done)
     for purpose, line in following.items():
         terminal.note(f"{purpose}: {line}")
 
@@ -47,13 +47,12 @@ def _failed(asked: Invocation, report: BackendReport, ui: str, title: str, code:
     if step:
         lines += [f"Its log, whole: {asked.again_backend('logs', step)}"]
     if code == exits.FAILED:
-        lines += [f"Mend the cause, then go on where it stopped: {asked.again_backend(*title.split())}"]
-    lines.append(f"History: {ui}")
-    return exits.Exit(code, f"backend {report.profile}: {title}: {terminal.painted(word, 'red')}", lines)
+        lines += [f"Fix the cause, then continue where it stopped: {asked.again_backend(*title.split())}"]
+    return outcome.failed(code, f"backend {report.profile}: {title}", word, lines, ui)
 
 
 def _why(report: BackendReport) -> list[str]:
-    """What, then why, then what to do."""
+    """Return what failed, then why, then what to do."""
     if report.diagnosis is None:
         return ["no reason given"]
     several = outcome.sentences(report.diagnosis)

@@ -1,4 +1,4 @@
-"""A deployment in words: the line of progress, the page of `status`, the rows of `list`. Pure."""
+"""A deployment as text: the line of progress, the page of `status`, the rows of `list`. Pure."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,18 +8,18 @@ from urllib.parse import quote, urlsplit
 from domain.diagnosis import Diagnosis
 from domain.status import Phase, Pod, Question, Status
 from planning.status import question
+from planning.text.durations import duration
 from planning.text.sanitize import one_line
 from starter.cli import terminal
 
 TEMPORAL_PORT, UI_OFFSET = 7233, 1000
-EVIDENCE = 200  # characters of it beside progress
-# What was seen last is of the clients before, and the step itself counts the new ones, or nobody does.
-UNCOUNTED = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.RELEASING}
-MINUTE, HOUR, DAY = 60, 3600, 86400
+EVIDENCE_CHARACTERS = 200  # in a line of progress
+# The last observation is of the old clients, and the step itself counts the new ones if at all.
+UNCOUNTED_PHASES = {Phase.APPLYING, Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.RELEASING}
 
 
-class Trouble(NamedTuple):
-    """What is wrong while one waits: `key` stays the same while it is the same trouble, `text` is one line."""
+class Problem(NamedTuple):
+    """A problem during a wait: `key` stays the same while the problem is the same, `text` is one line."""
 
     key: str
     head: str
@@ -27,20 +27,20 @@ class Trouble(NamedTuple):
 
 
 def progress(status: Status) -> str:
-    """What is being done now, on one line."""
+    """Return what is being done now, on one line."""
     release, seen = status.release, status.observed
     parts = [f"{status.phase:<12}"]
     if release and release.stage:
         parts.append(f"stage {release.stage}")
-    if seen.exists and status.phase not in UNCOUNTED:
+    if seen.exists and status.phase not in UNCOUNTED_PHASES:
         parts.append(f"{seen.ready}/{seen.wanted} ready")
     if status.step:
         parts.append(status.step + (f" (attempt {status.retry.attempt + 1})" if status.retry else ""))
     return "  ".join(parts)
 
 
-def trouble(status: Status) -> Trouble | None:
-    """Why a step is tried again, or what is wrong with the clients; evidence is shortened, for it comes in full later.
+def trouble(status: Status) -> Problem | None:
+    """Return why a step is tried again, or what is wrong with the clients; evidence is shortened, as it comes later.
 
     Counts and times in a diagnosis change all the time: the code, the object and the step tell troubles apart.
     """
@@ -48,15 +48,15 @@ def trouble(status: Status) -> Trouble | None:
     if found is None:
         return None
     head = f"will try again to {status.retry.step}: " if status.retry else ""
-    short = found.model_copy(update={"evidence": one_line(found.evidence, EVIDENCE)})
-    return Trouble(f"{head}{found.code} {found.on}", head, str(short))
+    short = found.model_copy(update={"evidence": one_line(found.evidence, EVIDENCE_CHARACTERS)})
+    return Problem(f"{head}{found.code} {found.on}", head, str(short))
 
 
 def page(status: Status, ui: str, said: str = "") -> str:
-    """Everything about one deployment; `said` is what its step says of its progress."""
+    """Return everything about one deployment; `said` is the progress that its step reports."""
     rows = [("deployment", status.deployment), ("phase", _phase(status))]
     rows += [("progress", " ".join(said.split()))] if said else []
-    counted = [] if said and status.phase in UNCOUNTED else _count(status)
+    counted = [] if said and status.phase in UNCOUNTED_PHASES else _count(status)
     rows += _release_rows(status) + _place_rows(status) + counted
     rows += [("warning", warning) for warning in status.warnings]
     rows += [("waiting", title) for title in status.pending]
@@ -72,7 +72,7 @@ def page(status: Status, ui: str, said: str = "") -> str:
 
 
 def finding(found: Diagnosis) -> list[tuple[str, str]]:
-    """A row for each part, for on one line it is longer than any terminal."""
+    """Return a row for each part of a diagnosis, since on one line it is wider than a terminal."""
     what = f"{found.code}: {found.what}" + (f" on {found.on}" if found.on else "")
     what += f", since {found.since}" if found.since else ""
     parts = [
@@ -85,7 +85,7 @@ def finding(found: Diagnosis) -> list[tuple[str, str]]:
 
 
 def _question(status: Status, asked: Question) -> list[tuple[str, str]]:
-    """The lines to type, and what happens without them."""
+    """Return the command lines that answer, and what happens without an answer."""
     lines = [
         ("  choose", f"{question.command(one, status.namespace, status.cluster)}  ({question.meaning(asked, one)})")
         for one in asked.choices
@@ -122,7 +122,7 @@ def _count(status: Status) -> list[tuple[str, str]]:
 
 
 def clients(pods: list[Pod]) -> list[str]:
-    """A row for each pod."""
+    """Return a table with a row for each pod."""
     rows = [
         (pod.name, pod.node or "-", pod.state, "ready" if pod.ready else "not ready", pod.stage, _restarts(pod))
         for pod in pods
@@ -135,19 +135,15 @@ def _restarts(pod: Pod) -> str:
 
 
 def age(then: str, now: datetime) -> str:
-    """How long ago an ISO time was, e.g. `3 min`; empty when it is none."""
+    """Return how long ago an ISO time was, e.g. `3 min`; empty when it is not one."""
     try:
-        seconds = int((now - datetime.fromisoformat(then).astimezone(UTC)).total_seconds())
+        return duration((now - datetime.fromisoformat(then).astimezone(UTC)).total_seconds(), units=1)
     except ValueError:
         return ""
-    for size, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {name}"
-    return f"{max(seconds, 0)} s"
 
 
 def ui_link(environ: Mapping[str, str], address: str, namespace: str, workflow_id: str = "") -> str:
-    """The page of one workflow in Temporal's UI, or of all; at TEMPORAL_UI_ADDRESS, else beside the server.
+    """Return the page of one workflow, or of all, in the UI at TEMPORAL_UI_ADDRESS, else beside the server.
 
     Temporal's development server and our docker-compose.yml serve it at the host and the port + 1000.
     """
@@ -163,7 +159,7 @@ def ui_link(environ: Mapping[str, str], address: str, namespace: str, workflow_i
 
 
 def listing(rows: list[dict[str, Any]]) -> str:
-    """The table of `list`."""
+    """Return the table of `list`."""
     if not rows:
         return "no deployments"
     columns = ["namespace", "cluster", "phase", "stage", "clients", "endpoint", "since"]

@@ -1,15 +1,17 @@
-"""Nodes in words: a line for each, what would mend the others, and the sum."""
+"""Nodes as text: a line for each, commands that make others usable, and the totals."""
 
 from domain.messages.nodes import NodesReport, NodeVerdict
+from planning.text.listing import listed
 from starter.cli import terminal
 
-SHOWN = 20  # commands; all of them are in the JSON
+COMMANDS_SHOWN = 20  # all of them are in the JSON
+NEW_LINE = "\n  "
 
 
 def page(report: NodesReport) -> str:
-    """The table, the commands that would make more nodes usable, and how many clients can run."""
+    """Return the table, the commands that would make more nodes usable, and how many clients can run."""
     rows = [["NODE", "VERDICT", "WHY"], *(_row(node) for node in report.nodes)]
-    return "\n".join([terminal.table(rows), *_mends(report), _sum(report)])
+    return "\n".join([terminal.table(rows), *_remedies(report), _totals(report)])
 
 
 def _row(node: NodeVerdict) -> list[str]:
@@ -23,15 +25,15 @@ def _row(node: NodeVerdict) -> list[str]:
     return [node.name, "usable" if node.usable else "no", ", ".join(why) or "-"]
 
 
-def _mends(report: NodesReport) -> list[str]:
+def _remedies(report: NodesReport) -> list[str]:
     lines = [node.fix for node in report.nodes if node.fix and not node.usable]
     if not lines:
         return []
-    more = [f"  … and {len(lines) - SHOWN} more (see --output json)"] if len(lines) > SHOWN else []
-    return ["to make more of them usable:", *(f"  {line}" for line in lines[:SHOWN]), *more]
+    hint = " (see --output json)" if len(lines) > COMMANDS_SHOWN else ""
+    return ["to make more of them usable:", f"  {listed(lines, COMMANDS_SHOWN, NEW_LINE)}{hint}"]
 
 
-def _sum(report: NodesReport) -> str:
+def _totals(report: NodesReport) -> str:
     total = report.total or len(report.nodes)
     text = f"{report.usable} of {total} nodes usable, {report.wanted} wanted"
     return text + (f", {report.possible} clients can run" if report.total and report.possible != report.usable else "")

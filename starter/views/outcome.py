@@ -1,4 +1,4 @@
-"""Ends a command: from outcome or rejection to the words, the next command to try, and the exit code."""
+"""Present the end of a command: an outcome or rejection as text, the next command to try, and the exit code."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,8 +24,8 @@ CODES = {
 }
 
 
-class Ended(NamedTuple):
-    """How following ended; `status` is None when nobody could be asked any more.
+class CommandEnd(NamedTuple):
+    """The end of following a command; `status` is None when no worker answered any more.
 
     Without an outcome the command waits for a person: `status` has the question.
     """
@@ -35,14 +35,14 @@ class Ended(NamedTuple):
 
 
 def code(outcome: Outcome) -> int:
-    """A configuration that turned out to be wrong is exit 2, however far the command came."""
+    """Return the exit code of an outcome; a wrong configuration is exit 2, however far the command came."""
     if outcome.diagnosis and outcome.diagnosis.severity is Severity.INVALID:
         return exits.INVALID
     return CODES[outcome.verdict]
 
 
-def present(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str] = ()) -> None:
-    """Data on stdout, the verdict on stderr; Exit unless it was done.
+def present(invocation: Invocation, ended: CommandEnd, ui: str, also: Sequence[str] = ()) -> None:
+    """Write the data to stdout and the outcome to stderr; raise Exit unless it was done.
 
     `also` are command lines that tell more of a failure.
     """
@@ -63,8 +63,7 @@ def present(invocation: Invocation, ended: Ended, ui: str, also: Sequence[str] =
         terminal.data(value, invocation.output, text)
     if code(outcome) != exits.DONE:
         raise _failed(invocation, outcome, status, ui, also)
-    head = f"{outcome.title}: {terminal.painted(outcome.verdict, 'green')}"
-    terminal.note(f" ({outcome.message})" if outcome.message else "", head=head)
+    succeeded(outcome.title, outcome.verdict, outcome.message)
     terminal.note(f"Next: {invocation.again(*_next(outcome))}")
 
 
@@ -78,7 +77,7 @@ def _next(outcome: Outcome) -> list[str]:
 
 
 def _asks(invocation: Invocation, question: Question | None, ui: str) -> exits.Exit:
-    """The command stands still: what is wrong, and the lines to choose from."""
+    """Return the Exit for a command that waits for an answer: what is wrong, and the lines to choose from."""
     if question is None:
         return exits.Exit(exits.FAILED, "the command waits for a person", [f"History: {ui}"])
     rows = [(invocation.again("answer", one.value), meaning(question, one)) for one in question.choices]
@@ -90,7 +89,7 @@ def _asks(invocation: Invocation, question: Question | None, ui: str) -> exits.E
         f"History: {ui}",
     ]
     return exits.Exit(
-        exits.FAILED, f"it is {terminal.painted('parked', 'red')} and waits for a person to choose", lines
+        exits.FAILED, f"it is {terminal.coloured('parked', 'red')} and waits for a person to choose", lines
     )
 
 
@@ -100,15 +99,24 @@ def _failed(
     verdict = "invalid" if code(outcome) == exits.INVALID else outcome.verdict
     lines = [f"  {terminal.clean(why)}" for why in _why(outcome)]
     if status and status.phase is Phase.PARKED:
-        lines.append("It is parked and waits for a person: mend the cause and deploy again, or tear it down:")
+        lines.append("It is parked and waits for a person: fix the cause and deploy again, or tear it down:")
         lines.append("  " + invocation.again("tear-down"))
     elif code(outcome) == exits.FAILED:
         lines.append("Look closer with:")
         lines.append("  " + invocation.again("status"))
     if also and code(outcome) == exits.FAILED:
         lines += ["More about the backend:", *(f"  {line}" for line in also)]
-    lines.append(f"History: {ui}")
-    return exits.Exit(code(outcome), f"{outcome.title}: {terminal.painted(verdict, 'red')}", lines)
+    return failed(code(outcome), outcome.title, verdict, lines, ui)
+
+
+def succeeded(title: str, verdict: str, message: str) -> None:
+    """Write to stderr that a command was done."""
+    terminal.note(f" ({message})" if message else "", head=f"{title}: {terminal.coloured(verdict, 'green')}")
+
+
+def failed(exit_code: int, title: str, verdict: str, lines: Sequence[str], ui: str) -> exits.Exit:
+    """Return the Exit of a command that was not done, with `lines` and its page in Temporal's UI."""
+    return exits.Exit(exit_code, f"{title}: {terminal.coloured(verdict, 'red')}", [*lines, f"History: {ui}"])
 
 
 def _why(outcome: Outcome) -> list[str]:
@@ -117,7 +125,7 @@ def _why(outcome: Outcome) -> list[str]:
 
 
 def rejected(error: WorkflowUpdateFailedError) -> exits.Exit:
-    """The workflow said no before anything went into its history."""
+    """Return the Exit for an update that the workflow rejected, which is not in its history."""
     cause = error.cause
     diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
     if diagnosis is None:
@@ -126,7 +134,7 @@ def rejected(error: WorkflowUpdateFailedError) -> exits.Exit:
 
 
 def failed_workflow(error: WorkflowFailureError) -> exits.Exit:
-    """A workflow without an outcome of its own failed, by an activity or by itself."""
+    """Return the Exit for a workflow that failed, by an activity or by itself."""
     cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
     diagnosis = _carried(cause) if isinstance(cause, ApplicationError) else None
     if diagnosis is None:
@@ -144,13 +152,13 @@ def _said_no(diagnosis: Diagnosis) -> exits.Exit:
 
 
 def severity_code(diagnosis: Diagnosis) -> int:
-    """Whose turn it is decides."""
+    """Return the exit code for the severity of a diagnosis."""
     wrong = {Severity.INVALID: exits.INVALID, Severity.REFUSED: exits.REFUSED}
     return wrong.get(diagnosis.severity, exits.FAILED)
 
 
 def sentences(diagnosis: Diagnosis) -> list[str]:
-    """One, or one for each problem where a worker found several, which SettingsInvalid joins."""
+    """Return the diagnosis as sentences: one for each problem where SettingsInvalid has joined several."""
     several = diagnosis.what.split(JOINT)
     if diagnosis.severity is not Severity.INVALID or len(several) == 1:
         return [str(diagnosis)]

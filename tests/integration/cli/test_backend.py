@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def _there(deployed: Deployed) -> list[str]:
-    """The flags that name the backend's host."""
+    """Return the flags that name the backend's host."""
     return deployed.here[2:]
 
 
@@ -33,7 +33,7 @@ def _states(done: Done) -> dict[str, str]:
 
 
 def _received(terminal: int) -> str:
-    """All that was written to a terminal whose other side is closed: one read gives a part of it only."""
+    """Return all that was written to a terminal whose other side is closed, of which one read gives a part only."""
     parts = []
     with contextlib.suppress(OSError):
         while part := os.read(terminal, 1 << 16):
@@ -54,7 +54,7 @@ def _profile(**changes: Any) -> Profile:
 
 
 async def test_without_a_worker_up_ends_with_6(cli: Cli, client: Client) -> None:
-    """Neither Kubernetes nor its worker is needed, so they are not asked for."""
+    """Kubernetes and its worker are not needed, so no worker of that role is demanded."""
     assert client.namespace
     host = f"host-{secrets.token_hex(3)}"
     done = await cli("backend", "up", "--backend-host", host)
@@ -65,7 +65,7 @@ async def test_without_a_worker_up_ends_with_6(cli: Cli, client: Client) -> None
 
 
 async def test_status_without_a_worker(cli: Cli, client: Client) -> None:
-    """What Temporal keeps when it is clear which backend is meant, else 6."""
+    """The data is what Temporal keeps when the backend is unambiguous, else exit 6."""
     host = f"host-{secrets.token_hex(3)}"
     there = ["--backend-host", host]
     assert (await cli("backend", "status", *there)).code == 6
@@ -87,7 +87,7 @@ async def test_status_without_a_worker(cli: Cli, client: Client) -> None:
     await handle.terminate("enough")
     done = await cli("backend", "status", "--name", "lost", *there)
     assert done.code == 1
-    assert "It was stopped" in done.err
+    assert "(terminated)" in done.err
 
 
 # Fakes work
@@ -248,7 +248,7 @@ async def test_what_fails_later_is_seen_in_status(cli: Cli, deployed: Deployed) 
 
 
 async def test_tear_down_may_stop_and_purge_the_backend(cli: Cli, deployed: Deployed) -> None:
-    """It lists first what is deleted, and refuses data of a backend that is not this deployment's."""
+    """The data to delete is listed first; that of another backend than this deployment's is refused."""
     deployed.world.profile = _profile()
     deploy = [*deployed.here, "--circuit-dir", "circuit"]
     (cli.directory / "proverctl.yaml").write_text("")
@@ -268,7 +268,7 @@ async def test_tear_down_may_stop_and_purge_the_backend(cli: Cli, deployed: Depl
 
 @pytest.mark.parametrize(("typed", "code"), [("example", 0), ("exampel", 2)])
 async def test_purge_asks_for_the_name_of_the_profile(cli: Cli, deployed: Deployed, typed: str, code: int) -> None:
-    """On a terminal; only the right name goes on."""
+    """The command continues with the right name alone."""
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         str(BIN / "proverctl"),
@@ -290,7 +290,7 @@ async def test_purge_asks_for_the_name_of_the_profile(cli: Cli, deployed: Deploy
 
 
 async def test_a_deploy_shows_the_steps_of_its_backend(cli: Cli, deployed: Deployed) -> None:
-    """Which one works, how far it is and its last words; when it fails, where to look closer."""
+    """The line has the steps under way and their last texts; after a failure, the commands to look closer."""
     deployed.world.faults["run_step"].append(deployed.world.hold)
     (cli.directory / "proverctl.yaml").write_text("")
     deploy = ["setup-all", *deployed.here, "--backend-repo", str(cli.directory)]

@@ -16,7 +16,7 @@ PAGE = (REPOSITORY / "docs/break-glass.md").read_text()
 
 
 def blocks(section: str) -> list[str]:
-    """The blocks of commands of one section."""
+    """Return the blocks of commands of one section."""
     text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     found = re.findall(r"(?:^    .*\n)+", text, flags=re.MULTILINE)
     return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in found]
@@ -24,7 +24,7 @@ def blocks(section: str) -> list[str]:
 
 @pytest.fixture
 def room(cluster: KubernetesCluster, world: dict[str, str], namespace: str, tmp_path: Path) -> Inspected:
-    """A release of ours that has no node, and a user with kubectl."""
+    """Return a release of ours that has no node, and a user with kubectl."""
     found = Inspected(cluster, world, namespace, tmp_path)
     found.cli.environ["PATH"] = f"{BIN}:{Path(world['WORLD_KUBECTL']).parent}:{found.cli.environ['PATH']}"
     found.apply()
@@ -32,7 +32,7 @@ def room(cluster: KubernetesCluster, world: dict[str, str], namespace: str, tmp_
 
 
 async def run(room: Inspected, script: str) -> Done:
-    """As a person types it, in this test's namespace."""
+    """Run the commands as a person types them, in this test's namespace."""
     script = re.sub(r"\bprovers\b(?!\.yaml)", room.namespace, script)
     process = await asyncio.create_subprocess_exec(
         "bash",

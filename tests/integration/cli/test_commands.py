@@ -60,7 +60,7 @@ class Wire:
 
 
 async def _until(look: Callable[[], Awaitable[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """The first answer that is not empty; each look takes a process of its own, so no pause is needed."""
+    """Return the first answer that is not empty; each look takes a process of its own, so no pause is needed."""
     async with asyncio.timeout(PATIENCE):
         while True:
             if found := await look():
@@ -79,7 +79,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_without_a_worker_deploy_ends_with_6_and_starts_nothing(cli: Cli, client: Client) -> None:
-    """It names the queues, the roles that are lacking and the command; nothing is left behind in Temporal."""
+    """The message names queues, missing roles and the command; nothing is left in Temporal."""
     done = await cli("deploy")
     assert (done.code, done.out) == (6, "")
     for queue in ("prover-deploy", "prover-kube.default", "prover-watch.default", "prover-host.local"):
@@ -298,7 +298,7 @@ async def test_no_wait_returns_the_receipt(cli: Cli, deployed: Deployed) -> None
 
 
 async def test_tear_down_of_nothing_says_so(cli: Cli, deployed: Deployed) -> None:
-    """It starts the deployment's workflow just to look, needs no settings of a deploy, and ends it again."""
+    """The command starts the deployment's workflow to look, without settings of a deploy, and ends it again."""
     done = await cli("tear-down", "--now", "--yes", *_there(deployed), IMAGE_REPO="", COORDINATOR_EP="")
     assert done.code == 0, done.err
     assert "nothing to remove" in done.err
@@ -315,7 +315,7 @@ async def test_nodes_end_with_3_when_too_few(cli: Cli, deployed: Deployed) -> No
 
 
 async def test_two_deploys_at_once_share_one_deployment(cli: Cli, deployed: Deployed) -> None:
-    """One release comes of it; a deploy that was overtaken while it waited says by which."""
+    """The result is one release; a deploy superseded while it waited says by which."""
     both = await asyncio.gather(*(cli("deploy", *deployed.here, "-o", "json") for _ in range(2)))
     done = [one for one in both if one.code == 0]
     overtaken = [one for one in both if one.code != 0]

@@ -33,7 +33,7 @@ def _image(letter: str, day: int) -> StoredImage:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def here(cli: Cli, client: Client, deployed: Deployed) -> AsyncIterator[list[str]]:
-    """The backend host is this test's; the registry has three images, of which the oldest is what gets deployed.
+    """Set up a backend host of this test and a registry with three images, of which the oldest gets deployed.
 
     Every deployment counts, so none of a test may be left behind.
     """
@@ -78,7 +78,7 @@ async def test_what_is_there_and_why_it_stays(cli: Cli, deployed: Deployed, here
 
 
 async def test_pruning_in_a_script(cli: Cli, deployed: Deployed, here: list[str]) -> None:
-    """It needs --yes; what is named stays however old, and what was removed is said."""
+    """The command needs --yes, keeps named images however old, and reports what was removed."""
     assert (await cli("deploy", *deployed.here)).code == 0
     refused = await cli("images", *here, "--prune", "--keep", "0")
     assert (refused.code, refused.out) == (2, "")
@@ -94,7 +94,7 @@ async def test_pruning_in_a_script(cli: Cli, deployed: Deployed, here: list[str]
 async def test_a_deployment_that_was_cut_short_still_names_its_image(
     cli: Cli, client: Client, deployed: Deployed, here: list[str]
 ) -> None:
-    """Its clients may run; only one that was torn down names nothing any more."""
+    """Clients of a run cut short may still run; only a torn-down deployment names nothing."""
     assert (await cli("deploy", *deployed.here)).code == 0
     await client.get_workflow_handle(names.deployment_id("default", deployed.here[1])).terminate("cut short")
     await _until(client, deployed.here[1], "Terminated")
@@ -107,7 +107,7 @@ async def test_a_deployment_that_was_cut_short_still_names_its_image(
 
 
 async def test_a_deployment_on_its_way_forbids_pruning(cli: Cli, deployed: Deployed, here: list[str]) -> None:
-    """It may be about to name an image: listing says so, pruning is refused with its name."""
+    """The deployment may be about to name an image: listing warns, pruning is refused with its name."""
     deployed.world.faults["ensure_image"].append(deployed.world.hold)
     assert (await cli("deploy", *deployed.here, "--no-wait")).code == 0
     async with asyncio.timeout(20):
@@ -125,7 +125,7 @@ async def test_a_deployment_on_its_way_forbids_pruning(cli: Cli, deployed: Deplo
 
 
 async def test_wrong_settings(cli: Cli) -> None:
-    """All at once, before anything is contacted."""
+    """All problems are reported at once, before anything is contacted."""
     done = await cli("images", "--keep", "some", IMAGE_REPO="", TEMPORAL_ADDRESS="127.0.0.1:1")
     assert (done.code, done.out) == (2, "")
     assert "--keep='some' must be a whole number" in done.err
@@ -155,7 +155,7 @@ async def test_on_a_terminal_the_repository_is_typed(
 
 
 async def test_on_a_terminal_nothing_is_asked_when_nothing_goes(cli: Cli, deployed: Deployed, here: list[str]) -> None:
-    """It says so and ends."""
+    """The command says so and ends."""
     words = [str(BIN / "proverctl"), "images", *here, "--prune"]
     ended, said = await asyncio.to_thread(on_terminal, words, {**cli.environ, "TERM": "xterm"})
     assert (ended, "nothing is to be removed" in said) == (0, True)

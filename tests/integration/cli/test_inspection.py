@@ -41,7 +41,7 @@ async def test_a_plan_through_the_worker(cli: Cli, deployed: Deployed) -> None:
 
 
 async def test_nothing_wrong_is_0_and_said_plainly(cli: Cli, deployed: Deployed) -> None:
-    """Nothing deployed is no such answer."""
+    """An empty namespace is no such answer."""
     there = deployed.here[:2]
     nothing = await cli("diagnose", *there)
     assert (nothing.code, "nothing is deployed" in nothing.err) == (1, True)

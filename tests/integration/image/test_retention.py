@@ -187,7 +187,7 @@ def test_tags_come_in_pages(old_shop: _Shop, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_registry_that_does_not_delete(shop: _Shop) -> None:
-    """Said with host, repository and remedy; nothing was removed."""
+    """StepProgress with host, repository and remedy; nothing was removed."""
     shop.put("client-old", day=1)
     shop.room.restart(readonly=True)
     with pytest.raises(PermanentError) as caught:

@@ -115,7 +115,7 @@ class Staged:
         self._make_submodule()
 
     def _make_home(self) -> None:
-        """With compose as a plugin of docker, which is where people have it."""
+        """Make a home with compose as a plugin of docker, where people have it."""
         home = self.repo.parent / "home"
         plugins = home / ".docker" / "cli-plugins"
         plugins.mkdir(parents=True)
@@ -133,7 +133,7 @@ class Staged:
             self.docker("build", "--quiet", "--tag", image, str(place))
 
     def _make_submodule(self) -> None:
-        """Its checkout goes through a gate, too, by a hook."""
+        """Make a submodule, whose checkout passes a gate by a hook."""
         library = self.repo.parent / "library"
         library.mkdir()
         (library / "code").write_text("library\n")

@@ -26,7 +26,7 @@ POD = re.compile(r"prover-cli-t-[a-z0-9]+-[a-z0-9]+")
 
 
 def until(look: Callable[[], T | None], *, seconds: float, what: str) -> T:
-    """The first truthy value of `look`."""
+    """Return the first truthy value of `look`."""
     deadline = time.monotonic() + seconds
     while True:
         if value := look():
@@ -37,7 +37,7 @@ def until(look: Callable[[], T | None], *, seconds: float, what: str) -> T:
 
 
 class Product:
-    """One user's installation in the embedded world, apart from all others by Temporal namespace, ports and paths."""
+    """An installation of one user in the embedded world, with a Temporal namespace, ports and paths of its own."""
 
     def __init__(self, world: dict[str, str], place: Path, *, coordinator_port: int, database_port: int) -> None:
         self.world = world
@@ -67,14 +67,14 @@ class Product:
     # -- what is around it
 
     def prepare(self, *, admin: bool = False) -> None:
-        """A repository with a commit, a Temporal namespace, and a Kubernetes identity with the rights we ask for."""
+        """Create a repository with a commit, a Temporal namespace, and a Kubernetes identity with our rights."""
         self.make_repository()
         self.make_temporal_namespace()
         if not admin:
             self._make_identity()
 
     def make_repository(self) -> None:
-        """The example backend as a git repository."""
+        """Create the example backend as a git repository."""
         source = REPOSITORY / "examples" / "prover"
         shutil.copytree(source, self.repo, ignore=shutil.ignore_patterns("build", "__pycache__"))
         self.git("init", "--quiet", "--initial-branch", "main")
@@ -107,7 +107,7 @@ class Product:
         return ended.returncode == 0
 
     def _make_identity(self) -> None:
-        """A service account with exactly what `proverctl rbac` prints."""
+        """Create a service account with exactly what `proverctl rbac` prints."""
         self.kube("create", "namespace", self.namespace)
         documents = self.cli("rbac", "-n", self.namespace).stdout
         self.kube("apply", "--filename=-", stdin=documents.encode())
@@ -167,7 +167,7 @@ class Product:
         )
 
     def here(self) -> list[str]:
-        """The flags that name our namespace."""
+        """Return the flags that name our namespace."""
         return ["-n", self.namespace]
 
     def status(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class Product:
 
     @property
     def worker_pid(self) -> int:
-        """Of the worker started last."""
+        """The process id of the worker started last."""
         assert self._worker is not None
         return self._worker.pid
 
@@ -211,7 +211,7 @@ class Product:
         self._worker.wait(timeout=60)
 
     def worker_log(self) -> str:
-        """What the worker said."""
+        """Return the log of the worker."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     # -- looking at the world
@@ -240,12 +240,12 @@ class Product:
         return sorted(listing.split())
 
     def stage_annotation(self) -> str:
-        """The annotation on the namespace, empty when absent."""
+        """Return the annotation on the namespace, empty when absent."""
         path = "jsonpath={.metadata.annotations.stage}"
         return self.kube("get", "namespace", self.namespace, f"--output={path}")
 
     def coordinator_log(self) -> str:
-        """What the coordinator of the profile said."""
+        """Return the log of the profile's coordinator."""
         found = list(self.state.glob("backend/*/logs/coordinator.log"))
         return "".join(path.read_text(errors="replace") for path in found)
 

@@ -39,7 +39,7 @@ class KubeFakes:
     """The activities of one cluster."""
 
     def __init__(self, world: World) -> None:
-        """All act on this world."""
+        """Let all activities act on this world."""
         self.world = world
 
     @activity.defn
@@ -50,7 +50,7 @@ class KubeFakes:
 
     @activity.defn
     async def check_nodes(self, request: NodesRequest) -> NodesReport:
-        """As many as the world has."""
+        """Return as many nodes as the world has."""
         await self.world.called(request)
         usable = self.world.nodes
         lacking = Diagnosis(
@@ -72,13 +72,13 @@ class KubeFakes:
 
     @activity.defn
     async def plan(self, request: PlanRequest) -> PlanReport:
-        """Nothing would change."""
+        """Return a plan without changes."""
         await self.world.called(request)
         return PlanReport(cost=f"stage {request.release.stage}")
 
     @activity.defn
     async def diagnose(self, request: DiagnoseRequest) -> DiagnoseReport:
-        """What the watch would see."""
+        """Return what the watch would see."""
         await self.world.called(request)
         seen = self.world.live or Observation()
         found = [seen.diagnosis] if seen.diagnosis else []
@@ -87,19 +87,19 @@ class KubeFakes:
 
     @activity.defn
     async def preflight_cluster(self, request: PreflightRequest) -> PreflightReport:
-        """One check, which depends on what the host found."""
+        """Return one check, which depends on what the host found."""
         await self.world.called(request)
         return PreflightReport(checks=[Check(name="cluster", verdict=CheckVerdict.OK, detail=request.stage)])
 
     @activity.defn
     async def capture_evidence(self, request: DiagnoseRequest) -> DiagnoseReport:
-        """A file on the worker."""
+        """Return the path of a file on the worker."""
         await self.world.called(request)
         return DiagnoseReport(bundle="/state/evidence/one.json.gz", host="worker-1")
 
     @activity.defn
     async def pre_pull(self, request: PrePullRequest) -> PrePulled:
-        """On all nodes, unless told otherwise."""
+        """Pull on all nodes, unless the test sets another result."""
         await self.world.called(request)
         return self.world.pre_pulled or PrePulled(nodes=2, pulled=2)
 
@@ -111,7 +111,7 @@ class KubeFakes:
 
     @activity.defn
     async def apply_release(self, request: ApplyRequest) -> Applied:
-        """Remembers what was written."""
+        """Record what was written."""
         await self.world.called(request)
         before, self.world.applied = self.world.applied, request
         self.world.stuck = bool(self.world.rollouts)
@@ -142,14 +142,14 @@ class KubeFakes:
 
     @activity.defn
     async def remove_release(self, request: TargetRequest) -> Removed:
-        """Removes what was applied."""
+        """Remove what was applied."""
         await self.world.called(request)
         was, self.world.applied = self.world.applied, None
         return Removed(objects=["deployment/prover-cli-t"] if was else [])
 
     @activity.defn
     async def watch_release(self, request: WatchRequest) -> Observation:
-        """What a test says is live, once that differs."""
+        """Return what the test sets as live, once that differs."""
         await self.world.called(request)
         while self.world.live in (None, request.known):
             activity.heartbeat()
@@ -161,12 +161,12 @@ class HostFakes:
     """The activities of the backend host."""
 
     def __init__(self, world: World) -> None:
-        """All act on this world."""
+        """Let all activities act on this world."""
         self.world = world
 
     @activity.defn
     async def preflight_host(self, request: PreflightRequest) -> PreflightReport:
-        """One check, and the stage."""
+        """Return one check, and the stage."""
         await self.world.called(request)
         return PreflightReport(checks=[Check(name="host", verdict=CheckVerdict.OK)], stage="found")
 
@@ -178,7 +178,7 @@ class HostFakes:
 
     @activity.defn
     async def resolve_source(self, request: SourceRequest) -> Source:
-        """The world's commit."""
+        """Return the world's commit."""
         await self.world.called(request)
         stage = request.stage or self.world.commit[:7]
         found = {"circuit": self.world.profile.circuit, "circuits": self.world.circuits}
@@ -188,14 +188,14 @@ class HostFakes:
 
     @activity.defn
     async def ensure_image(self, request: ImageRequest) -> Image:
-        """Always there."""
+        """Return an image that needs no build."""
         await self.world.called(request)
         reference = f"hub/p:client-{request.source.stage}@sha256:0"
         return Image(reference=reference, digest="sha256:0", user="65532", **self.world.image)
 
     @activity.defn
     async def survey_images(self, request: ImagesRequest) -> ImagesReport:
-        """The world's, judged as the real one does; what nothing keeps is gone afterwards."""
+        """Return the world's images, judged as the real activity does; what nothing keeps is gone afterwards."""
         await self.world.called(request)
         found = retention.judged(self.world.images, request.named, request.keep, {})
         if request.prune:
@@ -205,7 +205,7 @@ class HostFakes:
 
     @activity.defn
     async def load_profile(self, request: ProfileRequest) -> LoadedProfile:
-        """The world's."""
+        """Return the world's profile."""
         await self.world.called(request)
         return LoadedProfile(profile=self.world.profile, repo="/repo", left_out=self.world.left_out)
 
@@ -221,7 +221,7 @@ class HostFakes:
 
     @activity.defn
     async def stop_steps(self, request: StepRequest) -> StepStatus:
-        """Stops it if it runs."""
+        """Stop the step if it runs."""
         await self.world.called(request)
         ran = request.step.name in self.world.processes
         self.world.processes = [name for name in self.world.processes if name != request.step.name]
@@ -231,26 +231,26 @@ class HostFakes:
 
     @activity.defn
     async def stop_backend(self, request: ProfileRequest) -> list[str]:
-        """Stops all."""
+        """Stop all processes."""
         await self.world.called(request)
         ran, self.world.processes = self.world.processes, []
         return ran
 
     @activity.defn
     async def purge_backend(self, request: PurgeRequest) -> list[str]:
-        """Deletes what the profile says."""
+        """Delete what the profile declares."""
         await self.world.called(request)
         return request.profile.purge
 
     @activity.defn
     async def read_log(self, request: LogRequest) -> LogChunk:
-        """One line."""
+        """Return one line."""
         await self.world.called(request)
         return LogChunk(text=f"{request.step} says hello\n", next=20)
 
     @activity.defn
     async def watch_backend(self, request: BackendWatch) -> list[StepStatus]:
-        """What a test says is so, once that differs."""
+        """Return what the test sets as the state of the steps, once that differs."""
         await self.world.called(request)
         while True:
             activity.heartbeat()
@@ -264,7 +264,7 @@ class HostFakes:
 
 
 def whole(replicas: int) -> Observation:
-    """All clients are ready."""
+    """Return an observation with all clients ready."""
     return Observation(
         exists=True, wanted=replicas, updated=replicas, ready=replicas, available=replicas, complete=True
     )

@@ -30,10 +30,10 @@ from workflows.deployment.workflow import ProverClusterWorkflow
 
 
 class Stage:
-    """What a test does: deploy, ask, wait until something is so."""
+    """The steps of a test: deploy, ask, wait for a condition."""
 
     def __init__(self, client: Client, world: World, namespace: str) -> None:
-        """One deployment, in a namespace of its own."""
+        """Choose a deployment in a namespace of its own."""
         self.client = client
         self._workers = AsyncExitStack()
         self.world = world
@@ -41,22 +41,22 @@ class Stage:
         self.id = names.deployment_id("default", namespace)
 
     async def __aenter__(self) -> Self:
-        """With the workers that do the work."""
+        """Start the workers."""
         for worker in workers(self.client, self.world, self.namespace):
             await self._workers.enter_async_context(worker)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Without them."""
+        """Stop the workers."""
         await self._workers.aclose()
 
     async def replace_workers(self) -> None:
-        """The old ones stop, and new ones start."""
+        """Stop the workers and start new ones."""
         await self._workers.aclose()
         await self.__aenter__()
 
     def spec(self, **changes: Any) -> ClusterSpec:
-        """A spec that is fine."""
+        """Return a valid spec."""
         return ClusterSpec(
             namespace=self.namespace,
             coordinator=Endpoint(ip="10.0.0.9"),
@@ -100,7 +100,7 @@ class Stage:
         )
 
     async def ask(self, update: Any, request: Any, command_id: str) -> Receipt:
-        """An update of the running deployment."""
+        """Send an update to the running deployment."""
         handle = await self.handle.start_update(
             update, request, id=command_id, wait_for_stage=WorkflowUpdateStage.COMPLETED
         )
@@ -130,12 +130,12 @@ class Stage:
         )
 
     async def backend_status(self) -> BackendReport:
-        """As `proverctl backend status` asks."""
+        """Query the backend as `proverctl backend status` does."""
         handle = self.client.get_workflow_handle(names.backend_id(self.namespace, "example"))
         return await handle.query(BackendWorkflow.status)
 
     async def backend_until(self, so: Callable[[BackendReport], bool]) -> BackendReport:
-        """The first status of the backend of which it is so."""
+        """Return the first status of the backend that meets the condition."""
         seen: list[BackendReport] = []
         try:
             async with asyncio.timeout(PATIENCE):
@@ -148,18 +148,18 @@ class Stage:
             pytest.fail(f"never so; last: {seen[-1] if seen else None}; calls: {self.world.names()}")
 
     async def backend_row(self, name: str, state: StepState) -> StepStatus:
-        """The row of a step when it has come to this state."""
+        """Return the row of a step once it has reached this state."""
         report = await self.backend_until(
             lambda report: (name, state) in {(row.name, row.state) for row in report.steps}
         )
         return next(row for row in report.steps if row.name == name)
 
     async def status(self) -> Status:
-        """As `proverctl status` asks."""
+        """Query the deployment as `proverctl status` does."""
         return await self.handle.query(ProverClusterWorkflow.status)
 
     async def until(self, so: Callable[[Status], bool]) -> Status:
-        """The first status of which it is so."""
+        """Return the first status that meets the condition."""
         seen: list[Status] = []
         try:
             async with asyncio.timeout(PATIENCE):
@@ -172,11 +172,11 @@ class Stage:
             pytest.fail(f"never so; last: {seen[-1] if seen else None}; calls: {self.world.names()}")
 
     async def phase(self, phase: Phase) -> Status:
-        """The status when it has come to this phase."""
+        """Return the status once it has reached this phase."""
         return await self.until(lambda status: status.phase is phase)
 
     async def outcome(self, command_id: str) -> Outcome:
-        """What came of a command, when it has ended."""
+        """Return the outcome of a command once it has ended."""
         status = await self.until(lambda status: any(one.command_id == command_id for one in status.outcomes))
         return next(one for one in status.outcomes if one.command_id == command_id)
 

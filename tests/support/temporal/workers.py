@@ -29,7 +29,7 @@ WORKFLOWS = [
 
 
 def workers(client: Client, world: World, host: str) -> list[Worker]:
-    """As `worker.queues` has them, of fakes."""
+    """Build the workers of `worker.queues` with fakes."""
     kube, backend = KubeFakes(world), HostFakes(world)
     return [
         Worker(

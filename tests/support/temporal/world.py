@@ -17,7 +17,7 @@ Fault = Exception | Callable[[Any], Any]
 
 
 class World:
-    """What the activities see and do; `faults` by activity name are raised, or called, one a call, before it works."""
+    """The state that the activities read and change; `faults` by activity name are raised, or called, one a call."""
 
     def __init__(self) -> None:
         """Two usable nodes, nothing deployed."""
@@ -54,15 +54,15 @@ class World:
         )
 
     def names(self) -> list[str]:
-        """The activities called so far, the watches and the keeping of evidence excepted."""
+        """Return the activities called so far, without the watches and the keeping of evidence."""
         return [name for name, _ in self.calls if name not in {"watch_release", "watch_backend", "capture_evidence"}]
 
     def steps(self, name: str = "run_step") -> list[str]:
-        """The steps that this activity was called with."""
+        """Return the steps that this activity was called with."""
         return [request.step.name for called, request in self.calls if called == name]
 
     async def hold(self, _request: Any) -> None:
-        """A fault that waits until `held` is set, or until it is cancelled."""
+        """Return a fault that waits until `held` is set, or until it is cancelled."""
         while not self.held.is_set():
             activity.heartbeat("held")
             await asyncio.sleep(0.02)

@@ -22,7 +22,7 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
     [["--help"], *([name, "--help"] for name in main.COMMANDS), *(["backend", name, "--help"] for name in BACKEND)],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    """Neither the overview nor the help of a command pays for Temporal, pydantic or a client."""
+    """The overview and the help of a command load neither Temporal, pydantic nor a client."""
     code = f"import sys; from starter import main; main.run({arguments!r}); print(*sys.modules, file=sys.stderr)"
     done = _python(code)
     loaded = {name.split(".")[0] for name in done.stderr.split()}
@@ -42,7 +42,7 @@ def test_the_overview_says_what_the_command_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", BACKEND)
 def test_the_overview_of_the_backend_says_what_its_command_says(name: str) -> None:
-    """As above, for the group."""
+    """The overview of the group has the first line of each command's help."""
     command = backend.backend_command.get_command(None, name)  # type: ignore[arg-type]  # the context is not used
     assert command is not None
     assert (command.help or "").startswith(backend.COMMANDS[name][1])
@@ -61,7 +61,7 @@ def test_the_originals_function_names_work(said: str, meant: str) -> None:
 
 @pytest.mark.parametrize("name", ["upgrade", "rollback", "pause"])
 def test_commands_of_later_are_absent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """They are usage errors, not commands that do nothing."""
+    """Commands of later versions are usage errors, not commands without an effect."""
     assert main.run([name]) == 2
     assert "there is no command" in capsys.readouterr().err
 
@@ -78,7 +78,7 @@ def test_the_exit_code_survives_a_crash_at_interpreter_exit() -> None:
 
 
 def test_a_fault_of_the_program_is_exit_1_with_a_traceback() -> None:
-    """Nothing else may look like one of the documented codes."""
+    """A fault of the program is no other of the documented codes."""
     code = (
         "import starter.main as m\ndef broken(*a, **k): raise ZeroDivisionError('fault')\nm.cli.main = broken\nm.main()"
     )
@@ -95,7 +95,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 
 
 def test_python_m_starter_is_the_same() -> None:
-    """For where no console script is installed."""
+    """The module serves where no console script is installed."""
     done = subprocess.run(
         [sys.executable, "-m", "starter", "--version"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )

@@ -11,8 +11,8 @@ from domain.images import LayerProgress, TransferProgress
 from domain.spec import BackendMode
 from planning.image.transfer import sentence
 from starter.cli.invocation import Invocation
-from starter.temporal.deployments import standing
-from starter.temporal.heartbeats import Heartbeats, Said
+from starter.temporal.deployments import show
+from starter.temporal.heartbeats import Heartbeats, StepProgress
 
 if TYPE_CHECKING:
     from tests.support.temporal.stage import Stage
@@ -32,14 +32,14 @@ MOVING = TransferProgress(
 WORDS = "pushing 3 layers, 1 done: 1 of 4 kB, 200 B/s, about 15 s left; mon.key 25 %"
 
 
-async def _latest(stage: "Stage", monkeypatch: pytest.MonkeyPatch, words: str = "held") -> Said:
+async def _latest(stage: "Stage", monkeypatch: pytest.MonkeyPatch, words: str = "held") -> StepProgress:
     """What is said once the held activity has spoken."""
-    monkeypatch.setattr("starter.temporal.heartbeats.EVERY", 0.05)
+    monkeypatch.setattr("starter.temporal.heartbeats.POLL_SECONDS", 0.05)
     heartbeats = Heartbeats(stage.client, stage.id)
     async with asyncio.timeout(10):
         while words not in (said := await heartbeats.latest("a step")).text:  # noqa: ASYNC110 - the server cannot be subscribed to
             await asyncio.sleep(0.05)
-    assert await heartbeats.latest("") == Said()
+    assert await heartbeats.latest("") == StepProgress()
     return said
 
 
@@ -57,7 +57,7 @@ def _moving(world: "World") -> Any:
 async def _status(stage: "Stage", form: str) -> None:
     """As `proverctl status` does it."""
     address = stage.client.service_client.config.target_host
-    await standing(Invocation(values={"CLUSTER_NS": stage.namespace, "TEMPORAL_ADDRESS": address}, output=form))
+    await show(Invocation(values={"CLUSTER_NS": stage.namespace, "TEMPORAL_ADDRESS": address}, output=form))
 
 
 @pytest.mark.parametrize(

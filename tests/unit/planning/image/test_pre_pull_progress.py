@@ -119,7 +119,7 @@ def test_equal_reasons_are_one_warning_and_many_are_few() -> None:
         f"m{number}": f"why {number}" for number in range(7)
     }
     warnings = Tally(Chosen([], [], left_out)).result(["other"]).warnings
-    assert warnings[0] == "The image was not pulled beforehand on n0, n1, n2, n3, n4, and 4 more: cordoned."
+    assert warnings[0] == "The image was not pulled beforehand on n0, n1, n2, n3, n4 and 4 more: cordoned."
     assert warnings[5:] == ["For other reasons it was not on 3 more nodes.", "other"]
 
 

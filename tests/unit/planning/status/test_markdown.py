@@ -66,7 +66,7 @@ def test_the_latest_command_comes_first() -> None:
 
 
 def test_a_new_deployment_has_a_short_page() -> None:
-    """Nothing is claimed that is not known yet; what is wanted comes from the release."""
+    """The page claims nothing that is unknown; the wanted number comes from the release."""
     page = status_markdown(Status(phase=Phase.IMAGE, step="building", release=Release(stage="abc", replicas=2)))
     assert page.startswith("### ⏳ image — 0 of 2 clients ready\n\nbuilding …")
     assert "Pods" not in page
@@ -81,14 +81,14 @@ def test_a_failing_step_shows_its_reason_at_once() -> None:
 
 
 def test_a_finding_says_since_when_and_what_serves_all_the_same() -> None:
-    """Nobody needs to hurry as long as the old clients work."""
+    """The page shows that old clients still work, so that there is no hurry."""
     found = Diagnosis(code="X", what="it fails", on="pod p", since="2026-01-01T00:00:00Z", serving="1/2")
     page = status_markdown(Status(diagnosis=found))
     assert "**`X`** it fails on pod p, since 2026-01-01T00:00:00Z\n\n- **Still serving:** 1/2 clients\n" in page
 
 
 def test_an_open_question_comes_with_the_lines_to_type() -> None:
-    """What each does, and what happens without an answer; namespace and cluster are in the line."""
+    """The lines say what each choice does and what happens without one, with namespace and cluster."""
     found = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node")
     asked = question.question_about("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=False)
     page = status_markdown(Status(namespace="provers", cluster="east", diagnosis=found, question=asked))
@@ -124,7 +124,7 @@ def test_large_fleets_fit_on_the_page() -> None:
 
 
 def test_a_backend_is_a_line_a_step() -> None:
-    """With state, seconds and why; text of others stays text."""
+    """Each line has state, time and reason; text from elsewhere stays text."""
     down = Diagnosis(code="BACKEND_DOWN", what="step node does not run any more", on="backend demo")
     report = BackendReport(
         workflow_id="prover-backend/local/demo",
@@ -141,6 +141,6 @@ def test_a_backend_is_a_line_a_step() -> None:
     retry = Retry(step="run build", attempt=2, diagnosis=Diagnosis(code="UNAVAILABLE", what="no answer"))
     text = backend_markdown(report, [retry])
     assert text.startswith("### ⛔ backend `demo`\n\n- **Mode:** real\n- **Repository:** `/srv/backend`\n")
-    assert "- ✅ `build` (command) — done, 61 s\n- ⛔ `node` (function) — failed: \\# not a heading\n" in text
+    assert "- ✅ `build` (command) — done, 1 min 1 s\n- ⛔ `node` (function) — failed: \\# not a heading\n" in text
     assert "**Trying again** run build (attempt 2)" in text
     assert text.endswith("**`BACKEND_DOWN`** step node does not run any more on backend demo\n")

@@ -1,4 +1,4 @@
-"""Which choices a person gets, what is taken without an answer, and the words for it."""
+"""The choices of a question, its default, and its text."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_only_what_can_help_is_offered(
 
 
 def test_every_choice_has_its_line_and_its_meaning() -> None:
-    """As it is typed, with the number of clients."""
+    """Each line is as typed, and each meaning has the number of clients."""
     asked = question.question_about("d1#1", "d1", LACKING, "2026-01-01T00:00:00Z", wanted=3, fits=1, back=True)
     assert question.command(FEWER, "provers", "default") == "proverctl answer fewer -n provers"
     assert question.command(ABORT, "provers", "east") == "proverctl answer abort -n provers --cluster east"

@@ -78,7 +78,7 @@ def test_credentials_are_masked(leak: str) -> None:
     ],
 )
 def test_findings_stay_readable(harmless: str) -> None:
-    """What operators need to read is not mistaken for a credential."""
+    """Text that operators need is not mistaken for a credential."""
     assert sanitize.scrub(harmless) == harmless
 
 

@@ -17,7 +17,7 @@ def test_flag_before_file_before_environment_before_dot_env(tmp_path: Path) -> N
 
 
 def test_an_empty_value_means_unset_in_every_layer(tmp_path: Path) -> None:
-    """It does not hide the layer below."""
+    """An empty value does not hide the layer below."""
     (tmp_path / ".env").write_text("A=dot\nB=\nC\n")
     (tmp_path / "my.env").write_text("A=\n")
     assert environment.merged({"A": "", "B": None}, "my.env", {"A": ""}, tmp_path) == {"A": "dot"}
@@ -31,7 +31,7 @@ def test_dollars_stay_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
 def test_a_file_that_cannot_be_read_is_a_configuration_error(tmp_path: Path, content: bytes | None) -> None:
-    """It names the flag and the path."""
+    """The message names the flag and the path."""
     if content is not None:
         (tmp_path / "my.env").write_bytes(content)
     with pytest.raises(Exit) as caught:
@@ -42,7 +42,7 @@ def test_a_file_that_cannot_be_read_is_a_configuration_error(tmp_path: Path, con
 
 
 def test_the_repository_defaults_to_the_git_tree_around(tmp_path: Path) -> None:
-    """Also where `.git` is a file, as in a submodule or a second work tree."""
+    """The tree is found also where `.git` is a file, as in a submodule or a second work tree."""
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
     (tmp_path / ".git").write_text("gitdir: elsewhere")

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.images import LayerProgress, TransferProgress
-from starter.cli.progress_bars import FINE, PLAIN, bars
+from starter.cli.progress_bars import ASCII_GLYPHS, LINE_GLYPHS, bars
 from starter.cli.terminal import fitted, width
 
 MB, GB = 10**6, 10**9
@@ -52,8 +52,8 @@ TOLD = TransferProgress(
     ],
 )
 def test_bars_fit(columns: int, lines: list[str]) -> None:
-    """What a narrow terminal has no room for is left out, the share last."""
-    found = bars(TOLD, columns, FINE)
+    """A narrow terminal lacks columns, the share last of all."""
+    found = bars(TOLD, columns, LINE_GLYPHS)
     assert found == lines
     assert max(width(line) for line in found) <= columns
 
@@ -63,30 +63,32 @@ def test_bars_fit(columns: int, lines: list[str]) -> None:
 def test_figures_of_every_size_have_room(size: int, columns: int) -> None:
     """A figure that is wider than its column would push the last one out."""
     layer = LayerProgress(title="mon.key", done=size // 3, total=size, rate=size / 3599)
-    told = TransferProgress(verb="pushing", layers=[layer], count=2, done=size // 3, total=size, rate=size / 3599)
-    for line in bars(told, columns, FINE):
+    progress = TransferProgress(verb="pushing", layers=[layer], count=2, done=size // 3, total=size, rate=size / 3599)
+    for line in bars(progress, columns, LINE_GLYPHS):
         assert width(line) <= columns
         assert line.endswith(" left")
 
 
 def test_a_single_layer_is_one_bar_in_plain_letters() -> None:
     """There is nothing to compare it with."""
-    told = TOLD.model_copy(update={"count": 1, "settled": 0, "layers": LAYERS[:1]})
-    assert bars(told, 79, PLAIN) == ["  pushing mon.key ####.........  32 % 12.4 of 38.0 GB 310 MB/s  1 min 30 s left"]
+    progress = TOLD.model_copy(update={"count": 1, "settled": 0, "layers": LAYERS[:1]})
+    assert bars(progress, 79, ASCII_GLYPHS) == [
+        "  pushing mon.key ####.........  32 % 12.4 of 38.0 GB 310 MB/s  1 min 30 s left"
+    ]
 
 
 def test_a_whole_bar_is_full_and_all_zero_is_empty() -> None:
-    """Also for layers without a byte."""
+    """A layer without bytes has no share."""
     whole = TransferProgress(verb="pushing", count=2, settled=2, done=GB, total=GB)
-    assert bars(whole, 60, PLAIN) == ["  pushing 2 of 2 #################### 100 %"]
+    assert bars(whole, 60, ASCII_GLYPHS) == ["  pushing 2 of 2 #################### 100 %"]
     none = TransferProgress(verb="reading", count=2)
-    assert bars(none, 60, PLAIN) == ["  reading 0 of 2 ...................."]
+    assert bars(none, 60, ASCII_GLYPHS) == ["  reading 0 of 2 ...................."]
 
 
 def test_titles_cannot_command_the_terminal() -> None:
-    """They come from heartbeats, and so from anywhere."""
+    """Titles come from heartbeats, and so from anywhere."""
     layers = [LayerProgress(title="\x1b[2Jmon\n.key\tx", done=1, total=2)] * 2
-    assert bars(TOLD.model_copy(update={"layers": layers}), 40, PLAIN)[1].startswith("  mon .key x")
+    assert bars(TOLD.model_copy(update={"layers": layers}), 40, ASCII_GLYPHS)[1].startswith("  mon .key x")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What differs on a terminal: a question before a tear-down, and lines that overwrite each other."""
+"""Behaviour on a terminal alone: a question before a tear-down, and lines that overwrite each other."""
 
 import os
 import sys
@@ -10,10 +10,10 @@ from tests.support.terminal import on_terminal
 
 BASE = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "TEMPORAL_ADDRESS": "127.0.0.1:1"}
 PROGRESS = (
-    "from starter.cli.progress import Progress; from starter.cli.terminal import note, painted\n"
+    "from starter.cli.progress import Progress; from starter.cli.terminal import note, coloured\n"
     "p = Progress()\n"
     "for line, topic in [('a 1', 'a'), ('a 2', 'a'), ('b 1', 'b')]: p.show(line, topic)\n"
-    "p.end(); note('', head=painted('end', 'green'))\n"
+    "p.end(); note('', head=coloured('end', 'green'))\n"
 )
 TRANSFER = (
     "import termios\n"
@@ -41,7 +41,7 @@ def _on_terminal(words: list[str], typed: str = "", size: tuple[int, int] = (0, 
     ],
 )
 def test_tear_down_asks_for_the_name(typed: str, code: int, words: str) -> None:
-    """Only the right name goes on, which here ends at a Temporal that is not there."""
+    """The command continues with the right name alone, here to a Temporal that is not there."""
     ended = _on_terminal(["-m", "starter", "tear-down", "-n", "provers"], typed)
     assert ended[0] == code
     assert "Type the namespace to tear down (provers)" in ended[1]
@@ -49,7 +49,7 @@ def test_tear_down_asks_for_the_name(typed: str, code: int, words: str) -> None:
 
 
 def test_with_yes_it_does_not_ask() -> None:
-    """Also on a terminal."""
+    """The flag answers the question on a terminal, too."""
     code, said = _on_terminal(["-m", "starter", "tear-down", "--yes"])
     assert code == 5
     assert "Type the namespace" not in said
@@ -61,7 +61,7 @@ def test_lines_of_one_phase_overwrite_each_other() -> None:
 
 
 def test_a_line_that_stays_takes_the_place_of_an_unfinished_one() -> None:
-    """So that the settled steps of a backend stand one below the other."""
+    """The settled steps of a backend stay one below the other."""
     code = (
         "from starter.cli.progress import Progress\n"
         "p = Progress()\n"
@@ -93,7 +93,7 @@ UP = "\r\x1b[3A\x1b[J"
 
 
 def test_bars_are_painted_in_place() -> None:
-    """One line a layer, below what is being done; what follows begins on a line of its own."""
+    """Each layer has a line below the line of progress; later text begins on a line of its own."""
     assert _painted("show(100); show(100); show(400); p.end(); note('end')") == f"{BARS[100]}{UP}{BARS[400]}\r\nend\r\n"
 
 
@@ -106,7 +106,7 @@ def test_bars_give_way_to_a_line_again() -> None:
 
 
 def test_trouble_leaves_the_bars_as_they_are() -> None:
-    """They are painted anew below it."""
+    """The bars are drawn again below the trouble."""
     said = _painted("show(100); p.trouble('k', 'oh: ', 'no'); show(400); p.end()", NO_COLOR="1")
     assert said == f"{BARS[100]}\r\n! oh: no\r\n{BARS[400]}\r\n"
 
@@ -121,13 +121,13 @@ def test_a_terminal_that_became_narrow_is_not_painted_over() -> None:
 
 
 def test_a_terminal_of_a_few_rows_gets_the_sentence() -> None:
-    """Lines that scrolled away could not be painted over."""
+    """Lines that scrolled away could not be coloured over."""
     first, second = (f"push: pushing 2 layers: 0 of 1 kB; a.key {share} %, b 0 %" for share in (20, 80))
     assert _painted("show(100); show(400); p.end()", (4, 61)) == f"{first}\r\x1b[2K{second}\r\n"
 
 
 def test_bars_in_ascii_and_without_colour() -> None:
-    """Where the terminal's encoding has no lines, or nobody wants colours; a dumb one gets sentences."""
+    """ASCII serves an encoding without lines, NO_COLOR drops colours; a dumb terminal gets sentences."""
     plain = BARS[100].replace("━", "#").replace("─", ".") + "\r\n"
     assert _painted("show(100); p.end()", PYTHONIOENCODING="ascii") == plain
     assert _painted("show(100); p.end()", NO_COLOR="1") == f"{BARS[100]}\r\n"

@@ -14,7 +14,7 @@ _GOOD = "name: b\nsteps:\n- {name: a, command: [ls]}\n- {name: c, needs: [a], pr
 
 @pytest.fixture(autouse=True)
 def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty environment and directory; no server is there to be contacted."""
+    """Use an empty environment and directory; no server is there to be contacted."""
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
@@ -22,7 +22,7 @@ def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_good_profile_is_said_to_be_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By default it is the one of the repository around the working directory."""
+    """The default is the profile of the repository around the working directory."""
     (tmp_path / "proverctl.yaml").write_text(_GOOD)
     assert main.run(["backend", "validate"]) == exits.DONE
     said = capsys.readouterr()
@@ -36,7 +36,7 @@ def test_a_good_profile_is_said_to_be_good(tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize("name", ["example", "fluidex"])
 def test_bundled_profiles_are_good(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """By name, as an argument or in BACKEND_PROFILE."""
+    """A bundled profile is named by an argument or by BACKEND_PROFILE."""
     assert main.run(["backend", "validate", name]) == exits.DONE
     assert main.run(["backend", "validate", "--backend-profile", name]) == exits.DONE
     assert f"profile {name} with" in capsys.readouterr().out
@@ -44,7 +44,7 @@ def test_bundled_profiles_are_good(name: str, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("command", ["validate", "graph"])
 def test_every_problem_at_once(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With file, line and field, exit 2, and an empty stdout."""
+    """Each problem has file, line and field; exit 2, and an empty stdout."""
     (tmp_path / "mine.yaml").write_text("name: b\nsteps:\n- {name: a, needs: [ghost], command: [ls, '${X}']}\n")
     assert main.run(["backend", command, "mine.yaml"]) == exits.INVALID
     said = capsys.readouterr()

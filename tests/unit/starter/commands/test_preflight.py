@@ -34,7 +34,7 @@ def test_without_a_failure_it_is_exit_0(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_failure_is_exit_3_and_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr, once; the table is on stdout all the same."""
+    """The remedy is on stderr, once; the table is on stdout all the same."""
     with pytest.raises(exits.Exit) as caught:
         present(Invocation({}), PreflightReport(checks=[FINE, BAD]))
     assert (caught.value.exit_code, caught.value.message) == (exits.REFUSED, "1 check failed; nothing was changed:")
@@ -43,7 +43,7 @@ def test_a_failure_is_exit_3_and_says_what_to_do(capsys: pytest.CaptureFixture[s
 
 
 def test_programs_get_the_checks_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    """Also when one failed."""
+    """The JSON has the checks alone, also when one failed."""
     with pytest.raises(exits.Exit):
         present(Invocation({}, output="json"), PreflightReport(checks=[BAD], stage="abc"))
     assert json.loads(capsys.readouterr().out) == {"checks": [BAD.model_dump(mode="json")]}

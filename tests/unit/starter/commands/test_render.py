@@ -16,7 +16,7 @@ LEAST = ["render", "-n", "provers", "--coordinator-ep", "10.0.0.7", "--image-rep
 
 @pytest.fixture(autouse=True)
 def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty environment; no server is there to be contacted."""
+    """Use an empty environment; no server is there to be contacted."""
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
@@ -62,7 +62,7 @@ def test_render_takes_the_stage_from_flag_or_environment(
 
 @pytest.mark.usefixtures("_credentials")
 def test_the_secret_is_a_comment_that_cannot_be_applied(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its place is shown, its content is not; the pods refer to it all the same."""
+    """The comment shows the place of the secret without its content; the pods refer to it all the same."""
     assert main.run(LEAST) == exits.DONE
     said = capsys.readouterr()
     assert "# Secret img-cred" in said.out
@@ -73,7 +73,7 @@ def test_the_secret_is_a_comment_that_cannot_be_applied(capsys: pytest.CaptureFi
 
 @pytest.mark.usefixtures("_credentials")
 def test_show_secrets_writes_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """On demand only."""
+    """The secret is written on demand only."""
     assert main.run([*LEAST, "--show-secrets"]) == exits.DONE
     assert _names(capsys.readouterr().out)[0] == "Secret/img-cred"
 
@@ -94,7 +94,7 @@ def test_render_as_json_is_one_list_without_secrets(capsys: pytest.CaptureFixtur
 
 
 def test_render_warns_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    """So that the output can be piped."""
+    """Warnings stay out of stdout, which can be piped."""
     main.run([*LEAST, "-n", "default"])
     said = capsys.readouterr()
     assert "CLUSTER_NS is `default`" in said.err
@@ -102,7 +102,7 @@ def test_render_warns_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_rbac_prints_role_and_cluster_role(capsys: pytest.CaptureFixture[str]) -> None:
-    """One Role in the namespace, a ClusterRole that reads nodes, and no wildcard."""
+    """The output has a Role in the namespace, a ClusterRole that reads nodes, and no wildcard."""
     assert main.run(["rbac", "-n", "provers"]) == exits.DONE
     documents = [one for one in yaml.safe_load_all(capsys.readouterr().out) if one]
     kinds = [one["kind"] for one in documents]
@@ -124,7 +124,7 @@ def test_rbac_without_the_optional_rights(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_rbac_judges_names_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """They end up in manifests."""
+    """Invalid names would end up in manifests."""
     assert main.run(["rbac", "-n", "provers", "--service-account", "Bad Name"]) == exits.INVALID
     assert "--service-account='Bad Name'" in capsys.readouterr().err
 
@@ -133,5 +133,5 @@ def test_render_says_that_it_does_not_look_for_the_schema(capsys: pytest.Capture
     """Auto is read off the client's source, which render never opens: it says so and what to type."""
     assert main.run([*LEAST, "--config-schema", "auto"]) == exits.INVALID
     said = capsys.readouterr().err
-    assert "render contacts nothing and never looks at the client's source" in said
+    assert "render contacts nothing and reads no source of the client" in said
     assert "--config-schema struct" in said

@@ -15,7 +15,7 @@ GOOD = ["--coordinator-ep", "10.0.0.7", "--image-repo", "a/b", "--stage", "mine"
 
 @pytest.fixture(autouse=True)
 def _blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty environment and directory, and an address where nobody listens: exit 5 would betray a contact."""
+    """Use an empty environment and an address where nobody listens: exit 5 would betray a contact."""
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
@@ -45,7 +45,7 @@ def test_every_problem_at_once(command: str, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("number", ["-1", "x", "1000000000"])
 def test_a_number_of_clients_that_is_none(number: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also one that looks like a flag; a wrong namespace is reported beside it."""
+    """A number that looks like a flag is refused, too; a wrong namespace is reported beside it."""
     assert main.run(["scale", number, "-n", "Bad_Name"]) == exits.INVALID
     said = capsys.readouterr().err
     assert f"N={number!r}" in said
@@ -53,7 +53,7 @@ def test_a_number_of_clients_that_is_none(number: str, capsys: pytest.CaptureFix
 
 
 def test_an_answer_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    """It names those that there are; a wrong namespace is reported beside it."""
+    """The message lists the answers; a wrong namespace is reported beside it."""
     assert main.run(["answer", "maybe", "-n", "Bad_Name"]) == exits.INVALID
     said = capsys.readouterr().err
     assert "'maybe' is no answer: give one of retry, fewer, rollback, abort" in said
@@ -66,7 +66,7 @@ def test_the_choices_are_those_of_the_question() -> None:
 
 
 def test_two_ways_with_too_few_nodes_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    """For scale as for a deploy, reported beside a wrong number."""
+    """Scale and deploy refuse both flags together, and report a wrong number beside them."""
     ways = ["--wait-for-nodes", "2d", "--as-many-as-fit"]
     assert main.run(["scale", "x", *ways]) == exits.INVALID
     said = capsys.readouterr().err
@@ -79,13 +79,13 @@ def test_two_ways_with_too_few_nodes_exclude_each_other(capsys: pytest.CaptureFi
     ("word", "said"), [("scal", "no command 'scal'; did you mean 'scale'?"), ("qqq", "no command 'qqq'.")]
 )
 def test_a_command_that_is_none(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a guess where one is near."""
+    """The message suggests a command with a similar name."""
     assert main.run([word]) == exits.INVALID
     assert said in capsys.readouterr().err
 
 
 def test_reset_endpoint_without_an_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither argument nor COORDINATOR_EP."""
+    """Without the argument COORDINATOR_EP is required."""
     assert main.run(["reset-endpoint", "-n", "provers"]) == exits.INVALID
     assert "COORDINATOR_EP is not set" in capsys.readouterr().err
 
@@ -115,7 +115,7 @@ def test_tear_down_outside_a_terminal_needs_yes_and_the_namespace(
 
 @pytest.mark.parametrize("arguments", [["deploy", "--adopt"], ["run-all", "--adopt"]])
 def test_what_is_not_available_yet_says_so(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Never a flag that is silently ignored."""
+    """No flag is silently ignored."""
     assert main.run(arguments) == exits.INVALID
     assert f"{arguments[1]} is not available yet" in capsys.readouterr().err
 
@@ -137,7 +137,7 @@ def test_purge_of_a_tear_down_goes_with_its_backend(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("command", ["up", "status", "restart", "stop", "purge", "logs"])
 def test_every_problem_of_a_backend_at_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also those of the command's own flags; stdout stays empty."""
+    """Problems of the command's own flags are among them; stdout stays empty."""
     wrong = {
         "--coordinator-ep": "host.local",
         "--coordinator-port": "70000",
@@ -158,13 +158,13 @@ def test_every_problem_of_a_backend_at_once(command: str, capsys: pytest.Capture
 
 
 def test_a_backend_needs_no_coordinator(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whether its profile does is judged where the profile is: here the way there ends at Temporal."""
+    """The profile's need is checked on the backend host: here the command ends at Temporal."""
     assert main.run(["backend", "up"]) == exits.UNREACHABLE
     assert "COORDINATOR" not in capsys.readouterr().err
 
 
 def test_purge_outside_a_terminal_needs_yes(capsys: pytest.CaptureFixture[str]) -> None:
-    """It says the command to type, with the flags that named this backend."""
+    """The message has the command to type, with the flags that named this backend."""
     assert main.run(["backend", "purge", "--backend-profile", "fluidex"]) == exits.INVALID
     assert "proverctl backend purge --yes --backend-profile fluidex" in capsys.readouterr().err
 
@@ -199,7 +199,7 @@ def test_roles_of_the_worker_are_known(roles: str, capsys: pytest.CaptureFixture
 
 
 def test_good_settings_reach_out_and_end_with_5(capsys: pytest.CaptureFixture[str]) -> None:
-    """So that the tests above mean something: the same command with good settings does contact Temporal."""
+    """The same command with good settings does contact Temporal, so that the tests above prove something."""
     assert main.run(["deploy", *GOOD]) == exits.UNREACHABLE
     said = capsys.readouterr()
     assert said.out == ""
@@ -220,7 +220,7 @@ def test_good_settings_reach_out_and_end_with_5(capsys: pytest.CaptureFixture[st
     ],
 )
 def test_temporal_down_is_5_for_every_command_that_asks(command: list[str]) -> None:
-    """And never a traceback."""
+    """No command ends with a traceback."""
     assert main.run([*command, "-n", "provers"]) == exits.UNREACHABLE
 
 

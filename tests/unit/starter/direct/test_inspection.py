@@ -1,4 +1,4 @@
-"""What `--direct` says of its checks, and what it compares."""
+"""Checks of `--direct`, and what it compares."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from domain.messages.inspection import Check, CheckVerdict
 from domain.spec import Backend
 from starter.cli.invocation import Invocation
 from starter.commands import diagnose
-from starter.direct.inspection import Direct, in_your_words
+from starter.direct.inspection import Direct, for_caller
 from tests.support.kubernetes import objects
 from tests.support.kubernetes.activities import NS, make_spec
 from tests.support.kubernetes.fake_cluster import FakeCluster
@@ -77,6 +77,6 @@ def test_checks_speak_of_the_caller_and_not_of_a_worker() -> None:
         detail="step keys needs the program plonkit, which is not on the worker's PATH",
         do="set X in the worker's environment",
     )
-    told = in_your_words(check)
+    told = for_caller(check)
     assert told.detail == "step keys needs the program plonkit, which is not on your PATH"
     assert told.do == "set X in your environment"

@@ -11,10 +11,10 @@ from domain.messages.backend import BackendReport
 from domain.profile import StepState, StepStatus
 from starter.cli.exits import Exit
 from starter.cli.progress import Progress
-from starter.temporal.backend_follow import follow
-from starter.temporal.heartbeats import Said
+from starter.temporal.follow import follow_backend
+from starter.temporal.heartbeats import StepProgress
 
-Answer = BackendReport | Exception
+Reply = BackendReport | Exception
 
 
 def _report(setup: StepState, node: StepState, diagnosis: Diagnosis | None = None) -> BackendReport:
@@ -34,14 +34,14 @@ END = _report(StepState.DONE, StepState.RUNNING)
 class Backend:
     """Answers `status` from a list; the change ends when all was asked."""
 
-    def __init__(self, *answers: Answer, end: Answer = END) -> None:
+    def __init__(self, *answers: Reply, end: Reply = END) -> None:
         """`end` is the report, or is raised in its place."""
         self._answers = list(answers)
         self._end = end
         self._asked = asyncio.Event()
 
     async def status(self) -> BackendReport:
-        """The next one."""
+        """Return the next answer."""
         answer = self._answers.pop(0)
         if not self._answers:
             self._asked.set()
@@ -49,27 +49,27 @@ class Backend:
         return _told(answer)
 
     async def result(self) -> BackendReport:
-        """The end."""
+        """Return the end."""
         await self._asked.wait()
         return _told(self._end)
 
 
-def _told(answer: Answer) -> BackendReport:
+def _told(answer: Reply) -> BackendReport:
     if isinstance(answer, Exception):
         raise answer
     return answer
 
 
-async def _said(_step: str) -> Said:
-    return Said()
+async def _said(_step: str) -> StepProgress:
+    return StepProgress()
 
 
-async def _follow(backend: Backend, detail: Callable[[str], Awaitable[Said]] = _said) -> BackendReport:
-    return await follow(backend.result, backend.status, Progress(), detail, every=0)
+async def _follow(backend: Backend, detail: Callable[[str], Awaitable[StepProgress]] = _said) -> BackendReport:
+    return await follow_backend(backend.result, backend.status, Progress(), detail, every=0)
 
 
 async def test_each_settled_step_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """And what works now is one; how it stood before the change began is not told."""
+    """Steps under way share one line; states from before the change are not shown."""
     assert await _follow(Backend(BEFORE, FIRST, FIRST, SECOND)) == END
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -84,9 +84,9 @@ async def test_the_last_words_of_what_works_are_shown(capsys: pytest.CaptureFixt
     """Asked for by the names of the steps, so that a new one begins with none."""
     asked = []
 
-    async def detail(step: str) -> Said:
+    async def detail(step: str) -> StepProgress:
         asked.append(step)
-        return Said(f"{step} compiles")
+        return StepProgress(f"{step} compiles")
 
     await _follow(Backend(FIRST, SECOND), detail)
     assert set(asked) == {"setup", "node"}

@@ -18,7 +18,7 @@ class Log:
         self.later = list(later)
 
     async def read(self, request: LogRequest) -> LogChunk:
-        """The piece that was asked for."""
+        """Return the chunk that was asked for."""
         if request.wait and self.later:
             self.text += self.later.pop(0)
         start = request.offset if request.offset >= 0 else max(0, len(self.text) - request.limit)
@@ -28,8 +28,8 @@ class Log:
 
 @pytest.mark.parametrize("count", [0, 1, 3, 20])
 async def test_the_last_lines_are_read_backwards(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as were asked for, however small the pieces are, and no half of a line."""
-    monkeypatch.setattr(backend_log, "PIECE", 10)
+    """The number of lines is as requested, however small the chunks, and no line is cut."""
+    monkeypatch.setattr(backend_log, "CHUNK_BYTES", 10)
     lines = [f"line {number}\n" for number in range(12)]
     chunk = await backend_log.tail(Log("".join(lines)).read, REQUEST, count)
     assert chunk.text == "".join(lines[-count:] if count else [])
@@ -37,8 +37,8 @@ async def test_the_last_lines_are_read_backwards(count: int, monkeypatch: pytest
 
 
 async def test_a_log_begun_anew_meanwhile_is_not_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read before a piece must end where that begins."""
-    monkeypatch.setattr(backend_log, "PIECE", 10)
+    """A chunk read backwards must end where the next one begins."""
+    monkeypatch.setattr(backend_log, "CHUNK_BYTES", 10)
     log = Log("old old old old old\n")
 
     async def read(request: LogRequest) -> LogChunk:
@@ -50,7 +50,7 @@ async def test_a_log_begun_anew_meanwhile_is_not_mixed(monkeypatch: pytest.Monke
 
 
 async def test_following_ends_when_the_step_is_over_and_all_is_written() -> None:
-    """What was written between its end and the last look is not lost."""
+    """Lines written between the end of the step and the last read are not lost."""
     log = Log("begin\n", "middle\n", "end\n")
     written: list[str] = []
     answers = [False, False, True, True]

@@ -17,8 +17,8 @@ from planning.status import question
 from starter.cli.exits import Exit
 from starter.cli.progress import Progress
 from starter.temporal import follow
-from starter.temporal.heartbeats import Said
-from starter.views.outcome import Ended
+from starter.temporal.heartbeats import StepProgress
+from starter.views.outcome import CommandEnd
 
 MINE = Outcome(command_id="mine", kind=Kind.UPGRADE, title="deploy", verdict=Verdict.DONE)
 OTHER = Outcome(command_id="other", kind=Kind.SCALE, title="scale to 3", verdict=Verdict.DONE)
@@ -39,7 +39,7 @@ class FakeHandle:
         run: WorkflowExecutionStatus | Exception = WorkflowExecutionStatus.RUNNING,
         result: Outcome | Exception | None = None,
     ) -> None:
-        """A run that is open, unless told otherwise."""
+        """Answer for a run that is open, unless told otherwise."""
         self.asked = 0
         self._answers = self._endless(answers)
         self._run = run
@@ -52,20 +52,20 @@ class FakeHandle:
             yield answers[-1]
 
     async def query(self, query: Any, *, rpc_timeout: Any) -> Status:
-        """The next answer."""
+        """Return the next answer."""
         assert query
-        assert rpc_timeout == follow.RPC
+        assert rpc_timeout == follow.RPC_TIMEOUT
         self.asked += 1
         status: Status = self._told(next(self._answers))
         return status
 
     async def describe(self, *, rpc_timeout: Any) -> Any:
         """How the run stands."""
-        assert rpc_timeout == follow.RPC
+        assert rpc_timeout == follow.RPC_TIMEOUT
         return SimpleNamespace(status=self._told(self._run))
 
     async def result(self) -> Outcome | None:
-        """The end of the run."""
+        """Return the end of the run."""
         outcome: Outcome | None = self._told(self._result)
         return outcome
 
@@ -76,8 +76,8 @@ class FakeHandle:
         return value
 
 
-async def _follow(handle: FakeHandle) -> Ended:
-    return await follow.follow(handle, "mine", Progress(), every=0)
+async def _follow(handle: FakeHandle) -> CommandEnd:
+    return await follow.follow_command(handle, "mine", Progress(), every=0)
 
 
 async def test_it_ends_with_the_outcome_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,18 +114,18 @@ async def test_bytes_on_their_way_are_not_a_line_a_look(capsys: pytest.CaptureFi
     busy = Status(phase=Phase.IMAGE, step="push")
     parts = iter((0, 4, 9, 10, 55, 56))
 
-    async def detail(step: str) -> Said:
+    async def detail(step: str) -> StepProgress:
         done = next(parts)
         told = TransferProgress(verb="pushing", count=1, done=done, total=100)
-        return Said(f"{step}ing {done}", told)
+        return StepProgress(f"{step}ing {done}", told)
 
-    await follow.follow(FakeHandle([*[busy] * 6, DONE]), "mine", Progress(), detail, every=0)
+    await follow.follow_command(FakeHandle([*[busy] * 6, DONE]), "mine", Progress(), detail, every=0)
     said = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
     assert said == ["pushing 0", "pushing 10", "pushing 55"]
 
 
 async def test_a_question_of_its_own_command_ends_it() -> None:
-    """Nobody is left waiting for an answer that only they can give; another command's question is not theirs."""
+    """Following ends so that the user can answer; another command's question does not end it."""
     found = Diagnosis(code="SCHED_CORDON", what="no node")
     asked = question.question_about("mine#1", "mine", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=False)
     waits = Status(phase=Phase.PARKED, step="wait for an answer", question=asked)
@@ -134,7 +134,7 @@ async def test_a_question_of_its_own_command_ends_it() -> None:
 
 
 async def test_the_server_being_away_for_describe_too_is_no_end() -> None:
-    """Neither query nor describe answers: still only an outage."""
+    """Failures of query and describe together are still only an outage."""
     away = _rpc(RPCStatusCode.UNAVAILABLE)
     assert (await _follow(FakeHandle([*[away] * 8, DONE], run=away))).outcome == MINE
 

@@ -1,4 +1,4 @@
-"""What counts as progress among the details of heartbeats, with a server of our own."""
+"""Progress among the details of heartbeats, with a server of our own."""
 
 import asyncio
 from datetime import timedelta
@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain.images import TransferProgress
 from starter.temporal import heartbeats
-from starter.temporal.heartbeats import Heartbeats, Said
+from starter.temporal.heartbeats import Heartbeats, StepProgress
 
 STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
@@ -31,12 +31,12 @@ class FakeServer:
         self._slow = slow
 
     def get_workflow_handle(self, _workflow_id: str) -> "FakeServer":
-        """The only one."""
+        """Return the only run."""
         return self
 
     async def describe(self, *, rpc_timeout: timedelta) -> Any:
-        """As told."""
-        assert rpc_timeout == heartbeats.RPC
+        """Return the answers as given."""
+        assert rpc_timeout == heartbeats.RPC_TIMEOUT
         if self._slow:
             await asyncio.Event().wait()
         return SimpleNamespace(raw_description=self._raw)
@@ -49,14 +49,14 @@ async def _pending(*details: Any, state: Any = STARTED, began: int = 100, spoke:
     return info
 
 
-async def _said(*pending: PendingActivityInfo) -> Said:
+async def _read(*pending: PendingActivityInfo) -> StepProgress:
     server: Any = FakeServer(*pending)
     return await Heartbeats(server, "prover-cluster/default/a").once("a step")
 
 
 async def test_words_and_figures() -> None:
     """The figures of one activity, the words of all."""
-    assert await _said(await _pending("building"), await _pending("pushing k", MOVING)) == (
+    assert await _read(await _pending("building"), await _pending("pushing k", MOVING)) == (
         "building; pushing k",
         MOVING,
     )
@@ -64,35 +64,38 @@ async def test_words_and_figures() -> None:
 
 @pytest.mark.parametrize("second", [{"resume": 7}, "more words", 12, None, {**MOVING.model_dump(), "done": "x"}])
 async def test_another_second_detail_is_no_figure(second: Any) -> None:
-    """It may be of a newer worker, or for the activity's next attempt."""
-    assert await _said(await _pending("pushing k", second)) == ("pushing k", None)
+    """The second detail may be of a newer worker, or for the activity's next attempt."""
+    assert await _read(await _pending("pushing k", second)) == ("pushing k", None)
 
 
 async def test_a_field_that_this_version_does_not_know_is_ignored() -> None:
     """A newer worker may say more."""
-    assert await _said(await _pending("pushing k", {**MOVING.model_dump(), "colour": "red"})) == ("pushing k", MOVING)
+    assert await _read(await _pending("pushing k", {**MOVING.model_dump(), "colour": "red"})) == (
+        "pushing k",
+        MOVING,
+    )
 
 
 @pytest.mark.parametrize("details", [(), ({"resume": 7}, MOVING)])
 async def test_details_without_words_say_nothing(details: tuple[Any, ...]) -> None:
-    """They are for the activity's next attempt."""
-    assert await _said(await _pending(*details)) == Said()
+    """Details without a text are for the activity's next attempt."""
+    assert await _read(await _pending(*details)) == StepProgress()
 
 
 @pytest.mark.parametrize("more", [{"state": SCHEDULED}, {"began": 102}])
 async def test_words_of_an_attempt_that_failed_are_of_the_past(more: dict[str, Any]) -> None:
     """The server keeps them until the next attempt speaks."""
-    assert await _said(await _pending("pushing k", MOVING, **more)) == Said()
+    assert await _read(await _pending("pushing k", MOVING, **more)) == StepProgress()
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """`status` shows what it knows without."""
-    monkeypatch.setattr(heartbeats, "ONCE", 0.01)
+    monkeypatch.setattr(heartbeats, "SINGLE_READ_SECONDS", 0.01)
     server: Any = FakeServer(slow=True)
-    assert await Heartbeats(server, "a").once("a step") == Said()
+    assert await Heartbeats(server, "a").once("a step") == StepProgress()
 
 
 def test_nothing_said_is_null_for_programs() -> None:
-    """And words without figures have no transfer."""
-    assert Said().data() is None
-    assert Said("building").data() == {"text": "building", "transfer": None}
+    """A text without figures has no transfer."""
+    assert StepProgress().data() is None
+    assert StepProgress("building").data() == {"text": "building", "transfer": None}

@@ -18,7 +18,7 @@ def _report(*steps: StepStatus, **more: object) -> BackendReport:
 
 
 def test_progress_names_what_works_and_how_far_it_is() -> None:
-    """With what the workflow says of it, such as the number of the retry; without work there is none."""
+    """The line has the detail of each step, such as the number of its retry; without work there is no line."""
     assert backend.progress(_report(SETUP, CIRCUIT, NODE)) == "2 of 3 steps settled, working on node"
     again = NODE.model_copy(update={"detail": "retry 1 of 3"})
     assert backend.progress(_report(again)) == "0 of 1 steps settled, working on node (retry 1 of 3)"
@@ -26,7 +26,7 @@ def test_progress_names_what_works_and_how_far_it_is() -> None:
 
 
 def test_a_change_that_is_queued_says_what_it_awaits() -> None:
-    """And how to end that."""
+    """The note names the steps under way and the command that ends them."""
     assert backend.queued(_report(SETUP, NODE), "proverctl backend stop") == (
         "queued: this begins once the change that is under way has ended, which works on node. "
         "To end that one now: proverctl backend stop"
@@ -34,21 +34,21 @@ def test_a_change_that_is_queued_says_what_it_awaits() -> None:
 
 
 def test_news_are_the_steps_that_were_settled_since() -> None:
-    """How long it took, and why it was skipped; what was known, or still works, is no news."""
-    found = backend.news({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
+    """How long it took, and why it was skipped; what was known, or still works, is no settled_lines."""
+    found = backend.settled_lines({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
     assert found == [("setup: done", " after 3 min 5 s"), ("circuit: skipped", ", its inputs did not change")]
-    assert backend.news({"setup": StepState.DONE}, [SETUP]) == []
+    assert backend.settled_lines({"setup": StepState.DONE}, [SETUP]) == []
     instant = CIRCUIT.model_copy(update={"seconds": 0.01, "detail": ""})
-    assert backend.news({}, [instant]) == [("circuit: skipped", "")]
+    assert backend.settled_lines({}, [instant]) == [("circuit: skipped", "")]
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.0, "-"), (0.04, "-"), (0.5, "0.5 s"), (59.9, "59 s"), (60, "1 min 0 s"), (7380, "2 h 3 min")],
+    [(0.0, "-"), (0.04, "-"), (0.5, "0.5 s"), (59.9, "59 s"), (60, "1 min"), (7380, "2 h 3 min")],
 )
 def test_durations(seconds: float, words: str) -> None:
-    """As people say them."""
-    assert backend.duration(seconds) == words
+    """Step times have at most two units; an instant is `-`."""
+    assert backend.step_time(seconds) == words
 
 
 def test_the_page_holds_everything() -> None:
@@ -75,7 +75,7 @@ def test_the_page_holds_everything() -> None:
         "  do        mend it",
         "warning     optional step x failed",
         "UI          http://ui",
-        "STEP     KIND     STATE    TIME       DETAIL",
+        "STEP     KIND     STATE    TIME       TABLE_CHARACTERS",
         "setup    command  done     3 min 5 s",
         "circuit  command  skipped  -          its inputs did not change",
     ]
@@ -90,7 +90,7 @@ def test_a_purge_is_listed_by_step() -> None:
         Step(name="db", compose=db),
         Step(name="more", function="run", leaves=[Left(compose=Compose(project="faucet", file="f.yaml"))]),
     ]
-    assert backend.doomed(Profile(name="example", steps=steps, purge=["data"])) == [
+    assert backend.purged_by(Profile(name="example", steps=steps, purge=["data"])) == [
         "build (step setup)",
         "*.key (step setup)",
         "data (profile)",

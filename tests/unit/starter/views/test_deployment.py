@@ -17,7 +17,7 @@ STUCK = Diagnosis(code="IMAGE_AUTH", what="pull denied", do="log in", severity=S
 
 
 def test_progress_is_one_line_with_phase_stage_counts_and_step() -> None:
-    """What people watch while they wait."""
+    """The line holds what people watch while they wait."""
     status = Status(phase=Phase.WAITING, step="wait", release=Release(stage="abc"), observed=SEEN)
     assert deployment.progress(status) == "waiting       stage abc  1/2 ready  wait"
 
@@ -35,13 +35,13 @@ def test_a_retry_shows_in_the_line_as_a_number_and_beside_it_as_a_reason() -> No
 
 
 def test_what_releases_counts_no_clients() -> None:
-    """They were ready before, and nobody looks any more."""
+    """The clients counted before are no longer observed while they are removed."""
     status = Status(phase=Phase.RELEASING, step="remove the objects", observed=SEEN)
     assert deployment.progress(status) == "releasing     remove the objects"
 
 
 def test_a_finding_says_since_when_and_what_serves_all_the_same() -> None:
-    """Nobody needs to hurry as long as the old clients work."""
+    """The page shows that old clients still work, so that there is no hurry."""
     found = STUCK.model_copy(update={"since": "2026-01-01T00:00:00Z", "serving": "1/2"})
     assert deployment.finding(found) == [
         ("diagnosis", "IMAGE_AUTH: pull denied, since 2026-01-01T00:00:00Z"),
@@ -51,15 +51,15 @@ def test_a_finding_says_since_when_and_what_serves_all_the_same() -> None:
 
 
 def test_the_page_shows_an_open_question() -> None:
-    """With the lines to type and what happens without them."""
+    """The page has the lines to type and what happens without an answer."""
     asked = question.question_about("d1#1", "d1", STUCK, "2026-01-01T00:00:00Z", wanted=3, fits=0, back=False)
     page = deployment.page(Status(namespace="provers", cluster="default", question=asked), "http://ui")
     assert "retry or abort? Unless answered by 2026-01-01T00:00:00Z it is abort;" in page
-    assert "proverctl answer retry -n provers  (try again, with fresh patience)" in page
+    assert "proverctl answer retry -n provers  (try again, with its time limits reset)" in page
 
 
 def test_no_trouble_is_none() -> None:
-    """Neither retried nor found."""
+    """A status without a retry and without a finding has no trouble."""
     assert deployment.trouble(Status(observed=SEEN)) is None
 
 
@@ -132,12 +132,12 @@ def test_the_link_to_the_ui(environ: dict[str, str], address: str, expected: str
     ],
 )
 def test_how_old_something_is(then: str, expected: str) -> None:
-    """In the largest unit that fits; a clock that is ahead makes no negative ages."""
+    """Ages are in the largest unit that fits; a clock that is ahead makes no negative age."""
     assert deployment.age(then, datetime(2026, 1, 1, 12, tzinfo=UTC)) == expected
 
 
 def test_the_listing_names_its_columns_and_leaves_no_cell_empty() -> None:
-    """So that it can be cut by columns."""
+    """The table can be cut by columns."""
     lines = deployment.listing([{"namespace": "a", "phase": "serving", "clients": "2/2"}]).splitlines()
     assert lines[0].split() == ["NAMESPACE", "CLUSTER", "PHASE", "STAGE", "CLIENTS", "ENDPOINT", "SINCE"]
     assert lines[1].split() == ["a", "-", "serving", "-", "2/2", "-", "-"]
@@ -153,7 +153,7 @@ def test_escape_sequences_of_others_do_not_reach_the_terminal(capsys: pytest.Cap
 
 
 def test_trouble_is_said_when_it_appears_changes_or_returns(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not with every line of progress; it is one line whatever the system that complained wrote."""
+    """The same trouble is not repeated with each line of progress, and takes one line whatever its text."""
     progress = Progress()
     for key, text in (("a", "a\n1"), ("a", "a 2"), ("b", "b 1"), ("", ""), ("b", "b 2")):
         progress.trouble(key, "", text)
@@ -184,7 +184,7 @@ def test_details_are_said_again_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An hour's push is seen to move."""
-    monkeypatch.setattr("starter.cli.progress.DETAIL_EVERY", 0.0)
+    monkeypatch.setattr("starter.cli.progress.DETAIL_SECONDS", 0.0)
     progress = Progress()
     for detail in ("1 of 7 GB", "1 of 7 GB", "2 of 7 GB"):
         progress.show("push", "image", detail)
@@ -196,7 +196,7 @@ def _moving(done: int, verb: str = "pushing") -> TransferProgress:
 
 
 def test_a_transfer_without_a_terminal_is_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not a line a second; the first and the last are among them, and reading is not pushing."""
+    """The first and the last line are among them, and reading does not count as pushing."""
     progress = Progress()
     progress.show("push", "image", "looking")
     for done in (0, 50, 99, 100, 101, 450, 999, 1000):
@@ -214,7 +214,7 @@ def test_a_slow_transfer_without_a_terminal_is_said_again_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tenth of tens of GB takes long; so does what has no known end."""
-    monkeypatch.setattr("starter.cli.progress.TRANSFER_EVERY", 0.0)
+    monkeypatch.setattr("starter.cli.progress.TRANSFER_SECONDS", 0.0)
     progress = Progress()
     for done in (1, 2, 2):
         progress.show("push", "image", f"at {done}", _moving(done))

@@ -9,7 +9,7 @@ BOOKED = NodeVerdict(name="n3", usable=False, booked_by="other/prover-cli-t-y")
 
 
 def test_every_node_says_why_and_the_others_how() -> None:
-    """What runs, what is against it, what is not known; the commands below, and the sum."""
+    """The page has reasons, unknowns, the commands below, and the totals."""
     report = NodesReport(wanted=2, usable=1, total=3, possible=1, nodes=[USABLE, CORDONED, BOOKED])
     assert page(report).splitlines() == [
         "NODE  VERDICT  WHY",

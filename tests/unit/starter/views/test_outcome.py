@@ -14,7 +14,7 @@ from planning.status import question
 from starter.cli import exits
 from starter.cli.invocation import Invocation
 from starter.views import outcome
-from starter.views.outcome import Ended
+from starter.views.outcome import CommandEnd
 
 ASKED = Invocation(values={"CLUSTER_NS": "provers"})
 UI = "http://ui/x"
@@ -40,14 +40,14 @@ def _outcome(result: Verdict, severity: Severity | None = None) -> Outcome:
     ],
 )
 def test_exit_codes_of_outcomes(result: Verdict, severity: Severity | None, code: int) -> None:
-    """As the contract lists them; a configuration that turns out wrong is 2 however late."""
+    """The codes are those of the contract; a configuration that turns out wrong late is 2 as well."""
     assert outcome.code(_outcome(result, severity)) == code
 
 
 def test_success_says_what_is_deployed_and_what_to_try_next(capsys: pytest.CaptureFixture[str]) -> None:
     """Data on stdout, words on stderr."""
     outcome.present(
-        ASKED, Ended(_outcome(Verdict.DONE), Status(deployment="prover-cluster/x", phase=Phase.SERVING)), UI
+        ASKED, CommandEnd(_outcome(Verdict.DONE), Status(deployment="prover-cluster/x", phase=Phase.SERVING)), UI
     )
     said = capsys.readouterr()
     assert "prover-cluster/x" in said.out
@@ -59,7 +59,7 @@ def test_success_says_what_is_deployed_and_what_to_try_next(capsys: pytest.Captu
 def test_a_refusal_shows_the_numbers_and_leaves_stdout_empty(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 3."""
     with pytest.raises(exits.Exit) as caught:
-        outcome.present(ASKED, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
+        outcome.present(ASKED, CommandEnd(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
     assert caught.value.exit_code == exits.REFUSED
     assert "2 of 3 nodes" in " ".join(caught.value.lines)
     assert capsys.readouterr().out == ""
@@ -69,7 +69,7 @@ def test_a_parked_deployment_says_how_to_go_on() -> None:
     """Exit 1, with the diagnosis and the next command."""
     parked = Status(phase=Phase.PARKED)
     with pytest.raises(exits.Exit) as caught:
-        outcome.present(ASKED, Ended(_outcome(Verdict.FAILED, Severity.FATAL), parked), UI)
+        outcome.present(ASKED, CommandEnd(_outcome(Verdict.FAILED, Severity.FATAL), parked), UI)
     assert caught.value.exit_code == exits.FAILED
     assert "  proverctl tear-down -n provers" in caught.value.lines
 
@@ -78,7 +78,7 @@ def test_json_is_given_on_failure_too(capsys: pytest.CaptureFixture[str]) -> Non
     """A program reads the reason and the code from stdout."""
     asked = Invocation(values={}, output="json")
     with pytest.raises(exits.Exit):
-        outcome.present(asked, Ended(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
+        outcome.present(asked, CommandEnd(_outcome(Verdict.REFUSED, Severity.REFUSED), Status()), UI)
     value = json.loads(capsys.readouterr().out)
     assert value["exit"] == exits.REFUSED
     assert value["outcome"]["diagnosis"]["code"] == "NODES"
@@ -88,7 +88,7 @@ def test_a_question_ends_with_the_lines_to_choose_from(capsys: pytest.CaptureFix
     """Exit 1; the diagnosis, what each choice does, the default and the deadline; programs get the question itself."""
     found = Diagnosis(code="SCHED_CORDON", what="1 of 3 clients finds no node", severity=Severity.NEEDS_HUMAN)
     asked = question.question_about("d1#1", "d1", found, "2026-01-01T00:00:00Z", wanted=3, fits=2, back=True)
-    waits = Ended(None, Status(phase=Phase.PARKED, question=asked, diagnosis=found))
+    waits = CommandEnd(None, Status(phase=Phase.PARKED, question=asked, diagnosis=found))
     with pytest.raises(exits.Exit) as caught:
         outcome.present(ASKED, waits, UI)
     assert caught.value.exit_code == exits.FAILED
@@ -96,10 +96,10 @@ def test_a_question_ends_with_the_lines_to_choose_from(capsys: pytest.CaptureFix
     assert caught.value.lines == [
         "  SCHED_CORDON: 1 of 3 clients finds no node.",
         "Choose one of:",
-        "  proverctl answer retry -n provers     try again, with fresh patience",
+        "  proverctl answer retry -n provers     try again, with its time limits reset",
         "  proverctl answer fewer -n provers     go on with 2 clients, which is what fits now",
         "  proverctl answer rollback -n provers  go back to the last good release",
-        "  proverctl answer abort -n provers     give the command up and leave things as they are",
+        "  proverctl answer abort -n provers     abort the command and leave things as they are",
         "Unless answered by 2026-01-01T00:00:00Z it is rollback; when the trouble clears by itself it goes on.",
         f"History: {UI}",
     ]
@@ -124,7 +124,7 @@ def test_a_rejected_update_ends_by_its_severity(severity: Severity, code: int) -
 
 
 def test_a_rejection_without_a_diagnosis_is_shown_as_it_is() -> None:
-    """By an older worker, or by Temporal itself."""
+    """An older worker, or Temporal itself, may reject without a diagnosis."""
     ended = outcome.rejected(WorkflowUpdateFailedError(ApplicationError("too many\x1b[31m updates")))
     assert ended.exit_code == exits.FAILED
     assert "too many updates" in ended.message
@@ -139,7 +139,7 @@ def test_a_rejection_without_a_diagnosis_is_shown_as_it_is() -> None:
     ],
 )
 def test_domain_errors_have_their_codes(error: Exception, code: int) -> None:
-    """For those that are raised in the CLI itself."""
+    """Errors that are raised in the CLI itself have exit codes of their own."""
     ended = exits.translated(error)
     assert isinstance(ended, exits.Exit)
     assert ended.exit_code == code
@@ -152,7 +152,7 @@ def test_other_errors_stay_what_they_are() -> None:
 
 
 def test_several_settings_that_a_worker_found_wrong_are_a_line_each() -> None:
-    """They come joined; one alone, or a finding of another kind, stays whole."""
+    """Joined problems are separated; a single one, or a finding of another kind, stays whole."""
     joined = SettingsInvalid(["A is not set.", "B=x; y is wrong."]).diagnosis
     assert outcome.sentences(joined) == ["A is not set.", "B=x; y is wrong."]
     assert outcome.sentences(SettingsInvalid(["A is not set."]).diagnosis) == ["SETTINGS: A is not set."]
