@@ -318,3 +318,13 @@ async def test_warnings_of_a_stage_end_with_it(stage: "Stage", world: "World") -
     await stage.deploy("d2")
     await stage.outcome("d2")
     assert (await stage.status()).warnings == []
+
+
+async def test_one_client_is_counted_in_the_singular(stage: "Stage", world: "World") -> None:
+    """In the step that people follow while the objects are written."""
+    world.faults["apply_release"] = [world.hold]
+    await stage.deploy("d1", replicas=1)
+    await stage.called("apply_release")
+    assert (await stage.status()).step == "apply stage aaaaaaa with 1 client"
+    world.held.set()
+    await stage.outcome("d1")
