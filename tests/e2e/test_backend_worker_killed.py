@@ -20,6 +20,7 @@ from temporalio.service import RPCError
 from domain import names
 from domain.messages.backend import StepRequest
 from sandbox.settings import REPOSITORY
+from tests.support.ports import free_port
 from tests.support.product.backend_profile import COMPOSE_PORT, FUNCTION_PORT, KINDS, PROCESS_PORT, Staged
 from tests.support.product.installation import Product, until
 
@@ -29,7 +30,7 @@ PATIENCE = 60.0  # seconds: a dead worker's heartbeat lasts 10
 @pytest.fixture(scope="module")
 def staged(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staged]:
     """A backend of every kind, nothing of which runs yet, and a worker."""
-    product = Product(world, tmp_path_factory.mktemp("death"), coordinator_port=21155, database_port=25532)
+    product = Product(world, tmp_path_factory.mktemp("death"), coordinator_port=free_port(), database_port=free_port())
     made = Staged(product)
     try:
         product.make_temporal_namespace()

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.ports import free_port
 from tests.support.product.installation import Product, polls, until
 
-SECOND_PORT = 21156
+SECOND_PORT = free_port()
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ import pytest
 import yaml
 from temporalio.client import Client
 
+from tests.support.ports import free_port
 from tests.support.product.installation import Product, until
 
 DEAD_PORT = 9  # nobody listens there
@@ -33,7 +34,7 @@ CIRCUIT = ("circuit.r1cs", "mon.key", "lag.key", "vk.bin")
 @pytest.fixture(scope="module")
 def product(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """An installation without a running worker, whose circuit and base image are there already."""
-    made = Product(world, tmp_path_factory.mktemp("bad"), coordinator_port=21175, database_port=25552)
+    made = Product(world, tmp_path_factory.mktemp("bad"), coordinator_port=free_port(), database_port=free_port())
     made.env["PROVER_BASE_IMAGE"] = f"{made.name}-base"
     try:
         made.prepare()

@@ -24,10 +24,11 @@ from tests.support.backend.fluidex.stand_in import (
     kill,
     listens,
 )
+from tests.support.ports import free_port
 from tests.support.product.installation import BIN, Product, polls, until
 
 PAGE = (REPOSITORY / "docs/fluidex.md").read_text()
-SECOND_PORT = 22556
+SECOND_PORT = free_port()
 _COORDINATOR = "prover-cluster/target/release/coordinator"
 
 
@@ -45,7 +46,7 @@ def stand_in(world: dict[str, str], tmp_path: Path) -> Iterator[StandIn]:
 @pytest.fixture
 def product(world: dict[str, str], tmp_path: Path, stand_in: StandIn) -> Iterator[Product]:
     """A worker on the backend's host, and the CLI."""
-    made = Product(world, tmp_path, coordinator_port=PORTS["COORDINATOR_PORT"], database_port=25532)
+    made = Product(world, tmp_path, coordinator_port=PORTS["COORDINATOR_PORT"], database_port=free_port())
     made.repo = stand_in.repo
     made.env |= stand_in.environ | {
         "PATH": f"{BIN}:{stand_in.environ['PATH']}",

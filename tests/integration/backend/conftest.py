@@ -10,6 +10,14 @@ from clients.backend.host import LocalBackendHost
 from domain.spec import Backend
 from tests.support.backend.driver import Driver
 from tests.support.backend.fluidex.stand_in import LOCK, PORTS, StandIn, build_service, kill
+from tests.support.leftovers import nothing_outlives
+
+
+@pytest.fixture(autouse=True)
+def _nothing_outlives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Assert that no process and no listener of a test is left after its fixtures."""
+    with nothing_outlives([str(tmp_path_factory.getbasetemp())]):
+        yield
 
 
 @pytest.fixture(scope="module")
