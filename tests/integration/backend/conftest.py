@@ -13,9 +13,9 @@ from tests.support.backend.fluidex.stand_in import LOCK, PORTS, StandIn, build_s
 from tests.support.leftovers import nothing_outlives
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _nothing_outlives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Assert that no process and no listener of a test is left after its fixtures."""
+    """Assert that no process and no listener of a module's tests is left after its fixtures."""
     with nothing_outlives([str(tmp_path_factory.getbasetemp())]):
         yield
 
