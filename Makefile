@@ -27,6 +27,13 @@ test: bootstrap packages ## everything: checks, two embedded worlds for tests, a
 test-unit: bootstrap ## unit and replay tests, without a world
 	$(RUN) pytest -q --durations=10 tests/unit tests/replay
 
+test-lowest: bootstrap ## unit tests with the lowest versions that pyproject.toml allows; once a release
+	place=$$(mktemp -d); trap 'rm -rf $$place' EXIT; \
+	$(UV) venv --quiet $$place/venv; export VIRTUAL_ENV=$$place/venv; \
+	$(UV) pip install --quiet --resolution lowest-direct -r pyproject.toml --group world --group test; \
+	$(UV) pip install --quiet --no-deps --editable .; \
+	$$place/venv/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/replay
+
 check: bootstrap ## style, types, architecture, documentation
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
