@@ -103,7 +103,7 @@ def _kubectl(world: World, fleet: Fleet, mib: list[float]) -> float:
 
 
 def _direct(world: World, fleet: Fleet) -> float:
-    """The whole of `proverctl nodes --direct`, Python's start included."""
+    """Run the whole of `proverctl nodes --direct`, Python's start included."""
     options = [f"--node-label={fleet.key_value}", f"--node-taint={fleet.key_value}", "--output=json"]
     env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/root")} | world.env
     return timed([world.proverctl, "nodes", "--direct", *options], env=env)

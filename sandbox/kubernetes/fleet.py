@@ -109,11 +109,11 @@ class Fleet:
         self._api.patch(f"{_NODES}/{name}/status", {"status": {"conditions": [_condition(kind, status)]}}, STRATEGIC)
 
     def not_ready(self, name: str) -> None:
-        """The node is not ready: it is tainted, and the pods on it are marked as when a kubelet falls silent."""
+        """Mark the node as not ready; it is tainted and its pods are marked, as when a kubelet stops reporting."""
         self._set_ready(name, "False")
 
     def ready(self, name: str) -> None:
-        """The node is well again, and so are the pods on it."""
+        """Mark the node and the pods on it as ready again."""
         self._set_ready(name, "True")
 
     def delete(self, *names: str) -> None:

@@ -1,4 +1,4 @@
-"""One installation per story; the nodes are shared, so stories follow one another."""
+"""One installation per module; the modules share the nodes, so they run one after another."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def _nothing_outlives(world: dict[str, str], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def product(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """A prepared installation with a running worker."""
+    """Yield a prepared installation with a running worker."""
     made = Product(world, tmp_path_factory.mktemp("e2e"), coordinator_port=free_port(), database_port=free_port())
     try:
         made.prepare()

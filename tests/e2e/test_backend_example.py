@@ -12,7 +12,7 @@ from tests.support.product.installation import Product, until
 
 @pytest.fixture(scope="module")
 def example(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """The repository of the example and a worker; nothing runs yet, and no cluster is needed."""
+    """Yield the repository of the example and a worker; nothing runs yet, and no cluster is needed."""
     product = Product(
         world, tmp_path_factory.mktemp("example"), coordinator_port=free_port(), database_port=free_port()
     )

@@ -14,7 +14,7 @@ SECOND_PORT = free_port()
 
 @pytest.fixture(scope="module")
 def before(product: Product) -> list[str]:
-    """What is in the namespace before anything is deployed."""
+    """Return what is in the namespace before anything is deployed."""
     return product.inventory()
 
 

@@ -14,7 +14,7 @@ from tests.support.product.installation import BIN, Product, until
 
 @pytest.fixture(scope="module")
 def admin(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """An installation whose worker may do everything, with a backend that is set up; the fleet is removed again."""
+    """Yield an installation whose worker may do everything and whose backend is set up; the fleet is removed."""
     made = Product(world, tmp_path_factory.mktemp("admin"), coordinator_port=free_port(), database_port=free_port())
     try:
         made.prepare(admin=True)
@@ -89,7 +89,7 @@ def test_names_and_upstream_can_be_set(admin: Product) -> None:
 
 @pytest.fixture
 def rival(admin: Product, tmp_path: Path) -> Iterator[Product]:
-    """The same user with another Temporal server, which knows nothing of the first."""
+    """Yield the same user with another Temporal server, which knows nothing of the first."""
     port = free_port()
     command = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--port", str(port)]
     command += ["--ui-port", str(free_port()), "--metrics-port", str(free_port())]

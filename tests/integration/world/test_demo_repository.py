@@ -13,7 +13,7 @@ from tests.support.product.installation import BIN
 
 @pytest.fixture
 def repository(world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The repository in a directory of this test, with the settings of the running world."""
+    """Return the repository in a directory of this test, with the settings of the running world."""
     state = Path(world["WORLD_STATE"])
     (tmp_path / "registry.password").write_text((state / "registry.password").read_text())
     monkeypatch.setattr(Settings, "state", tmp_path)

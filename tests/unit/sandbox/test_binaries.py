@@ -25,7 +25,7 @@ exit {code}
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A cache of its own, a module `tool`, and a Go that writes a file."""
+    """Return settings with a cache of their own, a module `tool`, and a Go that writes a file."""
     (tmp_path / "modules" / "tool").mkdir(parents=True)
     (tmp_path / "modules" / "tool" / "go.mod").write_text("module tool\n")
     monkeypatch.setattr(binaries, "_MODULES", tmp_path / "modules")
