@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check up down bench status bootstrap packages
+.PHONY: help demo test test-unit test-lowest check up down bench status bootstrap packages
 
 unexport KUBECONFIG DOCKER_HOST DOCKER_CONTEXT
 unexport $(filter TEMPORAL_%,$(.VARIABLES))
@@ -15,19 +15,24 @@ UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 export PATH := $(dir $(UV)):$(PATH)
 RUN := $(UV) run --no-sync
 
-# The tests have a world of their own beside the one of `make up` and `make demo`, so that neither disturbs the other.
-TEST_WORLD := PROVER_WORLD=test PROVER_WORLD_PORT_OFFSET=300 PROVER_WORLD_SUBNET=10.202.0.0/16
-
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
 
 demo: bootstrap packages ## deploy a fleet of provers in the embedded world and show it
 	$(RUN) python -m sandbox demo
 
-test: check packages ## everything: checks, an embedded world for tests, all tests
-	env $(TEST_WORLD) $(RUN) python -m sandbox down # an interrupted run may have left clients on the nodes
-	env $(TEST_WORLD) $(RUN) python -m sandbox up
-	env $(TEST_WORLD) $(RUN) pytest
+test: bootstrap packages ## everything: checks, two embedded worlds for tests, all tests; prints stage times
+	$(RUN) python -m tests.suite
+
+test-unit: bootstrap ## unit and replay tests, without a world
+	$(RUN) pytest -q --durations=10 tests/unit tests/replay
+
+test-lowest: bootstrap ## unit tests with the lowest versions that pyproject.toml allows; once a release
+	place=$$(mktemp -d); trap 'rm -rf $$place' EXIT; \
+	$(UV) venv --quiet $$place/venv; export VIRTUAL_ENV=$$place/venv; \
+	$(UV) pip install --quiet --resolution lowest-direct -r pyproject.toml --group world --group test; \
+	$(UV) pip install --quiet --no-deps --editable .; \
+	$$place/venv/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/replay
 
 check: bootstrap ## style, types, architecture, documentation
 	$(RUN) ruff check .
@@ -36,12 +41,13 @@ check: bootstrap ## style, types, architecture, documentation
 	$(RUN) lint-imports
 	$(RUN) mkdocs build --strict -q
 
-up: bootstrap packages ## bring the embedded world up, or mend it
+up: bootstrap packages ## bring the embedded world up, or repair it
 	$(RUN) python -m sandbox up
 
-down: bootstrap ## remove the embedded worlds, also that of the tests; only caches stay
+down: bootstrap ## remove the embedded worlds, also those of the tests; only caches stay
 	$(RUN) python -m sandbox down
-	env $(TEST_WORLD) $(RUN) python -m sandbox down
+	PROVER_WORLD=test $(RUN) python -m sandbox down
+	PROVER_WORLD=test2 $(RUN) python -m sandbox down
 
 status: bootstrap ## show what of the embedded world runs
 	$(RUN) python -m sandbox status

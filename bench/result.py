@@ -40,10 +40,10 @@ class Result:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> str:
-        """The object on one line."""
+        """Return the object on one line."""
         return json.dumps(asdict(self), sort_keys=False)
 
 
 def best(peers: Mapping[str, Figures]) -> float:
-    """The best peer's median."""
+    """Return the best peer's median."""
     return min(figures.p50 for figures in peers.values())

@@ -21,7 +21,7 @@ def timed(command: list[str], *, env: Mapping[str, str] | None = None, stdin: by
 
 
 def in_turn(contestants: Mapping[str, Sample], *, rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """`rounds` samples of each, A B C A B C …, after uncounted rounds that warm caches."""
+    """Take `rounds` samples of each, A B C A B C …, after uncounted rounds that warm caches."""
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(warm_up + rounds):
         for name, sample in contestants.items():

@@ -26,7 +26,7 @@ def cli() -> None:
 @cli.command()
 @click.option("--worker", is_flag=True, help="Start the product's worker, too.")
 def up(worker: bool) -> None:
-    """Bring the world up, or mend it; takes seconds when it is up."""
+    """Bring the world up, or repair it; takes seconds when it is up."""
     settings = Settings.from_environment()
     with _alone(settings):
         bring_up(settings, worker=worker)

@@ -1,6 +1,8 @@
-"""world.env: the one file through which proverctl, the worker and the tests learn where this world is."""
+"""Files with the settings of a world: world.env, from which proverctl, the worker and the tests find the world."""
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 from sandbox.services.engine import engine_socket
 from sandbox.services.registry import PROBE_IMAGE, credentials
@@ -8,7 +10,7 @@ from sandbox.settings import Settings
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The product's settings first, then WORLD_* for tests."""
+    """Return the product's settings, then WORLD_* for tests."""
     ports = settings.ports
     user, password = credentials(settings)
     return {
@@ -38,9 +40,14 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def write_env_file(settings: Settings) -> None:
-    """Write it for its owner alone: it holds the registry's password. No value needs quoting."""
-    text = "".join(f"{key}={value}\n" for key, value in environment(settings).items())
-    unfinished = settings.env_file.with_suffix(".new")
+    """Write world.env for its owner alone: it holds the registry's password."""
+    write_settings(settings.env_file, environment(settings))
+
+
+def write_settings(path: Path, values: Mapping[str, str]) -> None:
+    """Write NAME=value lines to a file of mode 0600, replaced in one step; no value needs quoting."""
+    text = "".join(f"{key}={value}\n" for key, value in values.items())
+    unfinished = path.with_name(f"{path.name}.new")
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
-    unfinished.replace(settings.env_file)
+    unfinished.replace(path)

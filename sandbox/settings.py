@@ -190,7 +190,7 @@ class Settings:
         return str(self.subnet[10 + number])
 
     def node_pods(self, number: int) -> ipaddress.IPv4Network:
-        """The node's own /24 of the pod network."""
+        """Return the node's /24 of the pod network."""
         return self._slice(64 + number, 24)
 
     def node_link(self, number: int) -> str:
@@ -198,7 +198,7 @@ class Settings:
         return f"{self.bridge}-{number}"
 
     def node_state(self, number: int) -> Path:
-        """The node's own files."""
+        """Return the directory of the node's files."""
         return self.state / f"n{number}"
 
     def _slice(self, third: int, prefix: int) -> ipaddress.IPv4Network:

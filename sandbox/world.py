@@ -32,7 +32,7 @@ from sandbox.services.workflow_server import workflow_server
 from sandbox.settings import REPOSITORY, Settings
 
 _NEEDED = ("etcd", "containerd", "runc", "docker-registry", "iptables", "conntrack", "ip", "nsenter", "ss")
-_ROOMS = ("domain", "planning", "clients", "activities", "workflows", "connection", "worker")
+_PACKAGES = ("domain", "planning", "clients", "activities", "workflows", "connection", "worker")
 _CNI = Path("/usr/lib/cni/bridge")
 
 
@@ -62,7 +62,7 @@ def programs(settings: Settings) -> list[Program]:
 
 
 def up(settings: Settings, *, worker: bool = False) -> None:
-    """Bring the world up, or mend what is missing of it."""
+    """Bring the world up, or start what is missing of it."""
     require_machine()
     require_engine(settings)
     ensure_binaries(settings)
@@ -175,8 +175,8 @@ def _worker_environment(settings: Settings) -> dict[str, str]:
     """Go for the steps of the example backend, and a mark of the code: changed code is a changed program."""
     path = f"{Path(go_command(settings)).parent}:{settings.venv_bin}:{SYSTEM_PATH}"
     source = hashlib.sha256()
-    for room in _ROOMS:
-        for file in sorted((REPOSITORY / room).glob("*.py")):
+    for package in _PACKAGES:
+        for file in sorted((REPOSITORY / package).glob("*.py")):
             source.update(file.read_bytes())
     return {"PATH": path, "PYTHONUNBUFFERED": "1", "WORLD_WORKER_SOURCE": source.hexdigest()[:16]}
 

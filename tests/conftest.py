@@ -1,4 +1,4 @@
-"""The running world for every room of tests; whoever's cluster KUBECONFIG names is never touched."""
+"""Settings of the running world for all tests; the cluster that the caller's KUBECONFIG names is never touched."""
 
 import os
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ _CHUNK = 65536
 
 @contextlib.contextmanager
 def closing_api(settings: Settings, kubeconfig: str, seconds: float) -> Iterator[str]:
-    """A kubeconfig that leads through a proxy which closes each connection, with its watches, after so long."""
+    """Yield a kubeconfig that leads through a proxy which closes each connection, with its watches, after so long."""
     with socket.create_server(("127.0.0.1", 0)) as server, TemporaryDirectory() as home:
         document = json.loads(Path(kubeconfig).read_text())
         document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{server.getsockname()[1]}"

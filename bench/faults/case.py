@@ -18,7 +18,7 @@ from domain.status import Observation, Release
 from planning.manifests import render
 
 _STAGE = "bench"
-_PATIENCE = 60.0  # seconds for an apply
+_APPLY_SECONDS = 60.0  # seconds for an apply
 _USER = "65532"  # any number but 0 will do: the images name their own
 
 
@@ -57,7 +57,7 @@ class Case:
         )
 
     def manifests(self) -> list[Manifest]:
-        """What a deploy applies."""
+        """Return the objects that a deploy applies."""
         objects = render.render(self.spec, self.release, owner="bench/bench", image_user=_USER, pull_secret=False)
         template = objects[-1]["spec"]["template"]
         template["spec"]["containers"][0] |= self._container
@@ -67,7 +67,7 @@ class Case:
         return objects
 
     def prepare(self, cluster: KubernetesCluster) -> None:
-        """The namespace and what hinders the deployment."""
+        """Create the namespace and what hinders the deployment."""
         metadata = {"name": self.namespace, "labels": self._labels}
         _apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, *self._extra)
 
@@ -83,7 +83,7 @@ class Case:
     def await_rollout(
         self, cluster: KubernetesCluster, hear: Callable[[Observation], None], seconds: float
     ) -> Observation | None:
-        """What ends the product's wait for the rollout; `hear` each judgement on the way. None: nothing has."""
+        """Return what ends the product's wait for the rollout, or None; pass each judgement on the way to `hear`."""
         deadline = time.monotonic() + seconds
         request = RolloutRequest(spec=self.spec, release=self.release, generation=0, replicas=self.spec.replicas)
         try:
@@ -94,7 +94,7 @@ class Case:
 
 def _apply(cluster: KubernetesCluster, *objects: Manifest) -> None:
     """Again while the API server is too busy to answer, as the product's workflow does."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _APPLY_SECONDS
     for found in objects:
         while True:
             try:

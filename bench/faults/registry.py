@@ -15,7 +15,7 @@ _MANNERS = ("busy", "reset", "slow")
 
 
 def image(address: str, manner: str, seconds: int, name: str) -> str:
-    """The pause image; from the first request for this name, `seconds` of 503, of reset connections, or of waiting."""
+    """Return a name of the pause image whose first request begins `seconds` of 503, of resets, or of waiting."""
     assert manner in _MANNERS
     return f"{address}/{manner}-{seconds}-{name}:1"
 

@@ -2,7 +2,7 @@
 
 Each contestant has the same manifests in a namespace of its own; a peer's patience is 60 s. Ours is the product's
 tracker, until its finding is fatal or needs a person. By the rules of docs/diagnoses.md some findings must last before
-they count (60 s without a node that fits), so the moment of the first right finding is told, too. Contestants of one
+they count (60 s without a node that fits), so the moment of the first right finding is given, too. Contestants of one
 fault run side by side, so that the bench takes minutes and not half an hour.
 """
 
@@ -27,7 +27,7 @@ from sandbox.peers import ensure_peers
 from sandbox.settings import Settings
 
 _ROUNDS = 3  # of ours; a peer's 60 s are 60 s each time
-_PATIENCE = 60
+_VERDICT_SECONDS = 60
 _ENOUGH = 180.0  # seconds after which we have nothing to say
 _QUOTA = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
 
@@ -139,7 +139,7 @@ def _ours(world: World, case: Case, code: str) -> _Answer:
 
 def _kubectl(world: World, case: Case) -> _Answer:
     kubectl = [world.kubectl, f"--kubeconfig={world.env['KUBECONFIG']}"]
-    rollout = ["rollout", "status", "deployment/prover-cli-t", f"-n={case.namespace}", f"--timeout={_PATIENCE}s"]
+    rollout = ["rollout", "status", "deployment/prover-cli-t", f"-n={case.namespace}", f"--timeout={_VERDICT_SECONDS}s"]
     start = time.monotonic()
     _say([*kubectl, "apply", "--server-side", "--filename=-"], stdin=_text(case.manifests()))
     said = _say([*kubectl, *rollout])
@@ -152,7 +152,7 @@ def _helm(world: World, case: Case, helm: str) -> _Answer:
         (chart / "templates").mkdir(parents=True)
         (chart / "Chart.yaml").write_text(json.dumps({"apiVersion": "v2", "name": "bench", "version": "1.0.0"}))
         (chart / "templates" / "all.yaml").write_text(_text(case.manifests()))
-        command = [helm, "upgrade", "--install", "bench", str(chart), "--wait", f"--timeout={_PATIENCE}s"]
+        command = [helm, "upgrade", "--install", "bench", str(chart), "--wait", f"--timeout={_VERDICT_SECONDS}s"]
         start = time.monotonic()
         said = _say([*command, f"--namespace={case.namespace}", f"--kubeconfig={world.env['KUBECONFIG']}"], home=home)
         return _Answer(time.monotonic() - start, said)
@@ -161,7 +161,7 @@ def _helm(world: World, case: Case, helm: str) -> _Answer:
 def _kapp(world: World, case: Case, kapp: str) -> _Answer:
     with TemporaryDirectory() as home:
         command = [kapp, "deploy", "--app=bench", f"--namespace={case.namespace}", "--file=-", "--yes"]
-        patience = [f"--wait-timeout={_PATIENCE}s", f"--kubeconfig={world.env['KUBECONFIG']}"]
+        patience = [f"--wait-timeout={_VERDICT_SECONDS}s", f"--kubeconfig={world.env['KUBECONFIG']}"]
         start = time.monotonic()
         said = _say([*command, *patience], stdin=_text(case.manifests()), home=home)
         return _Answer(time.monotonic() - start, said)

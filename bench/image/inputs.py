@@ -71,7 +71,7 @@ class Keys:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory that is gone afterwards."""
+    """Yield a directory that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="prover-bench-") as found:
         yield Path(found)
 

@@ -1,6 +1,6 @@
 """By how much the peak memory of a worker grows while it makes an image, for keys of several sizes.
 
-Counted are the worker's own growth and the whole of its courier process, which did not exist before. `crane append` of
+Counted are the worker's own growth and the whole of its upload process, which did not exist before. `crane append` of
 the largest key stands beside: the whole of its process.
 """
 
@@ -60,7 +60,7 @@ def _ours(world: World, folder: Path, keys: Keys, base: str, registry: PrivateRe
     with Peaks(worker.pid) as peaks:
         output, _ = worker.communicate()
     assert worker.returncode == 0
-    assert peaks.others, "no courier was seen"
+    assert peaks.others, "no upload process was seen"
     return float(peaks.own - json.loads(output)["before"] + peaks.others) / _KIB
 
 

@@ -22,7 +22,7 @@ from bench.world.embedded import World
 from sandbox.binaries import CRANE, ensure_built
 from sandbox.settings import Settings
 
-_SECONDS = 1800  # an Engine gzips on one thread
+_ENGINE_SECONDS = 1800  # an Engine gzips on one thread
 _DOCKERFILE = "FROM {base}\nCOPY build/circuit /opt/circuit\nLABEL org.opencontainers.image.revision={commit}\n"
 
 
@@ -31,7 +31,7 @@ class Docker:
 
     def __init__(self, world: World) -> None:
         """Nothing is built yet."""
-        self._client = docker.DockerClient(base_url=world.env["DOCKER_HOST"], timeout=_SECONDS)
+        self._client = docker.DockerClient(base_url=world.env["DOCKER_HOST"], timeout=_ENGINE_SECONDS)
         self._names: set[str] = set()
 
     def image(self, keys: Keys, base: str, host: str, repository: str, commit: int = 0) -> float:
@@ -43,7 +43,7 @@ class Docker:
         return time.perf_counter() - start
 
     def push_base(self, base: str, host: str) -> str:
-        """The base image in the registry, under the name that is returned."""
+        """Put the base image into the registry and return its name."""
         name = f"{host}/bench/{base}"
         self._client.images.get(base).tag(name)
         self._names.add(name)
@@ -99,7 +99,7 @@ class Crane:
             )
 
     def append(self, base: str, tag: str) -> list[str]:
-        """The command."""
+        """Return the command."""
         layers = [f"--new_layer={path}" for path in sorted(self._folder.iterdir())]
         return [self.program, "append", f"--base={base}", f"--new_tag={tag}", *layers]
 
@@ -108,7 +108,7 @@ class Crane:
         return timed(self.append(base, tag))
 
     def verify(self, reference: str) -> None:
-        """Configuration and manifest are sound, and every blob is read and has its digest.
+        """Check configuration and manifest, read every blob and compare its digest.
 
         Not by `crane validate` without --fast: it takes every layer for gzip, and ours are plain tar.
         """

@@ -14,7 +14,7 @@ from sandbox.binaries import REGISTRY, ensure_built
 from sandbox.host.readiness import http_answers, wait_until
 from sandbox.settings import Settings
 
-_PATIENCE = 20.0
+_READY_SECONDS = 20.0
 
 
 class PrivateRegistry:
@@ -60,7 +60,7 @@ class PrivateRegistry:
                 stdout=output,
                 stderr=output,
             )
-        wait_until(http_answers(f"http://{self.host}/v2/"), seconds=_PATIENCE, what=f"{self.kind} (see {log})")
+        wait_until(http_answers(f"http://{self.host}/v2/"), seconds=_READY_SECONDS, what=f"{self.kind} (see {log})")
 
     def _stop(self) -> None:
         if self._process is not None:

@@ -1,9 +1,9 @@
 """A worker killed while it sends a layer: how much is sent in all until the image is there, and whether it is the same.
 
-The key's layer passes a counting proxy; when 20, 50 or 80 % of it have, the worker and its courier process are killed
+The key's layer passes a counting proxy; when 20, 50 or 80 % of it have, the worker and its upload process are killed
 by SIGKILL, and another worker makes the same image. Judged is distribution v3, which keeps uploads. Debian's
-docker-registry 2.8 takes no more of an upload whose connection broke; and where the worker alone was killed its courier
-brings the layer to its end on either. `crane append` killed and begun again stands beside.
+docker-registry 2.8 takes no more of an upload whose connection broke; and where the worker alone was killed its upload
+process brings the layer to its end on either. `crane append`, killed and started again, is the comparison.
 """
 
 import json
@@ -25,7 +25,7 @@ from bench.world.memory import descendants
 _SIZE = int(os.environ.get("BENCH_IMAGE_LAYER_MIB", "512")) * MIB
 _SHARES = (0.2, 0.5, 0.8)
 _ROUNDS = 3
-_GOAL = 1.2
+_GOAL_SENT_RATIO = 1.2
 _CLIENT = MIB  # little beside the key: the first worker sends it before it is killed
 
 
@@ -59,8 +59,8 @@ def run(world: World, size: int = _SIZE) -> Result:
         ours=figures,
         peers=beside,
         ratio=round(figures.p50 / best(beside), 2),
-        goal=f"at most {_GOAL} times the layer is sent, and the image is byte-identical",
-        holds=figures.max <= _GOAL,
+        goal=f"at most {_GOAL_SENT_RATIO} times the layer is sent, and the image is byte-identical",
+        holds=figures.max <= _GOAL_SENT_RATIO,
         settings=world.versions()
         | {"layer": f"{size // MIB} MiB, random", "registry": f"{v3.kind} on loopback, emptied before each sample"}
         | {f"killed at {share:.0%}": _listed(found) for share, found in ours.items()}
@@ -91,7 +91,7 @@ class _Bench:
         self._digest = self._finished(self._start(registry.host, self._folder / "state"))
 
     def ours(self, registry: PrivateRegistry, share: float, *, whole: bool) -> float:
-        """Bytes sent over those of the layer; `whole`: the courier is killed, too."""
+        """Bytes sent over those of the layer; `whole`: the upload process is killed, too."""
         registry.empty()
         state = self._folder / uuid.uuid4().hex
         with Counter(registry.host) as counter:
@@ -106,7 +106,7 @@ class _Bench:
         return sent
 
     def crane(self, registry: PrivateRegistry, share: float) -> float:
-        """The same of crane."""
+        """Measure the same for crane."""
         registry.empty()
         base = self._docker.push_base(self._base, registry.host)
         with Counter(registry.host) as counter:

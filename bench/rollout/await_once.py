@@ -32,7 +32,7 @@ class AwaitRollout:
 
     @workflow.run
     async def run(self, request: RolloutRequest) -> Observation:
-        """The observation that ended it."""
+        """Return the observation that ended it."""
         return await workflow.execute_activity_method(
             KubeActivities.await_rollout,
             request,

@@ -57,8 +57,8 @@ def run(world: World) -> Result:
         waiters = _waiters(world, settings, Path(home))
         for waiter in waiters.values():
             stack.enter_context(_namespace(cluster, waiter.namespace))
-        room = _Room(cluster, api, fleet.key_value, home)
-        samples = in_turn({name: _sampler(room, waiter) for name, waiter in waiters.items()}, rounds=_ROUNDS)
+        site = _Site(cluster, api, fleet.key_value, home)
+        samples = in_turn({name: _sampler(site, waiter) for name, waiter in waiters.items()}, rounds=_ROUNDS)
     ours, durable = Figures.of(samples.pop("ours")), Figures.of(samples.pop("durable"))
     peers = {name: Figures.of(sample) for name, sample in samples.items()}
     return Result(
@@ -112,7 +112,7 @@ def _namespace(cluster: KubernetesCluster, name: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Room:
+class _Site:
     cluster: KubernetesCluster
     api: Api
     key_value: str  # of the fleet's nodes
@@ -159,29 +159,29 @@ class _Room:
         self.api.each(lambda path: self.api.patch(f"{path}/status", {"status": status}, STRATEGIC), paths)
 
 
-def _sampler(room: _Room, waiter: Waiter) -> Callable[[], float]:
-    return lambda: _sample(room, waiter, f"s{uuid4().hex[:8]}")
+def _sampler(site: _Site, waiter: Waiter) -> Callable[[], float]:
+    return lambda: _sample(site, waiter, f"s{uuid4().hex[:8]}")
 
 
-def _sample(room: _Room, waiter: Waiter, stage: str) -> float:
-    manifest = room.manifest(waiter.namespace, stage)
-    witness = Witness(room.cluster, waiter.namespace, stage)
+def _sample(site: _Site, waiter: Waiter, stage: str) -> float:
+    manifest = site.manifest(waiter.namespace, stage)
+    witness = Witness(site.cluster, waiter.namespace, stage)
     if waiter.applies:
-        Path(room.home, "chart", "templates", "all.yaml").write_text(yaml.safe_dump(manifest))
+        Path(site.home, "chart", "templates", "all.yaml").write_text(yaml.safe_dump(manifest))
     else:
-        room.cluster.apply(manifest)
-    report = Report(waiter, manifest, room.home)
+        site.cluster.apply(manifest)
+    report = Report(waiter, manifest, site.home)
     began = time.time()
     try:
         wait_until(
-            lambda: None if len(room.bound(waiter.namespace, stage)) == _REPLICAS else "pods are on their way",
+            lambda: None if len(site.bound(waiter.namespace, stage)) == _REPLICAS else "pods are on their way",
             seconds=PATIENCE,
             what=f"pods in {waiter.namespace}",
         )
         report.begun(PATIENCE)
         pause = began + _WARM + random.uniform(0, _LONGEST_POLL) - time.time()  # noqa: S311 - a phase, no secret
         time.sleep(max(0.0, pause))
-        room.make_ready(room.bound(waiter.namespace, stage))
+        site.make_ready(site.bound(waiter.namespace, stage))
         return report.at(PATIENCE) - witness.at(PATIENCE)
     finally:
         report.end()

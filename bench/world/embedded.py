@@ -59,7 +59,7 @@ class World:
             raise SystemExit(f"the nodes are held by {', '.join(held)}: tear those deployments down first")
 
     def versions(self) -> dict[str, str]:
-        """What the figures depend on."""
+        """Return what the figures depend on."""
         client = json.loads(self.kube("version", "--output=json"))
         return {
             "python": platform.python_version(),

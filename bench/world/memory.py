@@ -9,7 +9,7 @@ _LOOK_SECONDS = 0.005
 
 
 def resident(pid: int | str = "self") -> int:
-    """What a process holds now."""
+    """Return the memory that a process holds now."""
     return _status(pid, "VmRSS")
 
 

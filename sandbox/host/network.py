@@ -14,7 +14,7 @@ _DEVICES = Path("/sys/class/net")
 
 
 def ensure_network(settings: Settings) -> None:
-    """Make or mend everything that the nodes talk over."""
+    """Make or repair everything that the nodes communicate over."""
     _refuse_foreign_routes(settings)
     _ensure_bridge(settings.bridge, f"{settings.host}/{settings.bridge_network.prefixlen}")
     for number in settings.node_numbers:

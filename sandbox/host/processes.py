@@ -37,7 +37,7 @@ def living() -> dict[int, Process]:
 
 
 def of_world(settings: Settings) -> list[Process]:
-    """Processes of this world: supervised ones, containers and shims, and what the product started in our state."""
+    """List the processes of this world: supervised ones, containers, shims, and those the product started here."""
     everyone = living()
     spared = _ancestors(os.getpid(), everyone)
     ours = {pid for pid, process in everyone.items() if pid not in spared and _belongs(process, settings)}

@@ -15,7 +15,7 @@ Probe = Callable[[], str | None]
 """Asks once: None when ready, else why not."""
 
 _INTERVAL = 0.05
-_PATIENCE = 2  # seconds for one answer
+_ANSWER_SECONDS = 2  # seconds for one answer
 
 
 def wait_until(probe: Probe, *, seconds: float, what: str) -> None:
@@ -28,12 +28,12 @@ def wait_until(probe: Probe, *, seconds: float, what: str) -> None:
 
 
 def http_answers(url: str, *, statuses: tuple[int, ...] = (200,), authority: Path | None = None) -> Probe:
-    """A GET must end with one of the statuses; `authority` is the CA file for https."""
+    """Return a probe: a GET must end with one of the statuses; `authority` is the CA file for https."""
 
     def probe() -> str | None:
         context = ssl.create_default_context(cafile=str(authority)) if authority else None
         try:
-            with urllib.request.urlopen(url, timeout=_PATIENCE, context=context) as answer:  # noqa: S310 - our own addresses
+            with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS, context=context) as answer:  # noqa: S310 - our own addresses
                 status = answer.status
         except urllib.error.HTTPError as error:
             with error:
@@ -46,11 +46,11 @@ def http_answers(url: str, *, statuses: tuple[int, ...] = (200,), authority: Pat
 
 
 def socket_accepts(path: Path) -> Probe:
-    """A connection to a unix socket must be accepted."""
+    """Return a probe: a connection to a unix socket must be accepted."""
 
     def probe() -> str | None:
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(_PATIENCE)
+            client.settimeout(_ANSWER_SECONDS)
             try:
                 client.connect(str(path))
             except OSError as error:
@@ -61,11 +61,11 @@ def socket_accepts(path: Path) -> Probe:
 
 
 def engine_answers(path: Path) -> Probe:
-    """A Docker Engine must answer its ping on a unix socket."""
+    """Return a probe: a Docker Engine must answer its ping on a unix socket."""
 
     def probe() -> str | None:
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(_PATIENCE)
+            client.settimeout(_ANSWER_SECONDS)
             try:
                 client.connect(str(path))
                 client.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")

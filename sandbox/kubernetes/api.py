@@ -13,7 +13,7 @@ from sandbox.settings import Settings
 
 _T = TypeVar("_T")
 _AT_ONCE = 16
-_PATIENCE = 60.0  # seconds for one answer, and for an API server that does not answer at all
+_ANSWER_SECONDS = 60.0  # seconds for one answer, and for an API server that does not answer at all
 _PAUSE = 0.2  # seconds
 _OK = 400  # statuses from here on are refusals
 
@@ -30,13 +30,13 @@ class Api:
         self._http = httpx.Client(
             base_url=f"https://{settings.host}:{settings.ports.apiserver}",
             verify=trust,
-            timeout=_PATIENCE,
+            timeout=_ANSWER_SECONDS,
             trust_env=False,
         )
         self._threads = ThreadPoolExecutor(_AT_ONCE)
 
     def get(self, path: str, **query: str) -> Any:
-        """The object or list at this path."""
+        """Return the object or list at this path."""
         return _content(self._ask("GET", path, params=query))
 
     def post(self, path: str, body: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ class Api:
 
     def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Again while the API server is being restarted, which tests do."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _ANSWER_SECONDS
         while True:
             try:
                 return self._http.request(method, path, **request)

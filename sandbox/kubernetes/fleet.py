@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from sandbox.host.readiness import wait_until
 from sandbox.kubernetes.api import STRATEGIC, Api
-from sandbox.kubernetes.kwok import ANNOTATION
+from sandbox.kubernetes.kwok import ANNOTATION, start_kwok
 from sandbox.settings import Settings
 
 _OURS = "prover-world/fleet"
@@ -45,13 +45,16 @@ _NODE_INFO = (
 class Fleet:
     """Fake nodes of one test or benchmark, all named after it."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, *, heartbeats: bool = True) -> None:
+        """Start kwok unless a fleet without heartbeats is wanted, on which no pod runs."""
         self.name = f"{name}-{secrets.token_hex(3)}"
         self.key_value = f"{_KEY}={self.name}"
         self.selector = f"{_OURS}={self.name}"
         self._api = Api(settings)
         self._address = settings.host
         self._made = 0
+        if heartbeats:
+            start_kwok(settings)
 
     def create(
         self,
@@ -106,11 +109,11 @@ class Fleet:
         self._api.patch(f"{_NODES}/{name}/status", {"status": {"conditions": [_condition(kind, status)]}}, STRATEGIC)
 
     def not_ready(self, name: str) -> None:
-        """The node is not ready: it is tainted, and the pods on it are marked as when a kubelet falls silent."""
+        """Mark the node as not ready; it is tainted and its pods are marked, as when a kubelet stops reporting."""
         self._set_ready(name, "False")
 
     def ready(self, name: str) -> None:
-        """The node is well again, and so are the pods on it."""
+        """Mark the node and the pods on it as ready again."""
         self._set_ready(name, "True")
 
     def delete(self, *names: str) -> None:

@@ -1,14 +1,16 @@
 """kwok: heartbeats of fake nodes and the life of the pods on them; sandbox/kubernetes/fleet.py makes the nodes.
 
-It forgets to forget: nodes that are deleted while it has no watch, as during a restart of the API server, keep their
-leases coming for ever. Thousands of them load the API server; `python -m sandbox restart kwok` ends that. Fake nodes
-of that moment are Unknown until their leases have run out.
+It renews leases of nodes that were deleted while it had no watch, as during a restart of the API server. Thousands of
+them load the API server; `python -m sandbox restart kwok` ends that. Fake nodes of that moment are Unknown until their
+leases have run out.
 """
 
 from pathlib import Path
 
+from sandbox.binaries import KWOK, ensure_binaries
 from sandbox.host.readiness import http_answers
 from sandbox.services.program import Program
+from sandbox.services.supervision import Supervisor
 from sandbox.settings import Settings
 
 ANNOTATION = {"kwok.x-k8s.io/node": "fake"}
@@ -22,7 +24,7 @@ _POD_ADDRESSES = "198.18.0.1/15"  # kept for benchmarks by RFC 2544: nobody's po
 
 
 def kwok(settings: Settings) -> Program:
-    """The program; it serves when it has read its stages."""
+    """Return the program, which serves once it has read its stages; a fleet of fake nodes starts it."""
     address = f"127.0.0.1:{settings.ports.kwok}"
     selector = ",".join(f"{key}={value}" for key, value in ANNOTATION.items())
     return Program(
@@ -42,4 +44,14 @@ def kwok(settings: Settings) -> Program:
         environment={"HOME": str(settings.state)},  # it would read ~/.kwok, too
         ready=http_answers(f"http://{address}/healthz"),
         listens=(("127.0.0.1", settings.ports.kwok),),
+        on_demand=True,
     )
+
+
+def start_kwok(settings: Settings) -> None:
+    """Build kwok if the cache lacks it, start it in a running world, and wait until it serves."""
+    ensure_binaries(settings, (KWOK,))
+    supervisor = Supervisor(settings)
+    if supervisor.state("kwok") != "RUNNING":
+        supervisor.start("kwok")
+    supervisor.wait_ready(kwok(settings))

@@ -16,7 +16,7 @@ _PROXY_HEALTH = 10256
 
 
 def node_programs(settings: Settings, number: int) -> list[Program]:
-    """The three programs of a node."""
+    """Return the three programs of a node."""
     return [_containerd(settings, number), _kubelet(settings, number), _kube_proxy(settings, number)]
 
 

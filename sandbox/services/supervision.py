@@ -20,7 +20,7 @@ from sandbox.settings import MARKER, Settings
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _STARTED = ("STARTING", "RUNNING", "BACKOFF")
-_TAIL = 2000  # characters of a log shown in an error
+_LOG_TAIL_CHARACTERS = 2000  # characters of a log shown in an error
 
 
 class Supervisor:
@@ -48,7 +48,7 @@ class Supervisor:
         if self.is_running():
             self._reload()
             return
-        self._bury_the_dead(programs)
+        self._end_orphans(programs)
         daemon = self._settings.venv_bin / "supervisord"
         environment = {"PATH": SYSTEM_PATH, "HOME": os.environ.get("HOME", "/root"), "LANG": "C.UTF-8"}
         environment[MARKER] = f"{self._settings.state}/supervisord"
@@ -67,7 +67,7 @@ class Supervisor:
             self._rpc.stopProcess(name)
 
     def state(self, name: str) -> str:
-        """What supervisord calls it: RUNNING, STOPPED, FATAL, …"""
+        """Return the state that supervisord reports: RUNNING, STOPPED, FATAL, …"""
         return str(self._rpc.getProcessInfo(name)["statename"])
 
     def forget_log(self, name: str) -> None:
@@ -105,10 +105,10 @@ class Supervisor:
 
     def _failure(self, program: Program, why: str) -> str:
         log = self.log(program.name)
-        tail = log.read_text(errors="replace")[-_TAIL:] if log.exists() else "(no log)"
+        tail = log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:] if log.exists() else "(no log)"
         return f"{program.name} of world {self._settings.name} does not serve: {why}\n--- {log}\n{tail}"
 
-    def _bury_the_dead(self, programs: list[Program]) -> None:
+    def _end_orphans(self, programs: list[Program]) -> None:
         def none_left() -> str | None:
             left = processes.orphans(self._settings)
             processes.kill(left)

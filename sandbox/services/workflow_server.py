@@ -11,7 +11,7 @@ _DYNAMIC = ("history.transferProcessorMaxPollRPS=10000", "history.timerProcessor
 
 
 def workflow_server(settings: Settings) -> Program:
-    """The server; it serves when the last search attribute is known."""
+    """Return the server; it serves when the last search attribute is known."""
     ports = settings.ports
     address = f"127.0.0.1:{ports.temporal}"
     temporal = f"{settings.venv_bin}/temporal"

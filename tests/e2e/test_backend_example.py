@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.product.installation import Product, until
 
 
 @pytest.fixture(scope="module")
 def example(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """The repository of the example and a worker; nothing runs yet, and no cluster is needed."""
-    product = Product(world, tmp_path_factory.mktemp("example"), coordinator_port=21155, database_port=25532)
+    """Yield the repository of the example and a worker; nothing runs yet, and no cluster is needed."""
+    product = Product(
+        world, tmp_path_factory.mktemp("example"), coordinator_port=free_port(), database_port=free_port()
+    )
     try:
         product.prepare(admin=True)
         product.start_worker()

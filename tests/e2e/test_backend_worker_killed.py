@@ -20,16 +20,17 @@ from temporalio.service import RPCError
 from domain import names
 from domain.messages.backend import StepRequest
 from sandbox.settings import REPOSITORY
+from tests.support.ports import free_port
 from tests.support.product.backend_profile import COMPOSE_PORT, FUNCTION_PORT, KINDS, PROCESS_PORT, Staged
 from tests.support.product.installation import Product, until
 
-PATIENCE = 60.0  # seconds: a dead worker's heartbeat lasts 10
+STEP_SECONDS = 60.0  # seconds: a dead worker's heartbeat lasts 10
 
 
 @pytest.fixture(scope="module")
 def staged(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staged]:
-    """A backend of every kind, nothing of which runs yet, and a worker."""
-    product = Product(world, tmp_path_factory.mktemp("death"), coordinator_port=21155, database_port=25532)
+    """Yield a backend of every kind, nothing of which runs yet, and a worker."""
+    product = Product(world, tmp_path_factory.mktemp("death"), coordinator_port=free_port(), database_port=free_port())
     made = Staged(product)
     try:
         product.make_temporal_namespace()
@@ -85,7 +86,7 @@ def _accepts(port: int) -> bool:
 
 
 def _ended(staged: Staged, kind: str) -> Callable[[], bool]:
-    """What shows that the work of a step is over, though nobody may have noticed yet."""
+    """Return a probe for this kind: whether the work of a step is over, noticed or not."""
     return {
         "function": lambda: _accepts(FUNCTION_PORT),
         "file": (staged.repo / "settings.conf").exists,
@@ -96,7 +97,7 @@ def _ended(staged: Staged, kind: str) -> Callable[[], bool]:
 
 
 def _begun(staged: Staged, kind: str) -> Callable[[], bool]:
-    """What shows that a step's own work is under way."""
+    """Return a probe for this kind: whether a step's own work is under way."""
     marks = {"compose": "compose.pids", "process": "process.pids"}
     return {"wait": lambda: True}.get(kind, lambda: staged.count(marks.get(kind, f"{kind}.began")) > 0)
 
@@ -124,7 +125,7 @@ def brought_up(staged: Staged) -> int:
 
     def kill_when(condition: Callable[[], bool], what: str) -> None:
         nonlocal kills
-        until(condition, seconds=PATIENCE, what=what)
+        until(condition, seconds=STEP_SECONDS, what=what)
         product.kill_worker()
         kills += 1
         product.start_worker()
@@ -134,7 +135,7 @@ def brought_up(staged: Staged) -> int:
         if kind != "file":  # written at once: there is a before, which the step before it has, and an after
             kill_when(works, f"{kind} starts")
             kill_when(lambda: works() and begun(), f"{kind} works")
-            until(works, seconds=PATIENCE, what=f"{kind} is found again")
+            until(works, seconds=STEP_SECONDS, what=f"{kind} is found again")
         staged.open(kind)
         kill_when(_ended(staged, kind), f"{kind} ends")
 
@@ -142,7 +143,7 @@ def brought_up(staged: Staged) -> int:
         try:
             for kind in KINDS:
                 disturb(kind)
-            output, _ = up.communicate(timeout=PATIENCE)
+            output, _ = up.communicate(timeout=STEP_SECONDS)
         finally:
             up.kill()
     assert up.returncode == 0, output + product.worker_log()[-3000:]
@@ -200,10 +201,10 @@ def test_a_death_is_noticed_and_cured(staged: Staged, brought_up: int) -> None:
     os.kill(dead, signal.SIGKILL)
     until(
         lambda: [pid for pid in _running(staged, "function") if pid != dead] and _accepts(FUNCTION_PORT),
-        seconds=PATIENCE,
+        seconds=STEP_SECONDS,
         what="the function is called again",
     )
-    until(lambda: _row(staged, "function")["state"] == "running", seconds=PATIENCE, what="the status says so")
+    until(lambda: _row(staged, "function")["state"] == "running", seconds=STEP_SECONDS, what="the status says so")
 
 
 def test_a_supervisor_that_died_with_its_process_comes_back(staged: Staged, brought_up: int) -> None:
@@ -214,7 +215,7 @@ def test_a_supervisor_that_died_with_its_process_comes_back(staged: Staged, brou
     os.kill(dead, signal.SIGKILL)
     until(
         lambda: [pid for pid in _running(staged, "process") if pid != dead] and _accepts(PROCESS_PORT),
-        seconds=PATIENCE,
+        seconds=STEP_SECONDS,
         what="the process runs again",
     )
     assert len(_running(staged, "process")) == 1
@@ -227,15 +228,15 @@ def test_a_restarted_docker_is_survived(staged: Staged, brought_up: int) -> None
     subprocess.run([sys.executable, "-m", "sandbox", "restart", "dockerd"], cwd=REPOSITORY, check=True)
     until(
         lambda: staged.count("compose.pids") > before and _health(staged) == ["healthy", "healthy"],
-        seconds=PATIENCE,
+        seconds=STEP_SECONDS,
         what="both services are up again",
     )
-    until(lambda: _row(staged, "compose")["state"] == "running", seconds=PATIENCE, what="the status says so")
+    until(lambda: _row(staged, "compose")["state"] == "running", seconds=STEP_SECONDS, what="the status says so")
     assert (staged.count("function.began"), len(staged.containers())) == (function, 2)
 
 
 def _left_over(staged: Staged) -> list[str]:
-    """Processes whose program or working directory is in the repository or the state directory."""
+    """List processes whose program or working directory is in the repository or the state directory."""
     places = (staged.repo, staged.product.state)
     found = []
     for process in psutil.process_iter(["pid", "name", "exe", "cwd"]):

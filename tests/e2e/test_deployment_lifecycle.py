@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.ports import free_port
 from tests.support.product.installation import Product, polls, until
 
-SECOND_PORT = 21156
+SECOND_PORT = free_port()
 
 
 @pytest.fixture(scope="module")
 def before(product: Product) -> list[str]:
-    """What is in the namespace before anything is deployed."""
+    """Return what is in the namespace before anything is deployed."""
     return product.inventory()
 
 

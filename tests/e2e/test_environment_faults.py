@@ -1,4 +1,4 @@
-"""A world that is not as it should be: each fault is named with its remedy, changes nothing, and can be mended."""
+"""A world that is not as it should be: each fault is named with its remedy, changes nothing, and can be repaired."""
 
 import asyncio
 import base64
@@ -21,6 +21,7 @@ import pytest
 import yaml
 from temporalio.client import Client
 
+from tests.support.ports import free_port
 from tests.support.product.installation import Product, until
 
 DEAD_PORT = 9  # nobody listens there
@@ -32,8 +33,8 @@ CIRCUIT = ("circuit.r1cs", "mon.key", "lag.key", "vk.bin")
 
 @pytest.fixture(scope="module")
 def product(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """An installation without a running worker, whose circuit and base image are there already."""
-    made = Product(world, tmp_path_factory.mktemp("bad"), coordinator_port=21175, database_port=25552)
+    """Yield an installation without a running worker, whose circuit and base image are there already."""
+    made = Product(world, tmp_path_factory.mktemp("bad"), coordinator_port=free_port(), database_port=free_port())
     made.env["PROVER_BASE_IMAGE"] = f"{made.name}-base"
     try:
         made.prepare()
@@ -62,7 +63,7 @@ def _base_image(world: dict[str, str], name: str) -> Iterator[None]:
 
 @contextmanager
 def _worker(product: Product, **env: str) -> Iterator[None]:
-    """A worker with another environment for the time of the context."""
+    """Run a worker with another environment for the time of the context."""
     product.start_worker(env)
     try:
         yield
@@ -89,8 +90,8 @@ def _retried(product: Product) -> dict[str, Any]:
     return found
 
 
-def _deploy_once_mended(product: Product) -> None:
-    """The next deploy supersedes what is parked and succeeds."""
+def _deploy_once_repaired(product: Product) -> None:
+    """Check that the next deploy supersedes what is parked and succeeds."""
     with _worker(product):
         product.cli("deploy", *product.here(), env=NO_CLIENTS)
         assert product.status()["phase"] == "serving"
@@ -197,7 +198,7 @@ def test_too_few_nodes_exit_3(product: Product) -> None:
 
 
 def test_docker_that_does_not_run(product: Product) -> None:
-    """DOCKER_DOWN with its remedy shows at once while it is retried, then it parks; mended, a deploy succeeds."""
+    """DOCKER_DOWN with its remedy shows at once while it is retried, then it parks; repaired, a deploy succeeds."""
     address = f"unix://{product.repo.parent}/nobody.sock"
     with _worker(product, DOCKER_HOST=address):
         diagnosis, output = _deploy_in_vain(product)
@@ -206,11 +207,11 @@ def test_docker_that_does_not_run(product: Product) -> None:
     assert "systemctl start docker" in diagnosis["do"]
     assert "DOCKER_DOWN" in output.partition("deploy: failed")[0]
     assert "parked" in output
-    _deploy_once_mended(product)
+    _deploy_once_repaired(product)
 
 
 def test_kubernetes_that_is_not_reachable(product: Product, tmp_path: Path) -> None:
-    """The address shows at once while it is retried, then it parks; mended, a deploy succeeds."""
+    """The address shows at once while it is retried, then it parks; repaired, a deploy succeeds."""
     config = yaml.safe_load(Path(product.env["KUBECONFIG"]).read_text())
     address = f"https://127.0.0.1:{DEAD_PORT}"
     config["clusters"][0]["cluster"]["server"] = address
@@ -223,7 +224,7 @@ def test_kubernetes_that_is_not_reachable(product: Product, tmp_path: Path) -> N
     assert "kubeconfig" in diagnosis["do"]
     assert "CONTROL_PLANE_DOWN" in output.partition("deploy: failed")[0]
     assert "parked" in output
-    _deploy_once_mended(product)
+    _deploy_once_repaired(product)
 
 
 def test_a_registry_that_refuses_the_credentials(product: Product) -> None:
@@ -300,13 +301,13 @@ def test_passwords_stay_where_they_belong(product: Product) -> None:
 
 
 def _forms(user: str, password: str) -> list[bytes]:
-    """The password as it is, and as registries and Kubernetes carry it."""
+    """Return the password as it is, and as registries and Kubernetes carry it."""
     return [password.encode(), *(base64.b64encode(text.encode()) for text in (password, f"{user}:{password}"))]
 
 
 @contextmanager
 def _command_lines() -> Iterator[set[bytes]]:
-    """The command lines of all processes that live within the context."""
+    """Collect the command lines of all processes that live within the context."""
     seen: set[bytes] = set()
     end = threading.Event()
 

@@ -24,16 +24,17 @@ from tests.support.backend.fluidex.stand_in import (
     kill,
     listens,
 )
+from tests.support.ports import free_port
 from tests.support.product.installation import BIN, Product, polls, until
 
 PAGE = (REPOSITORY / "docs/fluidex.md").read_text()
-SECOND_PORT = 22556
+SECOND_PORT = free_port()
 _COORDINATOR = "prover-cluster/target/release/coordinator"
 
 
 @pytest.fixture
 def stand_in(world: dict[str, str], tmp_path: Path) -> Iterator[StandIn]:
-    """A repository just cloned, with real keys and clients; one at a time on a machine."""
+    """Yield a repository just cloned, with real keys and clients; one at a time on a machine."""
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = StandIn(tmp_path, build_service(tmp_path), world["DOCKER_HOST"], build_provers(tmp_path))
@@ -44,8 +45,8 @@ def stand_in(world: dict[str, str], tmp_path: Path) -> Iterator[StandIn]:
 
 @pytest.fixture
 def product(world: dict[str, str], tmp_path: Path, stand_in: StandIn) -> Iterator[Product]:
-    """A worker on the backend's host, and the CLI."""
-    made = Product(world, tmp_path, coordinator_port=PORTS["COORDINATOR_PORT"], database_port=25532)
+    """Yield a worker on the backend's host, and the CLI."""
+    made = Product(world, tmp_path, coordinator_port=PORTS["COORDINATOR_PORT"], database_port=free_port())
     made.repo = stand_in.repo
     made.env |= stand_in.environ | {
         "PATH": f"{BIN}:{stand_in.environ['PATH']}",
@@ -170,7 +171,7 @@ class Tutorial:
 
 @pytest.fixture
 def tutorial(product: Product, stand_in: StandIn, tmp_path: Path) -> Iterator[Tutorial]:
-    """An operator in an empty directory."""
+    """Return an operator in an empty directory."""
     folder = tmp_path / "operator"
     folder.mkdir()
     product.repo = folder

@@ -15,7 +15,7 @@ ONE = {"CLIENT_REPLICAS": "1"}
 
 @pytest.fixture(scope="module")
 def journey(product: Product) -> Iterator[Product]:
-    """A backend that is up, and no client."""
+    """Yield a backend that is up, and no client."""
     product.cli("setup-all", *product.here(), env={"CLIENT_REPLICAS": "0"})
     yield product
     product.cli("tear-down", "--yes", "--backend", *product.here())
@@ -23,7 +23,7 @@ def journey(product: Product) -> Iterator[Product]:
 
 @pytest.fixture(scope="module")
 def published(journey: Product, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Settings for a bare repository that holds a circuit, at a tag."""
+    """Return settings for a bare repository that holds a circuit, at a tag."""
     place = tmp_path_factory.mktemp("published")
     shutil.copytree(journey.repo / "build" / "circuit", place / "work" / "circuit")
     for command in (

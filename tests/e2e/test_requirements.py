@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.product.installation import BIN, Product, until
-
-OTHER_TEMPORAL = 17233
 
 
 @pytest.fixture(scope="module")
 def admin(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """An installation whose worker may do everything, with a backend that is set up; the fleet is removed again."""
-    made = Product(world, tmp_path_factory.mktemp("admin"), coordinator_port=21165, database_port=25542)
+    """Yield an installation whose worker may do everything and whose backend is set up; the fleet is removed."""
+    made = Product(world, tmp_path_factory.mktemp("admin"), coordinator_port=free_port(), database_port=free_port())
     try:
         made.prepare(admin=True)
         made.start_worker()
@@ -90,13 +89,14 @@ def test_names_and_upstream_can_be_set(admin: Product) -> None:
 
 @pytest.fixture
 def rival(admin: Product, tmp_path: Path) -> Iterator[Product]:
-    """The same user with another Temporal server, which knows nothing of the first."""
-    command = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--port", str(OTHER_TEMPORAL)]
-    command += ["--ui-port", str(OTHER_TEMPORAL + 1000), "--metrics-port", str(OTHER_TEMPORAL + 1)]
+    """Yield the same user with another Temporal server, which knows nothing of the first."""
+    port = free_port()
+    command = [str(BIN / "temporal"), "server", "start-dev", "--headless", "--port", str(port)]
+    command += ["--ui-port", str(free_port()), "--metrics-port", str(free_port())]
     command += ["--db-filename", str(tmp_path / "temporal.db"), "--log-level", "error"]
     made = Product(admin.world, tmp_path, coordinator_port=admin.coordinator_port, database_port=admin.database_port)
     made.repo = admin.repo
-    made.env = {**admin.env, "TEMPORAL_ADDRESS": f"127.0.0.1:{OTHER_TEMPORAL}", "TEMPORAL_NAMESPACE": "default"}
+    made.env = {**admin.env, "TEMPORAL_ADDRESS": f"127.0.0.1:{port}", "TEMPORAL_NAMESPACE": "default"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             until(lambda: _answers(made), seconds=30, what="the other Temporal server")

@@ -24,12 +24,12 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 30_000  # milliseconds
+PAGE_MILLISECONDS = 30_000  # milliseconds
 
 
 @pytest.fixture(scope="module")
 def deployment(product: Product) -> str:
-    """The workflow id of a deployment that serves and was scaled by a signal."""
+    """Return the workflow id of a deployment that serves and was scaled by a signal."""
     product.cli("setup-all", *product.here())
     product.cli("scale", "1", "--no-wait", *product.here())
     until(lambda: len(product.pods()) == 1, seconds=60, what="one client left")
@@ -39,11 +39,11 @@ def deployment(product: Product) -> str:
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    """A page of Debian's Chromium."""
+    """Yield a page of Debian's Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(PAGE_MILLISECONDS)
         yield page
         browser.close()
 
@@ -98,6 +98,6 @@ def test_history_shows_the_signal(product: Product, deployment: str, page: Page)
     received = [run_id for run_id, signals in _runs(product, deployment) if "scale" in signals]
     assert len(received) == 1
     page.goto(_address(product, deployment, received[0], "history"))
-    expect(page.get_by_text("Signaled").first).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("scale").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Signaled").first).to_be_visible(timeout=PAGE_MILLISECONDS)
+    expect(page.get_by_text("scale").first).to_be_visible(timeout=PAGE_MILLISECONDS)
     product.cli("tear-down", "--yes", "--backend", *product.here())

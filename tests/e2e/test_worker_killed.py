@@ -19,14 +19,14 @@ BALLAST = 192 * 1024 * 1024  # bytes; a push of this size can be caught in the m
 
 @pytest.fixture(scope="module")
 def backend(product: Product) -> None:
-    """A coordinator that runs and a circuit that is set up; the fleet is removed again."""
+    """Yield a coordinator that runs and a circuit that is set up; the fleet is removed again."""
     product.cli("setup-all", *product.here())
     product.cli("tear-down", "--yes", *product.here())
 
 
 @contextmanager
 def frozen(*programs: str) -> Iterator[None]:
-    """These processes of the world stand still."""
+    """Pause these processes of the world."""
     with closing(Supervisor(Settings.from_environment())) as supervisor:
         pids = [supervisor.pid(program) for program in programs]
     assert all(pids), programs
@@ -45,7 +45,7 @@ def _repository(product: Product) -> Path:
 
 
 def _uploads(product: Product) -> list[Path]:
-    """Uploads that are open, with some data."""
+    """List open uploads that hold some data."""
     return [path for path in _repository(product).glob("_uploads/*/data") if path.stat().st_size > 0]
 
 
@@ -75,7 +75,7 @@ def _intent(product: Product) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def undisturbed(product: Product, backend: None) -> dict[str, Any]:  # noqa: ARG001 - an order, not a value
-    """What the same deploy leads to when nobody dies."""
+    """Return what the same deploy leads to when nobody dies."""
     product.cli("deploy", *product.here())
     intent = _intent(product)
     product.cli("tear-down", "--yes", *product.here())

@@ -23,10 +23,11 @@ from sandbox.binaries import COMPOSE, ensure_built
 from sandbox.go import go_command
 from sandbox.settings import REPOSITORY, Settings
 from tests.support.backend.jobs import job_in, quiet
+from tests.support.ports import free_port
 
 SOURCE = REPOSITORY / "tests" / "support" / "images" / "compose_service"
 STORE, FRONT = "proverctl-test-store:latest", "proverctl-test-front:latest"
-PORT = 29431  # below the range of outgoing connections
+PORT = free_port()
 
 MakeJob = Callable[..., Job]
 

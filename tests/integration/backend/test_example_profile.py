@@ -15,8 +15,9 @@ from domain.spec import Backend
 from sandbox.binaries import COMPOSE, ensure_built
 from sandbox.settings import REPOSITORY, Settings
 from tests.support.backend.driver import Driver
+from tests.support.ports import free_port
 
-_DATABASE_PORT = 22632
+_DATABASE_PORT = free_port()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from domain.kubernetes import Snapshot
 from planning.diagnosis import findings
 from sandbox.settings import REPOSITORY
 from tests.support.kubernetes import objects
+from tests.support.ports import free_port
 
 EXAMPLE = REPOSITORY / "examples" / "prover"
 BINARIES = EXAMPLE / "build" / "bin"
@@ -41,13 +42,6 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = 20) ->
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

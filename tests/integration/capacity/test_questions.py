@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.kubernetes.fleet import Fleet
 from sandbox.settings import Settings
+from tests.support.ports import free_port
 from tests.support.product.installation import Product, until
 
 BASE = "questions-base"
@@ -18,7 +19,7 @@ class Fakes(Product):
     """An installation with a tiny image, whose clients land on fake nodes and are ready there at once."""
 
     def __init__(self, world: dict[str, str], place: Path, fleet: Fleet) -> None:
-        super().__init__(world, place, coordinator_port=21175, database_port=25552)
+        super().__init__(world, place, coordinator_port=free_port(), database_port=free_port())
         self.fleet = fleet
         pair = {"NODE_LABEL": fleet.key_value, "NODE_TAINT": fleet.key_value}
         self.env |= pair | {"CIRCUIT_DIR": "circuit", "PROVER_BASE_IMAGE": BASE, "PROVER_ANSWER_WITHIN": "10m"}

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.kubernetes.fleet import Fleet
 
-_PATIENCE = 60.0
+_STATE_SECONDS = 60.0
 
 
 class Kubectl:
@@ -29,12 +29,12 @@ class Kubectl:
         return done.stdout
 
     def items(self, kind: str, *words: str) -> list[dict[str, Any]]:
-        """The objects of a kind in the namespace."""
+        """Return the objects of a kind in the namespace."""
         found: list[dict[str, Any]] = json.loads(self("get", kind, "-n", self.namespace, "-o", "json", *words))["items"]
         return found
 
     def deploy(self, fleet: Fleet, replicas: int, requests: dict[str, str] | None = None) -> None:
-        """A Deployment whose pods run nowhere but on the fleet."""
+        """Create a Deployment whose pods run nowhere but on the fleet."""
         key, _, value = fleet.key_value.partition("=")
         pod = {
             "nodeSelector": {key: value},
@@ -59,7 +59,7 @@ def kubectl(world: dict[str, str]) -> Iterator[Kubectl]:
 
 
 def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _STATE_SECONDS
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.2)

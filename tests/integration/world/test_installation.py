@@ -33,7 +33,7 @@ def compose() -> Path:
 
 @pytest.fixture(scope="session")
 def engine(world: dict[str, str]) -> Iterator[Any]:
-    """The world's Docker Engine; a build may take minutes."""
+    """Yield the world's Docker Engine; a build may take minutes."""
     client = docker.DockerClient(base_url=world["DOCKER_HOST"], timeout=900)
     yield client
     client.close()
@@ -41,7 +41,7 @@ def engine(world: dict[str, str]) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def base_image(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A small Debian with Python, made from packages, that trusts whom this machine trusts."""
+    """Build a small Debian with Python, made from packages, that trusts whom this machine trusts."""
     archive = Settings.from_environment().cache / "worker-base.tar"
     if not archive.exists():
         wanted = "python3,python3-venv,python3-pip,git,ca-certificates"
@@ -67,7 +67,7 @@ def base_image(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def worker_image(engine: Any, base_image: str) -> str:
-    """The worker image of this checkout."""
+    """Build the worker image of this checkout."""
     engine.images.build(
         path=str(REPOSITORY),
         dockerfile="worker/Dockerfile",
@@ -97,12 +97,12 @@ def test_compose_names_a_missing_password(compose: Path, tmp_path: Path) -> None
 
 
 def test_worker_image_takes_every_room() -> None:
-    """A room of the wheel that the Dockerfile forgets would be missed only where it is first imported."""
+    """A package that the Dockerfile does not copy would fail only where it is first imported."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    rooms = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     copied = re.findall(r"^COPY (\w+) \1$", (REPOSITORY / "worker" / "Dockerfile").read_text(), re.MULTILINE)
     allowed = re.findall(r"^!(\w+)$", (REPOSITORY / ".dockerignore").read_text(), re.MULTILINE)
-    assert (sorted(copied), sorted(allowed)) == (sorted(rooms), sorted(rooms))
+    assert (sorted(copied), sorted(allowed)) == (sorted(packages), sorted(packages))
 
 
 def test_worker_image_does_not_run_as_root(engine: Any, worker_image: str) -> None:

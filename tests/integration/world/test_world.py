@@ -33,7 +33,7 @@ def _kubectl(world: dict[str, str], *words: str, manifest: object = None) -> str
 
 @pytest.fixture
 def namespace(world: dict[str, str]) -> Iterator[str]:
-    """A namespace of the test's own."""
+    """Yield a namespace of the test's own."""
     name = f"world-{secrets.token_hex(4)}"
     _kubectl(world, "create", "namespace", name)
     _kubectl(world, "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
@@ -43,7 +43,7 @@ def namespace(world: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture
 def image(world: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """The greeter's image, pushed with credentials; named as the nodes know it."""
+    """Return the greeter's image, pushed with credentials; named as the nodes know it."""
     build = [go_command(Settings()), "build", "-trimpath", "-o", str(tmp_path / "greeter"), "."]
     subprocess.run(build, cwd=_GREETER, env=os.environ | {"CGO_ENABLED": "0"}, check=True)
     (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY greeter /greeter\nENTRYPOINT ["/greeter"]\n')

@@ -8,9 +8,10 @@ from pathlib import Path
 from sandbox.binaries import COMPOSE, ensure_built
 from sandbox.go import go_command
 from sandbox.settings import REPOSITORY, Settings
+from tests.support.ports import free_port
 from tests.support.product.installation import Product
 
-FUNCTION_PORT, PROCESS_PORT, COMPOSE_PORT = 21181, 21182, 21183
+FUNCTION_PORT, PROCESS_PORT, COMPOSE_PORT = free_port(), free_port(), free_port()
 KINDS = ("submodules", "function", "command", "file", "compose", "process", "wait")
 _GATE = """\
 #!/bin/sh

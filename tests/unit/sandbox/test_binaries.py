@@ -1,5 +1,6 @@
 """The cache of built binaries: built once, rebuilt when anything changes, never half there."""
 
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import binaries
-from sandbox.binaries import CHECKSUM, COMPOSE, CRANE, MODULES, REGISTRY, Module, ensure_binaries, ensure_built
+from sandbox.binaries import CHECKSUM, COMPOSE, CRANE, KWOK, MODULES, REGISTRY, Module, ensure_binaries, ensure_built
 from sandbox.errors import WorldError
+from sandbox.kubernetes.control_plane import write_dns_configuration
 from sandbox.peers import PEERS
 from sandbox.settings import Settings
 
@@ -23,7 +25,7 @@ exit {code}
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A cache of its own, a module `tool`, and a Go that writes a file."""
+    """Return settings with a cache of their own, a module `tool`, and a Go that writes a file."""
     (tmp_path / "modules" / "tool").mkdir(parents=True)
     (tmp_path / "modules" / "tool" / "go.mod").write_text("module tool\n")
     monkeypatch.setattr(binaries, "_MODULES", tmp_path / "modules")
@@ -86,8 +88,23 @@ def test_links_follow_the_cache(settings: Settings, tmp_path: Path, monkeypatch:
 
 def test_pinned_modules_are_complete() -> None:
     """Each module that the world or a benchmark needs has its sums committed beside it."""
-    programs = [program for module in MODULES for program in module.programs]
+    programs = [program for module in (*MODULES, KWOK) for program in module.programs]
 
     assert {"kube-apiserver", "kubelet", "kubectl", "coredns", "kwok", "pause", "probe"} <= set(programs)
-    for module in (*MODULES, COMPOSE, REGISTRY, CRANE, CHECKSUM, *PEERS):
+    for module in (*MODULES, KWOK, COMPOSE, REGISTRY, CRANE, CHECKSUM, *PEERS):
         assert (Path(binaries.__file__).parent / "modules" / module.name / "go.sum").exists()
+
+
+def test_coredns_has_the_plugins_of_the_corefile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each directive that a world writes is compiled in, in CoreDNS's order, and no other plugin is."""
+    monkeypatch.setattr(Settings, "state", tmp_path)
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_text("nameserver 192.0.2.1\n")
+    write_dns_configuration(Settings(), resolver)
+    named = set(re.findall(r"^    (\w+)", (tmp_path / "Corefile").read_text(), re.MULTILINE))
+    main = (Path(binaries.__file__).parent / "modules" / "coredns" / "main.go").read_text()
+    imported = re.findall(r"coredns/plugin/(\w+)", main)
+    ordered = re.findall(r'"(\w+)"', main[main.index("Directives") :])
+
+    assert set(imported) == set(ordered) == named
+    assert ordered == ["bind", "health", "errors", "kubernetes", "forward"]

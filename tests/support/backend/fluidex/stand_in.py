@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sandbox.go import go_command
 from sandbox.settings import REPOSITORY, Settings
+from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
 _CIRCUITS = "circuits/testdata"
@@ -61,18 +62,21 @@ exit""",
 esac""",
 }
 PORTS = {
-    "EXCHANGE_DB_PORT": 22532,
-    "ROLLUP_DB_PORT": 22533,
-    "FAUCET_DB_PORT": 22536,
-    "ZOOKEEPER_PORT": 22521,
-    "KAFKA_PORT": 22592,
-    "ENVOY_PORT": 22587,
-    "MATCHENGINE_PORT": 22551,
-    "RESTAPI_PORT": 22553,
-    "COORDINATOR_PORT": 22555,
-    "ROLLUP_PORT": 22561,
-    "ETH_NODE_PORT": 22545,
-    "EXPLORER_PORT": 22540,
+    name: free_port()
+    for name in (
+        "EXCHANGE_DB_PORT",
+        "ROLLUP_DB_PORT",
+        "FAUCET_DB_PORT",
+        "ZOOKEEPER_PORT",
+        "KAFKA_PORT",
+        "ENVOY_PORT",
+        "MATCHENGINE_PORT",
+        "RESTAPI_PORT",
+        "COORDINATOR_PORT",
+        "ROLLUP_PORT",
+        "ETH_NODE_PORT",
+        "EXPLORER_PORT",
+    )
 }
 LOCK = Path("/run/lock/fluidex-stand-in")  # the names of the compose projects are fixed: one at a time
 PROJECTS = ("orchestra", "faucet", "blockscout")
