@@ -103,7 +103,7 @@ class Tally:
             return PrePulled(nodes=self._asked, pulled=len(self._pulled), diagnosis=self.hopeless, warnings=warnings)
         reasons = sorted(self._left_out.items(), key=lambda reason: -len(reason[1]))
         told = [
-            f"The image was not pulled beforehand on {listed(sorted(nodes), shortage.SHOWN)}: {why.rstrip('. ')}."
+            f"The image was not pulled beforehand on {listed(sorted(nodes), shortage.SHOWN_NODES)}: {why.rstrip('. ')}."
             for why, nodes in reasons[:_REASONS]
         ]
         if reasons[_REASONS:]:
