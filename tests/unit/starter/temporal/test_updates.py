@@ -13,12 +13,23 @@ from starter.temporal.updates import start_or_ask
 SPEC = ClusterSpec(coordinator=Endpoint(ip="10.0.0.9"), image=ImageTarget(repository="r"))
 
 
-class Accepting:
-    """In place of Temporal's client: accepts each update under its id."""
+class Handle:
+    """An update that was accepted under its id."""
 
-    async def execute_update_with_start_workflow(self, *_: Any, id: str, **__: Any) -> Receipt:  # noqa: A002
-        """Answer at once."""
-        return Receipt(command_id=id, phase="serving")
+    def __init__(self, update_id: str) -> None:
+        self._id = update_id
+
+    async def result(self) -> Receipt:
+        """Return the receipt at once."""
+        return Receipt(command_id=self._id, phase="serving")
+
+
+class Accepting:
+    """A Temporal client that accepts each update."""
+
+    async def start_update_with_start_workflow(self, *_: Any, id: str, **__: Any) -> Handle:  # noqa: A002
+        """Return the update's handle."""
+        return Handle(id)
 
 
 @pytest.mark.parametrize(
