@@ -22,8 +22,8 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from clients.kubernetes.errors import Call, ErrorResponse, failure, nonsense, refusal
 from domain.errors import SettingsInvalid
 
-CONNECT_TIMEOUT = 3.0  # seconds
-READ_TIMEOUT = 6.0  # seconds without a byte; with the above still below every heartbeat timeout
+CONNECT_TIMEOUT_SECONDS = 3.0  # seconds
+READ_TIMEOUT_SECONDS = 6.0  # seconds without a byte; with the above still below every heartbeat timeout
 POOL_SIZE = 256  # idle connections kept: each rollout that is waited for has four streams
 HTTP_UNAUTHORIZED = 401
 FIRST_ERROR_STATUS = 300
@@ -101,7 +101,7 @@ class ApiConnection:
 
         What the API server warns of is added to `warnings`, as it comes in the headers.
         """
-        response = self._open(call, method, path, query, body, content_type, READ_TIMEOUT)
+        response = self._open(call, method, path, query, body, content_type, READ_TIMEOUT_SECONDS)
         if warnings is not None:
             warnings += response.headers.getlist("Warning")
         content = self._read(call, response)
@@ -112,7 +112,9 @@ class ApiConnection:
 
     def text(self, call: Call, path: str, query: Mapping[str, str]) -> str:
         """Return the text of a GET; raises as `call`."""
-        return self._read(call, self._open(call, "GET", path, query, None, "", READ_TIMEOUT)).decode(errors="replace")
+        return self._read(call, self._open(call, "GET", path, query, None, "", READ_TIMEOUT_SECONDS)).decode(
+            errors="replace"
+        )
 
     def stream(
         self, call: Call, path: str, query: Mapping[str, str], *, read_timeout: float
@@ -184,7 +186,7 @@ class ApiConnection:
                     url,
                     body=data,
                     headers=headers,
-                    timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
+                    timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=read_timeout),
                     retries=False,
                     redirect=False,
                     preload_content=False,

@@ -93,9 +93,11 @@ def lost_node(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
         evidence=sanitize.one_line(f"Ready={condition.get('status')}: {message}"),
         because="its kubelet does not run or does not reach the API server; the client itself may well run on",
         do=f"look at node {name} with `kubectl describe node {name}`; after about five minutes its pods are replaced",
-        severity=Severity.NEEDS_HUMAN if lasted is not None and lasted >= scheduling.NODE_GRACE else Severity.TRANSIENT,
+        severity=Severity.NEEDS_HUMAN
+        if lasted is not None and lasted >= scheduling.NODE_RETURN_SECONDS
+        else Severity.TRANSIENT,
         since=since,
-        grace=int(scheduling.NODE_GRACE),
+        grace=int(scheduling.NODE_RETURN_SECONDS),
     )
 
 

@@ -13,8 +13,8 @@ from planning.text import sizes
 
 REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError", "RegistryUnavailable"}
 DEFINITE_PULLS = 2  # failed pulls before a definite answer of the registry counts
-REGISTRY_GRACE = 600.0  # seconds that a registry may be away
-UNSEEN_GRACE = 30.0  # seconds of back-off that count as a second try when events cannot be read
+REGISTRY_GRACE_SECONDS = 600.0  # seconds that a registry may be away
+UNSEEN_GRACE_SECONDS = 30.0  # seconds of back-off that count as a second try when events cannot be read
 _PULLED = re.compile(r"Successfully pulled image .*? in (?P<time>[0-9.hms]+)(?:.*Image size: (?P<size>\d+))?")
 _PULL_FAILED = re.compile(r"failed to pull (?:and unpack )?image", re.IGNORECASE)
 
@@ -105,7 +105,7 @@ def pull_finding(pod: Manifest, waiting: dict[str, Any], events: list[Manifest],
         do=rule.do,
         severity=_severity(rule, waiting, alike, since, now),
         since=since,
-        grace=int(REGISTRY_GRACE) if rule.code == "IMAGE_REGISTRY_DOWN" else 0,
+        grace=int(REGISTRY_GRACE_SECONDS) if rule.code == "IMAGE_REGISTRY_DOWN" else 0,
     )
 
 
@@ -201,10 +201,15 @@ def _severity(
 ) -> Severity:
     lasted = objects.elapsed(since, now)
     if rule.code == "IMAGE_REGISTRY_DOWN":
-        return Severity.NEEDS_HUMAN if lasted is not None and lasted >= REGISTRY_GRACE else Severity.TRANSIENT
+        return Severity.NEEDS_HUMAN if lasted is not None and lasted >= REGISTRY_GRACE_SECONDS else Severity.TRANSIENT
     if rule.tries == 1:
         return Severity.FATAL
     tries = sum(objects.occurrences(event) for event in alike)
     # Without events a back-off of half a minute stands for the second try: the first pause is ten seconds.
-    unseen = not alike and waiting.get("reason") == "ImagePullBackOff" and lasted is not None and lasted >= UNSEEN_GRACE
+    unseen = (
+        not alike
+        and waiting.get("reason") == "ImagePullBackOff"
+        and lasted is not None
+        and lasted >= UNSEEN_GRACE_SECONDS
+    )
     return Severity.FATAL if tries >= rule.tries or unseen else Severity.TRANSIENT

@@ -8,10 +8,10 @@ from planning.diagnosis import container_exit, disruption, image_pull, schedulin
 from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 
-CONFIG_GRACE = 30.0  # seconds: the object may be on its way
-CREATING_GRACE = 120.0  # seconds: volumes and networks take time
+CONFIG_GRACE_SECONDS = 30.0  # seconds: the object may be on its way
+CREATING_GRACE_SECONDS = 120.0  # seconds: volumes and networks take time
 IDLE_GRACE_SECONDS = 60.0  # seconds in which somebody of the control plane should have looked at a new object
-LEAVING_GRACE = 60.0  # seconds after the pod's own grace
+LEAVING_GRACE_SECONDS = 60.0  # seconds after the pod's own grace
 _CONFIG_REASONS = {"CreateContainerConfigError"}
 _RUN_REASONS = {"CreateContainerError", "RunContainerError"}
 _SETTING_UP = {
@@ -44,7 +44,7 @@ def leaving_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
     meta = pod.get("metadata") or {}
     due = str(meta.get("deletionTimestamp") or "")
     over = objects.elapsed(due, view.now)
-    if over is None or over < LEAVING_GRACE:
+    if over is None or over < LEAVING_GRACE_SECONDS:
         return None
     holders, node = ", ".join(meta.get("finalizers") or []), objects.node_name(pod)
     return Diagnosis(
@@ -57,7 +57,7 @@ def leaving_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
         else f"look at node {node} with `kubectl describe node {node}`; if it is gone for good, delete the Node object",
         severity=Severity.NEEDS_HUMAN,
         since=due,
-        grace=int(LEAVING_GRACE),
+        grace=int(LEAVING_GRACE_SECONDS),
     )
 
 
@@ -98,9 +98,9 @@ def _config(message: str, since: str, view: ReleaseView) -> Diagnosis | None:
         do="set a numeric USER other than 0 in the base image (PROVER_BASE_IMAGE)"
         if as_root
         else "deploy again, which restores it",
-        severity=Severity.FATAL if lasted is not None and lasted >= CONFIG_GRACE else Severity.TRANSIENT,
+        severity=Severity.FATAL if lasted is not None and lasted >= CONFIG_GRACE_SECONDS else Severity.TRANSIENT,
         since=since,
-        grace=int(CONFIG_GRACE),
+        grace=int(CONFIG_GRACE_SECONDS),
     )
 
 
@@ -122,9 +122,11 @@ def _creating(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
         what=f"the node cannot set up the pod's {'volumes' if 'Mount' in str(trouble.get('reason')) else 'sandbox'}",
         evidence=message,
         do=f"look at node {objects.node_name(pod)} and its network plug-in; it is retried",
-        severity=Severity.NEEDS_HUMAN if lasted is not None and lasted >= CREATING_GRACE else Severity.TRANSIENT,
+        severity=Severity.NEEDS_HUMAN
+        if lasted is not None and lasted >= CREATING_GRACE_SECONDS
+        else Severity.TRANSIENT,
         since=since,
-        grace=int(CREATING_GRACE),
+        grace=int(CREATING_GRACE_SECONDS),
     )
 
 
@@ -155,7 +157,7 @@ def _ignored(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
         evidence=f"no startTime; scheduled to {node} at {since}",
         because="its kubelet does not run or does not reach the API server",
         do=f"look at node {node} with `kubectl describe node {node}`",
-        severity=Severity.NEEDS_HUMAN if lasted >= scheduling.NODE_GRACE else Severity.TRANSIENT,
+        severity=Severity.NEEDS_HUMAN if lasted >= scheduling.NODE_RETURN_SECONDS else Severity.TRANSIENT,
         since=since,
-        grace=int(scheduling.NODE_GRACE),
+        grace=int(scheduling.NODE_RETURN_SECONDS),
     )

@@ -8,10 +8,10 @@ from planning.capacity import placement
 from planning.diagnosis.release_view import ReleaseView
 from planning.kubernetes import objects
 
-NODE_GRACE_SECONDS = 60.0  # seconds: a node may be on its way
-NODE_GRACE = 300.0  # seconds: a node that is cordoned or not ready often comes back
+SCHEDULING_GRACE_SECONDS = 60.0  # seconds: a node may be on its way
+NODE_RETURN_SECONDS = 300.0  # seconds: a node that is cordoned or not ready often comes back
 OUTDATED_SECONDS = 330.0  # seconds: the scheduler tries again every five minutes, so its message holds by then
-SCALE_UP_GRACE = 900.0  # seconds that an autoscaler by itself gives a new node
+SCALE_UP_SECONDS = 900.0  # seconds that an autoscaler by itself gives a new node
 
 _PIECE = re.compile(r"(\d+) ((?:node\(s\)|Insufficient|Too many)(?:\{[^}]*\}|[^,.{])*)")
 _TAINT = re.compile(r"untolerated taint[^{]*\{([^}]*)\}")
@@ -60,7 +60,7 @@ def scheduling_finding(pod: Manifest, view: ReleaseView) -> Diagnosis | None:
     code, current = _by_nodes(pod, code, view)
     if code == "SCHED_ANTIAFFINITY_FULL" and current and view.leaving and view.needs_surge:
         return _surge_deadlock(message, since)
-    grace = NODE_GRACE if code in ("SCHED_CORDON", "NODE_NOT_READY") else NODE_GRACE_SECONDS
+    grace = NODE_RETURN_SECONDS if code in ("SCHED_CORDON", "NODE_NOT_READY") else SCHEDULING_GRACE_SECONDS
     waited = objects.elapsed(since, view.now)
     late = waited is not None and waited >= (grace if current else OUTDATED_SECONDS)
     found = Diagnosis(
@@ -127,16 +127,18 @@ def _scaled(pod: Manifest, found: Diagnosis, view: ReleaseView) -> Diagnosis:
     update |= {"evidence": f"{latest['reason']}: {objects.message(latest)}", "since": since, "because": found.what}
     lasted = objects.elapsed(since, view.now)
     if latest["reason"] in _COMING:
-        late = lasted is not None and lasted >= SCALE_UP_GRACE
+        late = lasted is not None and lasted >= SCALE_UP_SECONDS
         update |= {
             "what": "an autoscaler adds a node",
-            "grace": int(SCALE_UP_GRACE),
+            "grace": int(SCALE_UP_SECONDS),
             "do": "wait; no command is needed",
         }
         if late:
             update |= {"what": "an autoscaler was to add a node, and none has come", "do": found.do}
     else:
-        grace = NODE_GRACE if view.autoscale else NODE_GRACE_SECONDS  # who expects one knows that it takes its time
+        grace = (
+            NODE_RETURN_SECONDS if view.autoscale else SCHEDULING_GRACE_SECONDS
+        )  # who expects one knows that it takes its time
         late = lasted is not None and lasted >= grace
         update |= {"what": "no autoscaler will add a node that fits", "grace": int(grace)}
         update |= {"do": f"raise the limit of the node group, or give it the clients' label and taint; else {found.do}"}
@@ -146,7 +148,7 @@ def _scaled(pod: Manifest, found: Diagnosis, view: ReleaseView) -> Diagnosis:
 def _unnoticed(pod: Manifest, now: float | None) -> Diagnosis | None:
     """Return the finding for a pod that no scheduler has acted on."""
     waited = objects.elapsed(objects.created(pod), now)
-    if waited is None or waited < NODE_GRACE_SECONDS or objects.status(pod).get("conditions"):
+    if waited is None or waited < SCHEDULING_GRACE_SECONDS or objects.status(pod).get("conditions"):
         return None
     return Diagnosis(
         code="CONTROL_PLANE_DOWN",
@@ -156,7 +158,7 @@ def _unnoticed(pod: Manifest, now: float | None) -> Diagnosis | None:
         do="look at the control plane (kube-scheduler); the rollout goes on by itself then",
         severity=Severity.TRANSIENT,
         since=objects.created(pod),
-        grace=int(NODE_GRACE_SECONDS),
+        grace=int(SCHEDULING_GRACE_SECONDS),
     )
 
 
