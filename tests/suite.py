@@ -203,6 +203,8 @@ def main() -> int:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
+    # SIGINT, too: a shell's background job ignores it, and so would every stage. A handler is not inherited.
+    signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     start, interrupted = time.monotonic(), False
     try:

@@ -5,6 +5,7 @@ them load the API server; `python -m sandbox restart kwok` ends that. Fake nodes
 leases have run out.
 """
 
+from contextlib import closing
 from pathlib import Path
 
 from sandbox.binaries import KWOK, ensure_binaries
@@ -51,7 +52,6 @@ def kwok(settings: Settings) -> Program:
 def start_kwok(settings: Settings) -> None:
     """Build kwok if the cache lacks it, start it in a running world, and wait until it serves."""
     ensure_binaries(settings, (KWOK,))
-    supervisor = Supervisor(settings)
-    if supervisor.state("kwok") != "RUNNING":
+    with closing(Supervisor(settings)) as supervisor:
         supervisor.start("kwok")
-    supervisor.wait_ready(kwok(settings))
+        supervisor.wait_ready(kwok(settings))
