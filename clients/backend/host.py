@@ -292,7 +292,7 @@ def _compose(job: Job, beat: Beat) -> StepStatus:
             stop_command(job.place, job.step.grace, lambda _: None)
             raise
 
-    check_free(job, ())
+    check_free(job, (), beat)
     status = compose.up(job, beat, run)
     if job.step.ready:
         await_condition(job, job.step.ready, beat, lambda: tail(job.place.log))

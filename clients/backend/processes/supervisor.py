@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 from clients.backend.logs import last_line, tail
 from clients.backend.polling import Pace
 from clients.backend.processes import runner
@@ -147,6 +149,17 @@ class Processes:
             began = tuple(records.get(name, {}).get("began", []))
             reports[name] = Report(str(info["statename"]), int(info["pid"]), seconds, int(info["exitstatus"]), began)
         return reports
+
+    def family(self, name: str) -> set[int]:
+        """Return the pids that a restart ends: a running process, its descendants and its process group."""
+        report = self.reports().get(name)
+        if not report or not report.pid:
+            return set()
+        try:
+            descendants = {child.pid for child in psutil.Process(report.pid).children(recursive=True)}
+        except psutil.NoSuchProcess:
+            return set()
+        return {report.pid, *descendants, *runner.group(report.pid)}
 
     @property
     def socket_folder(self) -> Path:

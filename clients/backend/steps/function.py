@@ -74,7 +74,7 @@ def run_function(job: Job, file: str, beat: Beat, *, again: bool) -> StepStatus:
     # Not our own script: a newer version of it is no reason to spend hours again.
     command = Command(job, function_argv(job, file, job.step.function), [file, job.step.function, *handed])
     if not job.step.leaves:
-        done = command.run(beat, again=again, first=lambda: _prepare(job))
+        done = command.run(beat, again=again, first=lambda: _prepare(job, beat))
         if job.step.ready:
             _await_ready(job, job.step.ready, time.monotonic(), beat)
         return done
@@ -87,7 +87,7 @@ def run_function(job: Job, file: str, beat: Beat, *, again: bool) -> StepStatus:
 
     def first() -> None:
         sweep(job.place, job.step, job.repo, beat)
-        _prepare(job)
+        _prepare(job, beat)
         before.update(restarts(job.step, job.env))
 
     ended = command.finish(fingerprint, beat, first)
@@ -101,8 +101,8 @@ def run_function(job: Job, file: str, beat: Beat, *, again: bool) -> StepStatus:
     return status.model_copy(update={"state": StepState.RUNNING, "seconds": seconds})
 
 
-def _prepare(job: Job) -> None:
-    check_free(job, ())
+def _prepare(job: Job, beat: Beat) -> None:
+    check_free(job, (), beat)
     prepare_values(job)
     if job.step.ready:
         mark_logs(job, job.step.ready)
@@ -149,7 +149,7 @@ def _await_left(job: Job, began: float, beat: Beat, before: Mapping[str, int]) -
             raise _failure(job, lacking, f"{late}; {_strange(strangers, mute)}" if _strange(strangers, mute) else late)
         told = _strange(strangers, mute) or f"waits for {', '.join(lacking)}"
         pace.rest(functools.partial(str, f"{job.step.name}: {told}"))
-    check_free(job, {int(who["pid"]) for who in remains(job.place, job.step, job.repo)})
+    check_free(job, {int(who["pid"]) for who in remains(job.place, job.step, job.repo)}, beat)
     if job.step.ready:
         _await_ready(job, job.step.ready, began, beat)
     return found

@@ -329,3 +329,16 @@ def test_a_port_that_somebody_else_holds(host: LocalBackendHost, repo: Path, lea
         run(host, repo, Step(name="p", process=["./serve", port], ports=[port]))
     assert stop(host, ["serve"]) == ["serve"]
     assert run(host, repo, Step(name="p", process=["./serve", port], ports=[port])).state == StepState.RUNNING
+
+
+def test_a_port_that_its_own_earlier_process_still_holds(host: LocalBackendHost, repo: Path) -> None:
+    """An orphan of the step that is about to end delays the start; it is neither killed nor reported."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    keep = f"import socket, time; server = socket.create_server(('127.0.0.1', {port})); time.sleep(3)"
+    orphan = f'setsid {sys.executable} -c "{keep}" & exec sleep 300'
+    left = Step(name="p", process=["bash", "-c", orphan], ports=[port])
+    assert run(host, repo, left).state == StepState.RUNNING
+    assert stop(host, ["p"]) == ["p"]
+    assert run(host, repo, Step(name="p", process=["./serve", port], ports=[port])).state == StepState.RUNNING
+    assert count(repo / "pids") == 1
