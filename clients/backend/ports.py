@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psutil
 
 from clients.backend.job import Job
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from clients.backend.processes import runner
 from domain.errors import SettingsInvalid, StepFailed
 from domain.ports import Beat
@@ -23,7 +23,7 @@ _HIGHEST = 65535
 _RELEASE_SECONDS = 10.0  # for the end of what is left of the step's earlier process
 
 
-class Listener(NamedTuple):
+class PortListener(NamedTuple):
     """Who listens; `pid` is 0 for a process of another user."""
 
     address: str
@@ -31,14 +31,14 @@ class Listener(NamedTuple):
     pid: int
 
 
-def listeners(job: Job) -> dict[int, list[Listener]]:
+def listeners(job: Job) -> dict[int, list[PortListener]]:
     """Who listens on each port that the step declares."""
     wanted = {_number(job, text) for text in job.step.ports}
-    found: dict[int, list[Listener]] = {port: [] for port in sorted(wanted)}
+    found: dict[int, list[PortListener]] = {port: [] for port in sorted(wanted)}
     if wanted:
         for one in psutil.net_connections(kind="tcp"):
             if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port in wanted:
-                found[one.laddr.port].append(Listener(one.laddr.ip, one.laddr.port, one.pid or 0))
+                found[one.laddr.port].append(PortListener(one.laddr.ip, one.laddr.port, one.pid or 0))
     return found
 
 
@@ -48,7 +48,7 @@ def check_free(job: Job, own: Collection[int], beat: Beat, *, starting: bool = F
     A foreign process is refused at once. What is left of an earlier process of the step gets 10 s to end. When
     `starting`, processes with the step's cookie count as left over, too, but for those in `own`.
     """
-    polling = Pace(beat, 0.05)
+    polling = PollingInterval(beat, 0.05)
     deadline = time.monotonic() + _RELEASE_SECONDS
     while taken := _taken(job, own, starting=starting):
         if time.monotonic() >= deadline or not all(_is_left_over(job, one.pid) for one in taken):
@@ -62,13 +62,13 @@ def silent(job: Job) -> list[str]:
     return [f"port {port}" for port, found in listeners(job).items() if not found]
 
 
-def _taken(job: Job, own: Collection[int], *, starting: bool) -> list[Listener]:
+def _taken(job: Job, own: Collection[int], *, starting: bool) -> list[PortListener]:
     found = [one for some in listeners(job).values() for one in some if one.pid not in own]
     others = [one for one in found if starting or runner.cookie(one.pid) != job.place.cookie]
     return [one for one in others if not _of_project(job, one.port)]
 
 
-def _in_use(job: Job, taken: list[Listener]) -> StepFailed:
+def _in_use(job: Job, taken: list[PortListener]) -> StepFailed:
     ports = ", ".join(str(port) for port in sorted({one.port for one in taken}))
     return StepFailed(
         f"step {job.step.name} needs port {ports}, which is taken",
@@ -103,7 +103,7 @@ def _is_left_over(job: Job, pid: int) -> bool:
     return orphan and overwritten and any(directory.is_relative_to(place.resolve()) for place in places)
 
 
-def _holder(job: Job, one: Listener) -> str:
+def _holder(job: Job, one: PortListener) -> str:
     where = f"{one.address}:{one.port} is held by"
     if container := _container(job.env, one.port):
         return f"{where} container {container['name']} of compose project {container['project'] or '(none)'}"

@@ -9,7 +9,7 @@ from clients.backend.file_hash import content, files
 from clients.backend.job import Job
 from clients.backend.log_search import mark as mark_logs
 from clients.backend.logs import tail
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from clients.backend.ports import check_free, silent
 from clients.backend.processes import runner
 from clients.backend.processes.supervisor import ATTEMPTS, Definition, Processes
@@ -39,7 +39,7 @@ class Process:
         wanted = self._definition(beat)
         detail = self._processes.start(wanted, beat, again=again, first=lambda: self._first(beat))
         watching = self._watching(wanted, beat)
-        pace = Pace(watching, 0.1)
+        pace = PollingInterval(watching, 0.1)
         while lacking := silent(self._job):
             watching("")
             if time.monotonic() - began > self._job.step.timeout:

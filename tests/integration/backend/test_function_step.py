@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clients.backend.host import LocalBackendHost
-from clients.backend.job import Place
+from clients.backend.job import StepFiles
 from clients.backend.processes import runner
 from domain.errors import StepFailed
 from domain.profile import Step, StepState
@@ -270,7 +270,7 @@ def test_the_worker_dies(
     until(lambda: count(repo / "calls") == 1, "the function runs")
     if moment == "returned":
         (repo / "go").touch()
-        record = Place(tmp_path / "state" / "backend" / KEY, "slow").record
+        record = StepFiles(tmp_path / "state" / "backend" / KEY, "slow").record
         until(lambda: "code" in (runner.read(record) or {}), "it has returned")
     started.kill()
     started.wait()

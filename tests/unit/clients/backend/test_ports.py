@@ -8,7 +8,7 @@ import pytest
 
 from clients.backend import ports
 from clients.backend.job import Job
-from clients.backend.ports import Listener, check_free
+from clients.backend.ports import PortListener, check_free
 from clients.backend.processes import runner
 from domain.errors import StepFailed
 from tests.support.backend.jobs import job_in
@@ -24,9 +24,9 @@ class _Holders:
         self.looks = looks
         self._pid = pid
 
-    def __call__(self, _: Job) -> dict[int, list[Listener]]:
+    def __call__(self, _: Job) -> dict[int, list[PortListener]]:
         self.looks -= 1
-        return {_PORT: [Listener("127.0.0.1", _PORT, self._pid)] if self.looks >= 0 else []}
+        return {_PORT: [PortListener("127.0.0.1", _PORT, self._pid)] if self.looks >= 0 else []}
 
 
 @pytest.fixture
