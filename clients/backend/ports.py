@@ -92,7 +92,7 @@ def _is_left_over(job: Job, pid: int) -> bool:
     try:
         process = psutil.Process(pid)
         parent = process.parent()
-        orphan = parent is None or parent.exe() != process.exe()
+        orphan = parent is None or parent.name() != process.name()  # exe of pid 1 is root's alone to read
         directory = Path(process.cwd())
         overwritten = b"=" not in Path(f"/proc/{pid}/environ").read_bytes()
     except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):

@@ -77,14 +77,14 @@ def test_a_foreign_process_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, j
 class _Orphan:
     """A process of the host whose parent runs another program."""
 
-    def __init__(self, directory: Path, program: str = "/usr/bin/postgres") -> None:
+    def __init__(self, directory: Path, program: str = "postgres") -> None:
         self._directory = directory
         self._program = program
 
     def parent(self) -> "_Orphan":
-        return _Orphan(self._directory, "/sbin/init")
+        return _Orphan(self._directory, "init")
 
-    def exe(self) -> str:
+    def name(self) -> str:
         return self._program
 
     def cwd(self) -> str:
