@@ -5,7 +5,6 @@ argv or environment of a step, so nothing in them needs escaping.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -31,6 +30,7 @@ from clients.backend.processes.supervisord import (
     escaped,
     socket_path,
 )
+from clients.system import file_lock
 from domain.errors import PermanentError, StepFailed, Unavailable
 from domain.ports import Beat
 from domain.profile import Restart
@@ -202,14 +202,9 @@ class Processes:
                 on=str(self._socket.parent),
                 do="remove it, or set PROVER_STATE_DIR to a shorter path",
             )
-        pace = PollingInterval(beat, _LOOK_SECONDS)
-        with (self._folder / "supervisor.lock").open("w") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    pace.rest(lambda: "waiting for another change of the backend's processes")
+        polling = PollingInterval(beat)
+        text = "waiting for another change of the backend's processes"
+        with file_lock.held(self._folder / "supervisor.lock", lambda: polling.beat(lambda: text)):
             yield
 
     def _configuration(self, wanted: Definition) -> str:
