@@ -89,7 +89,7 @@ class Submodules(Document):
     paths: list[str] = []  # empty: all of them, and theirs
 
 
-class Left(Document):
+class BackgroundProcess(Document):
     """A process or a compose project that a function leaves behind.
 
     A process is known by its executable and working directory; an interpreter's also by its arguments.
@@ -101,7 +101,7 @@ class Left(Document):
     compose: Compose | None = None  # its file is relative to the repository
 
     @model_validator(mode="after")
-    def _one(self) -> "Left":
+    def _one(self) -> "BackgroundProcess":
         if len(given(self, ("program", "compose"))) != 1:
             raise ValueError("what a step leaves is exactly one of program, compose")
         if self.program and "/" not in self.program and not self.arguments:
@@ -185,7 +185,7 @@ class Step(Document):
     ports: list[str] = []  # TCP ports it listens on: nobody else may hold them
     ready: Wait | None = None  # a process, compose project or function is done only then
     restart: Restart = Restart.ALWAYS  # processes
-    leaves: list[Left] = []  # functions: what goes on after they returned
+    leaves: list[BackgroundProcess] = []  # functions: what goes on after they returned
     stop: Counterpart | None = None
     grace: int = Field(default=10, ge=0, le=3600)  # seconds between TERM and KILL
     purge: list[str] = []  # data: paths or globs, relative to the repository, or under ${BACKEND_DATA}

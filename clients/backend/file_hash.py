@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from domain.ports import Beat
 
 _CHUNK = 1 << 20
@@ -12,7 +12,7 @@ _CHUNK = 1 << 20
 def content(path: Path, beat: Beat) -> str:
     """A hash of the file; telling so when it takes long."""
     running = hashlib.sha256()
-    pace = Pace(beat)
+    pace = PollingInterval(beat)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             running.update(chunk)

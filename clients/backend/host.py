@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from clients.backend.job import Job, Place
+from clients.backend.job import Job, StepFiles
 from clients.backend.logs import read_chunk, tail
 from clients.backend.ports import check_free
 from clients.backend.processes import runner
@@ -29,7 +29,7 @@ from clients.backend.secrets import resolved
 from clients.backend.status import observed
 from clients.backend.steps import compose, submodules
 from clients.backend.steps.background import everything, remains
-from clients.backend.steps.command import Command, stop_command
+from clients.backend.steps.command import StepCommand, stop_command
 from clients.backend.steps.file import write
 from clients.backend.steps.function import run_function
 from clients.backend.steps.process import Process
@@ -155,7 +155,7 @@ class LocalBackendHost:
                     deleted.append(f"containers and volumes of compose project {project.project}")
         deleted += delete(paths, beat)
         steps = [*request.profile.steps, *(started.step for started in records)]
-        keep = {step.name for step in steps if outlives_purge(step) and Place(folder, step.name).ran.exists()}
+        keep = {step.name for step in steps if outlives_purge(step) and StepFiles(folder, step.name).ran.exists()}
         keep = set() if owner_is_gone(folder) else keep
         if folder.exists() and delete_folder(folder, self._processes(request.profile.name).socket_folder, keep):
             but = f" (but the records of {', '.join(sorted(keep))}, whose outputs stay)" if keep else ""
@@ -172,7 +172,7 @@ class LocalBackendHost:
         for started in records:
             name, env = started.step.name, {**self._inherited, **started.step.env}
             try:
-                found.append(observed(started, Place(folder, name), reports.get(name), table, env))
+                found.append(observed(started, StepFiles(folder, name), reports.get(name), table, env))
             except ProverError as error:  # the Engine does not answer: the others are seen all the same
                 kind, text = started.step.kind, str(error.diagnosis)
                 found.append(StepStatus(name=name, kind=kind, state=StepState.FAILED, detail=text))
@@ -183,10 +183,10 @@ class LocalBackendHost:
         folder = self._folder(request.profile)
         logs = sorted(path.stem for path in (folder / "logs").glob("*.log"))
         known = _NAME.fullmatch(request.step) is not None
-        if not known or (request.step not in logs and read_started(Place(folder, request.step)) is None):
+        if not known or (request.step not in logs and read_started(StepFiles(folder, request.step)) is None):
             have = f"steps with a log: {', '.join(logs)}" if logs else "no step of it has run here"
             raise SettingsInvalid([f"backend {request.profile} has no log of a step {request.step!r}; {have}"])
-        return read_chunk(Place(folder, request.step).log, request, beat)
+        return read_chunk(StepFiles(folder, request.step).log, request, beat)
 
     def _settled(self, profile: Profile, repo: Path, variables: Mapping[str, str]) -> set[str]:
         """The steps that a set-up would find done or running, or whose outputs it would adopt."""
@@ -196,9 +196,9 @@ class LocalBackendHost:
         for written in profile.steps:
             with contextlib.suppress(SettingsInvalid):  # said where the step itself is judged
                 step = foreseen(written, known)
-                job = Job(Place(folder, step.name), step, repo, (repo / step.dir).resolve(), self._inherited, known)
+                job = Job(StepFiles(folder, step.name), step, repo, (repo / step.dir).resolve(), self._inherited, known)
                 done = step.kind in {"function", "command", "submodules"} and not step.leaves
-                if step.name in running or (done and Command(job, []).settled()):
+                if step.name in running or (done and StepCommand(job, []).settled()):
                     found.add(step.name)
         return found
 
@@ -216,7 +216,7 @@ class LocalBackendHost:
             return await_condition(job, step.wait, beat, lambda: _down(processes))
 
         return {
-            "command": lambda: Command(job, argv).run(beat, again=again),
+            "command": lambda: StepCommand(job, argv).run(beat, again=again),
             "function": lambda: run_function(job, file, beat, again=again),
             "submodules": lambda: _submodules(job, beat, again=again),
             "compose": lambda: _compose(job, beat),
@@ -232,7 +232,7 @@ class LocalBackendHost:
         step = expanded(request.step.model_copy(update={"env": {**env, **request.step.env}}), variables)
         directory = _directory(request.repo, step.dir, step.name)
         secrets = resolved(step.secrets, request.secrets, self._environ)
-        place = Place(folder, step.name)
+        place = StepFiles(folder, step.name)
         complete = {**self._inherited, **step.env, **secrets}
         return Job(place, step, Path(request.repo).resolve(), directory, complete, variables)
 
@@ -256,7 +256,7 @@ class LocalBackendHost:
     def _check_stopped(self, folder: Path, records: list[Started]) -> None:
         running = self._processes(folder.name).running() if folder.exists() else []
         for started in records:
-            step, place = started.step, Place(folder, started.step.name)
+            step, place = started.step, StepFiles(folder, started.step.name)
             left = remains(place, step, Path(started.repo)) + remains(place.counterpart, step, Path(started.repo))
             env = {**self._inherited, **step.env}
             up = [project.project for project, at in projects(started) if compose.state(project, at, env)[0]]
@@ -275,7 +275,7 @@ class LocalBackendHost:
 def _submodules(job: Job, beat: Beat, *, again: bool) -> StepStatus:
     job = job._replace(env={**submodules.environment(), **job.env})
     try:
-        return Command(job, submodules.argv(job.step)).run(beat, again=again)
+        return StepCommand(job, submodules.argv(job.step)).run(beat, again=again)
     except StepFailed as error:
         found = error.diagnosis
         advice = submodules.advice(tail(job.place.log)) or found.do
@@ -287,12 +287,12 @@ def _submodules(job: Job, beat: Beat, *, again: bool) -> StepStatus:
 def _compose(job: Job, beat: Beat) -> StepStatus:
     def run(job: Job, argv: list[str], beat: Beat) -> None:
         try:
-            Command(job, argv).run(beat, again=True)
+            StepCommand(job, argv).run(beat, again=True)
         except StepFailed:  # also what its beat found out: a container that can never be healthy
             stop_command(job.place, job.step.grace, lambda _: None)
             raise
 
-    check_free(job, ())
+    check_free(job, (), beat)
     status = compose.up(job, beat, run)
     if job.step.ready:
         await_condition(job, job.step.ready, beat, lambda: tail(job.place.log))

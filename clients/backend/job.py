@@ -9,7 +9,7 @@ from typing import NamedTuple
 from domain.profile import Step
 
 
-class Place(NamedTuple):
+class StepFiles(NamedTuple):
     """Where one step of one backend keeps its files."""
 
     folder: Path
@@ -51,9 +51,9 @@ class Place(NamedTuple):
         return self.folder / "run" / f"{self.name}.values"
 
     @property
-    def counterpart(self) -> "Place":
+    def counterpart(self) -> "StepFiles":
         """The files of what undoes the step; no step can have such a name."""
-        return Place(self.folder, f"{self.name}.stop")
+        return StepFiles(self.folder, f"{self.name}.stop")
 
     @property
     def cookie(self) -> str:
@@ -70,7 +70,7 @@ class Place(NamedTuple):
 class Job(NamedTuple):
     """`step` has its texts expanded; `env` is all that its program gets to see, secrets included: never write it."""
 
-    place: Place
+    place: StepFiles
     step: Step
     repo: Path
     directory: Path

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import IO
 
-from clients.backend.job import Job, Place
+from clients.backend.job import Job, StepFiles
 from clients.backend.processes.runner import read, write
 from domain.errors import SettingsInvalid
 from domain.profile import LogLine, Wait
@@ -41,7 +41,7 @@ class LogSearch:
             raise SettingsInvalid([problem]) from error
         self._line = line
         self._directory = job.directory
-        self._place = Place(job.place.folder, line.step) if line.step else job.place
+        self._place = StepFiles(job.place.folder, line.step) if line.step else job.place
         self._path: Path | None = None
         self._inode = 0
         self._offset = 0  # all before it is searched
@@ -82,7 +82,7 @@ class LogSearch:
         return False
 
 
-def _marks(place: Place) -> Path:
+def _marks(place: StepFiles) -> Path:
     return place.folder / "run" / f"{place.name}.marks.json"
 
 

@@ -4,7 +4,7 @@ import codecs
 import re
 from pathlib import Path
 
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from domain.messages.backend import LogChunk, LogRequest
 from domain.ports import Beat
 from planning.text.sanitize import scrub
@@ -31,7 +31,7 @@ def last_line(path: Path) -> str:
 
 def read_chunk(path: Path, request: LogRequest, beat: Beat) -> LogChunk:
     """Whole lines from `request.offset` on, as they come; one that does not end is given once the wait is over."""
-    pace, waited = Pace(beat, 0.05, 0.25), 0.0
+    pace, waited = PollingInterval(beat, 0.05, 0.25), 0.0
     limit = min(max(4, request.limit), _MOST)  # a whole character at least
     while True:
         late = waited >= request.wait

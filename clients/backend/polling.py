@@ -9,7 +9,7 @@ _GROWTH = 1.5
 _BEAT_SECONDS = 1.0
 
 
-class Pace:
+class PollingInterval:
     """One wait."""
 
     def __init__(self, beat: Beat, first: float = 0.02, last: float = 0.5) -> None:

@@ -1,23 +1,29 @@
 """TCP ports of this host: who listens on them."""
 
 import contextlib
+import functools
 import json
 import subprocess
+import time
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
 from clients.backend.job import Job
+from clients.backend.polling import PollingInterval
 from clients.backend.processes import runner
 from domain.errors import SettingsInvalid, StepFailed
+from domain.ports import Beat
 from planning.text.sanitize import one_line
 
 _DOCKER_SECONDS = 10
 _HIGHEST = 65535
+_RELEASE_SECONDS = 10.0  # for the end of what is left of the step's earlier process
 
 
-class Listener(NamedTuple):
+class PortListener(NamedTuple):
     """Who listens; `pid` is 0 for a process of another user."""
 
     address: str
@@ -25,30 +31,30 @@ class Listener(NamedTuple):
     pid: int
 
 
-def listeners(job: Job) -> dict[int, list[Listener]]:
+def listeners(job: Job) -> dict[int, list[PortListener]]:
     """Who listens on each port that the step declares."""
     wanted = {_number(job, text) for text in job.step.ports}
-    found: dict[int, list[Listener]] = {port: [] for port in sorted(wanted)}
+    found: dict[int, list[PortListener]] = {port: [] for port in sorted(wanted)}
     if wanted:
         for one in psutil.net_connections(kind="tcp"):
             if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port in wanted:
-                found[one.laddr.port].append(Listener(one.laddr.ip, one.laddr.port, one.pid or 0))
+                found[one.laddr.port].append(PortListener(one.laddr.ip, one.laddr.port, one.pid or 0))
     return found
 
 
-def check_free(job: Job, own: Collection[int]) -> None:
-    """Nobody but the step's own processes holds its ports; StepFailed names who does."""
-    found = [one for some in listeners(job).values() for one in some if one.pid not in own]
-    taken = [one for one in found if runner.cookie(one.pid) != job.place.cookie and not _of_project(job, one.port)]
-    if taken:
-        ports = ", ".join(str(port) for port in sorted({one.port for one in taken}))
-        raise StepFailed(
-            f"step {job.step.name} needs port {ports}, which is taken",
-            on=str(job.directory),
-            because="; ".join(dict.fromkeys(_holder(job, one) for one in taken)),
-            do="stop what holds it, or give the step another port, and run the command again",
-            code="PORT_IN_USE",
-        )
+def check_free(job: Job, own: Collection[int], beat: Beat, *, starting: bool = False) -> None:
+    """Return once only the step's own processes hold its ports; StepFailed (PORT_IN_USE) names any other holder.
+
+    A foreign process is refused at once. What is left of an earlier process of the step gets 10 s to end. When
+    `starting`, processes with the step's cookie count as left over, too, but for those in `own`.
+    """
+    polling = PollingInterval(beat, 0.05)
+    deadline = time.monotonic() + _RELEASE_SECONDS
+    while taken := _taken(job, own, starting=starting):
+        if time.monotonic() >= deadline or not all(_is_left_over(job, one.pid) for one in taken):
+            raise _in_use(job, taken)
+        pids = ", ".join(str(pid) for pid in sorted({one.pid for one in taken}))
+        polling.rest(functools.partial(str, f"{job.step.name}: waiting for the end of its earlier process {pids}"))
 
 
 def silent(job: Job) -> list[str]:
@@ -56,7 +62,48 @@ def silent(job: Job) -> list[str]:
     return [f"port {port}" for port, found in listeners(job).items() if not found]
 
 
-def _holder(job: Job, one: Listener) -> str:
+def _taken(job: Job, own: Collection[int], *, starting: bool) -> list[PortListener]:
+    found = [one for some in listeners(job).values() for one in some if one.pid not in own]
+    others = [one for one in found if starting or runner.cookie(one.pid) != job.place.cookie]
+    return [one for one in others if not _of_project(job, one.port)]
+
+
+def _in_use(job: Job, taken: list[PortListener]) -> StepFailed:
+    ports = ", ".join(str(port) for port in sorted({one.port for one in taken}))
+    return StepFailed(
+        f"step {job.step.name} needs port {ports}, which is taken",
+        on=str(job.directory),
+        because="; ".join(dict.fromkeys(_holder(job, one) for one in taken)),
+        do="stop what holds it, or give the step another port, and run the command again",
+        code="PORT_IN_USE",
+    )
+
+
+def _is_left_over(job: Job, pid: int) -> bool:
+    """Return whether a process is what is left of an earlier process of the step.
+
+    It carries the step's cookie; or it is an orphan that overwrote its environment (postgres's children do so to set
+    their title) and works in a directory of the step. A process that just ended is left over, too.
+    """
+    if not pid:
+        return False  # of another user
+    if cookie := runner.cookie(pid):
+        return cookie == job.place.cookie
+    try:
+        process = psutil.Process(pid)
+        parent = process.parent()
+        orphan = parent is None or parent.name() != process.name()  # exe of pid 1 is root's alone to read
+        directory = Path(process.cwd())
+        overwritten = b"=" not in Path(f"/proc/{pid}/environ").read_bytes()
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return True
+    except (psutil.Error, OSError):
+        return False
+    places = (job.directory, job.repo, job.place.folder)
+    return orphan and overwritten and any(directory.is_relative_to(place.resolve()) for place in places)
+
+
+def _holder(job: Job, one: PortListener) -> str:
     where = f"{one.address}:{one.port} is held by"
     if container := _container(job.env, one.port):
         return f"{where} container {container['name']} of compose project {container['project'] or '(none)'}"

@@ -1,7 +1,6 @@
 """Looks at a condition once: each probe says what is lacking, or None, within seconds whatever its peer does."""
 
 import asyncio
-import ipaddress
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ import psutil
 from clients.backend.job import Job
 from clients.backend.log_search import LogSearch
 from clients.backend.logs import last_line
+from clients.system.tcp import is_loopback
 from domain.errors import SettingsInvalid
 from domain.ports import Beat
 from domain.profile import Sql, Wait
@@ -69,11 +69,11 @@ def _tcp(host: str, port: int) -> Probe:
 def _only_loopback(host: str, port: int) -> str:
     """What to add when somebody listens at that port of this machine, and not at this address of it."""
     own = {one.address for addresses in psutil.net_if_addrs().values() for one in addresses}
-    if host not in own or _loopback(host):
+    if host not in own or is_loopback(host):
         return ""
     table = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.laddr]
     found = [one.laddr.ip for one in table if one.laddr and one.laddr.port == port]
-    if not found or not all(_loopback(address) for address in found):
+    if not found or not all(is_loopback(address) for address in found):
         return ""
     where = ", ".join(sorted({f"[{address}]" if ":" in address else address for address in found}))
     return f": its port {port} is open on the loopback address {where} only, which no other machine reaches"
@@ -93,7 +93,7 @@ def _http(job: Job, url: str) -> Probe:
         try:
             # Redirects are an answer and not followed: credentials in the URL stay with the host they are for.
             with (
-                httpx.Client(timeout=_ANSWER_SECONDS, trust_env=not _loopback(host)) as client,
+                httpx.Client(timeout=_ANSWER_SECONDS, trust_env=not is_loopback(host)) as client,
                 client.stream("GET", url) as answer,
             ):
                 return None if answer.status_code < _BAD else f"status {answer.status_code} {answer.reason_phrase}"
@@ -101,14 +101,6 @@ def _http(job: Job, url: str) -> Probe:
             return str(error) or type(error).__name__
 
     return look
-
-
-def _loopback(host: str) -> bool:
-    """No proxy leads there, whatever the environment says."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _grpc(job: Job, target: str) -> Probe:

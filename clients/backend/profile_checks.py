@@ -12,7 +12,7 @@ from domain.errors import SettingsInvalid
 from domain.profile import Profile, Step, When
 from planning.backend.expansion import BUILT_IN, VARIABLE, FieldPath, expanded_functions, foreseen, names, texts
 from planning.backend.field_validation import DATA, form_faults, used_places
-from planning.backend.profile_parser import Fault
+from planning.backend.profile_parser import ProfileFault
 from planning.backend.profile_validation import unknown_clause
 from planning.backend.steps import needed
 
@@ -27,7 +27,7 @@ def host_faults(
     variables: Mapping[str, str],
     judged: set[FieldPath],
     searched: Collection[str] = (),
-) -> list[Fault]:
+) -> list[ProfileFault]:
     """Everything on this host that would make a step fail; fields that were `judged` wrong already are left alone.
 
     Programs are looked for of the `searched` steps only.
@@ -87,7 +87,7 @@ class _Host:
         self._judged = judged
         self._searched = searched
 
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[ProfileFault]:
         """All of them."""
         found = [*self._unset_variables(), *self._function_faults()]
         for index, written in enumerate(self._profile.steps):
@@ -95,29 +95,29 @@ class _Host:
             try:
                 step = foreseen(written, self._variables)
             except SettingsInvalid as error:
-                found += [Fault(place, problem) for problem in error.problems]
+                found += [ProfileFault(place, problem) for problem in error.problems]
                 continue
             forms = [*form_faults(step, self._variables.get("BACKEND_DATA", DATA))]
             wrong = {fault.path for fault in forms}
             links = [fault for fault in self._link_faults(step) if fault.path not in wrong]
             steps_own = [*forms, *links, *self._program_faults(step), *self._file_faults(written, step)]
-            found += [Fault((*place, *fault.path), fault.text) for fault in steps_own]
+            found += [ProfileFault((*place, *fault.path), fault.text) for fault in steps_own]
         return [fault for fault in dict.fromkeys(found) if fault.path not in self._judged]
 
-    def _unset_variables(self) -> Iterator[Fault]:
+    def _unset_variables(self) -> Iterator[ProfileFault]:
         for name, default in self._profile.variables.items():
             if default is None and name not in BUILT_IN and not self._environ.get(name):
                 clause = f"variable {name} has no default: set {name} in the worker's environment"
-                yield Fault(("variables", name), clause)
+                yield ProfileFault(("variables", name), clause)
 
-    def _program_faults(self, step: Step) -> Iterator[Fault]:
+    def _program_faults(self, step: Step) -> Iterator[ProfileFault]:
         if step.name in self._searched:
             env = {**self._inherited, **step.env}
             for path, program in missing_programs(step, env):
                 clause = f"which is not on the worker's PATH ({env['PATH']})"
-                yield Fault(path, f"step {step.name} needs the program {program}, {clause}")
+                yield ProfileFault(path, f"step {step.name} needs the program {program}, {clause}")
 
-    def _link_faults(self, step: Step) -> Iterator[Fault]:
+    def _link_faults(self, step: Step) -> Iterator[ProfileFault]:
         """Textual ways out are refused already."""
         data = self._variables.get("BACKEND_DATA", "")
         within = [self._repo, *([Path(data).resolve()] if data else [])]
@@ -128,14 +128,16 @@ class _Host:
             own_end = path[-1] == "to" or (path[0] == "purge" and place == start / text)
             real = (place.parent if own_end else place).resolve()
             if not names(text) and not any(real.is_relative_to(top) for top in within):
-                yield Fault(path, f"step {step.name}: {text} is a link that leads out of the repository, to {real}")
+                yield ProfileFault(
+                    path, f"step {step.name}: {text} is a link that leads out of the repository, to {real}"
+                )
 
-    def _file_faults(self, written: Step, step: Step) -> Iterator[Fault]:
+    def _file_faults(self, written: Step, step: Step) -> Iterator[ProfileFault]:
         if self._made_later(written):
             return
         directory = self._repo / step.dir
         if step.compose and not names(step.compose.file) and not _exists(directory / step.compose.file):
-            yield Fault(("compose", "file"), f"step {step.name}: there is no compose file {step.compose.file}")
+            yield ProfileFault(("compose", "file"), f"step {step.name}: there is no compose file {step.compose.file}")
         if step.file and step.file.template and not names(step.file.template):
             yield from self._template_faults(written, directory / step.file.template)
 
@@ -143,20 +145,20 @@ class _Host:
         """Whether a file that is absent now may be there once the step's turn has come."""
         return any(one.kind in _MAKERS for one in needed(self._profile.steps, step))
 
-    def _template_faults(self, step: Step, template: Path) -> Iterator[Fault]:
+    def _template_faults(self, step: Step, template: Path) -> Iterator[ProfileFault]:
         path = ("file", "template")
         try:
             with template.open(encoding="utf-8") as file:
                 content = file.read(_MAX_TEMPLATE)
         except (OSError, UnicodeDecodeError) as error:
-            yield Fault(path, f"step {step.name}: template {template} cannot be read: {error}")
+            yield ProfileFault(path, f"step {step.name}: template {template} cannot be read: {error}")
             return
         for number, line in enumerate(content.splitlines(), 1):
             for name in names(line):
                 if VARIABLE.fullmatch(name) and (clause := unknown_clause(self._profile, step, name)):
-                    yield Fault(path, f"step {step.name} {clause} (in {template}, line {number})")
+                    yield ProfileFault(path, f"step {step.name} {clause} (in {template}, line {number})")
 
-    def _function_faults(self) -> Iterator[Fault]:
+    def _function_faults(self) -> Iterator[ProfileFault]:
         functions, calls = self._profile.functions, list(_calls(self._profile))
         if functions is None or not calls:
             return
@@ -167,20 +169,22 @@ class _Host:
         file = self._repo / functions.file
         if not file.is_file():
             if not all(self._made_later(step) for _, step, _ in calls):
-                yield Fault(place, f"there is no file {file}")
+                yield ProfileFault(place, f"there is no file {file}")
             return
         if not file.resolve().is_relative_to(self._repo):
-            yield Fault(place, f"{functions.file} is a link that leads out of the repository, to {file.resolve()}")
+            yield ProfileFault(
+                place, f"{functions.file} is a link that leads out of the repository, to {file.resolve()}"
+            )
             return
         if not shutil.which("bash", path=self._inherited["PATH"]):
             return  # said of each step
         result = sourced(file, self._repo, {**self._inherited, **functions.env})
         if result.functions is None:
-            yield Fault(place, f"{functions.file} cannot be sourced: {result.why}")
+            yield ProfileFault(place, f"{functions.file} cannot be sourced: {result.why}")
             return
         for path, step, function in calls:
             if function not in result.functions:
-                yield Fault(path, _absent(step, function, functions.file, result.functions))
+                yield ProfileFault(path, _absent(step, function, functions.file, result.functions))
 
 
 def _absent(step: Step, function: str, file: str, defined: Iterable[str]) -> str:

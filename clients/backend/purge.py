@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from clients.backend.job import Place
-from clients.backend.polling import Pace
+from clients.backend.job import StepFiles
+from clients.backend.polling import PollingInterval
 from domain.errors import PermanentError, Refused
 from domain.ports import Beat
 from domain.profile import Profile
@@ -28,7 +28,7 @@ def declared_data(profile: Profile, variables: Mapping[str, str], repo: Path, da
 
 def delete(paths: Iterable[Path], beat: Beat) -> list[str]:
     """Delete files and trees, never what a link leads to; those that were there."""
-    pace, deleted = Pace(beat), []
+    pace, deleted = PollingInterval(beat), []
     for path in paths:
         pace.beat(lambda: f"deleting {path}")  # noqa: B023 - called at once
         try:
@@ -77,7 +77,7 @@ def _outside(pattern: str, match: str, root: Path) -> Refused:
     )
 
 
-def _delete_tree(path: Path, pace: Pace) -> None:
+def _delete_tree(path: Path, pace: PollingInterval) -> None:
     for folder, _, _ in os.walk(path):  # a tree of many files takes long: signs of life come from here
         pace.beat(lambda: f"deleting {folder}")  # noqa: B023 - called at once
         break
@@ -86,7 +86,7 @@ def _delete_tree(path: Path, pace: Pace) -> None:
 
 def delete_folder(folder: Path, short: Path, keep: Collection[str]) -> bool:
     """Delete records and logs, but those of the steps to `keep`, and the socket's folder; whether any was there."""
-    kept = [path for name in keep for path in (Place(folder, name).ran, Place(folder, name).log)]
+    kept = [path for name in keep for path in (StepFiles(folder, name).ran, StepFiles(folder, name).log)]
     kept = [path for path in kept if path.is_file()]
     found = (folder, *folder.glob("*"), *folder.glob("*/*"))
     doomed = [path for path in found if not any(one.is_relative_to(path) for one in kept)]

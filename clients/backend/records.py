@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from clients.backend.job import Place
+from clients.backend.job import StepFiles
 from clients.backend.processes import runner
 from domain.errors import Refused
 from domain.model import Message
@@ -60,7 +60,7 @@ def owner_is_gone(folder: Path) -> bool:
     return bool(owner) and not Path(str(owner)).is_dir()
 
 
-def note(place: Place, started: Started) -> None:
+def note(place: StepFiles, started: Started) -> None:
     """Record a step before anything of it starts."""
     place.prepare()
     last = max((one.order for one in all_started(place.folder)), default=0)
@@ -68,13 +68,13 @@ def note(place: Place, started: Started) -> None:
     _write(place, started.model_copy(update={"order": order}))
 
 
-def note_stopped(place: Place) -> None:
+def note_stopped(place: StepFiles) -> None:
     """Nothing of the step runs any more."""
     if started := read_started(place):
         _write(place, started.model_copy(update={"stopped": True}))
 
 
-def read_started(place: Place) -> Started | None:
+def read_started(place: StepFiles) -> Started | None:
     """What is recorded of a step; None when it was never started."""
     found = runner.read(place.started)
     return Started.model_validate(found) if found else None
@@ -94,5 +94,5 @@ def latest_first(records: list[Started]) -> list[Started]:
     return [by_name[step.name] for step in reversed(in_order([one.step for one in records]))]
 
 
-def _write(place: Place, started: Started) -> None:
+def _write(place: StepFiles, started: Started) -> None:
     runner.write(place.started, started.model_dump(mode="json", exclude_defaults=True))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import psutil
 
-from clients.backend.job import Job, Place
+from clients.backend.job import Job, StepFiles
 from clients.backend.logs import last_line
 from clients.backend.processes import runner
-from clients.backend.processes.supervisor import ORPHAN, Report
+from clients.backend.processes.supervisor import ORPHAN, ProcessReport
 from clients.backend.records import Started
 from clients.backend.steps import compose
 from clients.backend.steps.background import Seen, look
@@ -21,7 +21,7 @@ _LOOP_STARTS, _LOOP_SECONDS, _STEADY_SECONDS = 3, 60, 10  # so many starts in th
 
 
 def observed(
-    started: Started, place: Place, report: Report | None, table: list[Seen], env: Mapping[str, str]
+    started: Started, place: StepFiles, report: ProcessReport | None, table: list[Seen], env: Mapping[str, str]
 ) -> StepStatus:
     """One step that stays; `report` is the supervisor's, `table` all processes of the host."""
     if started.stopped:
@@ -33,7 +33,7 @@ def observed(
     return StepStatus(name=place.name, kind=started.step.kind, state=state, detail=detail, seconds=seconds)
 
 
-def _process(place: Place, report: Report | None) -> tuple[StepState, str, float]:
+def _process(place: StepFiles, report: ProcessReport | None) -> tuple[StepState, str, float]:
     if report is None:  # a reboot, or both were killed: unlike a process given up, it is worth another start
         return StepState.STOPPED, "it does not run, nor does its supervisor", 0.0
     recent = [began for began in report.began if began > time.time() - _LOOP_SECONDS]
@@ -49,7 +49,9 @@ def _process(place: Place, report: Report | None) -> tuple[StepState, str, float
     return _failed(place, f"exited with {report.exit}" if report.state == "EXITED" else report.state.lower())
 
 
-def _left(started: Started, place: Place, table: list[Seen], env: Mapping[str, str]) -> tuple[StepState, str, float]:
+def _left(
+    started: Started, place: StepFiles, table: list[Seen], env: Mapping[str, str]
+) -> tuple[StepState, str, float]:
     project = started.step.compose
     if project is not None:
         at = Path(started.directory)
@@ -69,7 +71,7 @@ def _left(started: Started, place: Place, table: list[Seen], env: Mapping[str, s
     return StepState.RUNNING, pids, seconds
 
 
-def _failed(place: Place, why: str) -> tuple[StepState, str, float]:
+def _failed(place: StepFiles, why: str) -> tuple[StepState, str, float]:
     said = last_line(place.log)
     return StepState.FAILED, one_line(f"{why}; last line: {said}" if said else why), 0.0
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from clients.backend.job import Job, Place
+from clients.backend.job import Job, StepFiles
 from clients.backend.processes.supervisor import Processes
 from clients.backend.records import Started, note_stopped
 from clients.backend.secrets import resolved
 from clients.backend.steps.background import sweep
-from clients.backend.steps.command import Command, discard, forget, stop_command
+from clients.backend.steps.command import StepCommand, discard, forget, stop_command
 from clients.backend.steps.compose import down
 from clients.backend.steps.function import function_argv, prepare_values
 from clients.system.environment import inherited
@@ -29,7 +29,7 @@ class Stopping:
 
     def step(self, started: Started) -> bool:
         """Nothing of the step runs afterwards; whether anything did. What fails is raised once all the rest is done."""
-        place, step, repo = Place(self._folder, started.step.name), started.step, Path(started.repo)
+        place, step, repo = StepFiles(self._folder, started.step.name), started.step, Path(started.repo)
         failure: StepFailed | None = None
         ran = stop_command(place, step.grace, self._beat)
         if step.stop and not started.stopped and _begun(place, self._folder):
@@ -56,7 +56,7 @@ class Stopping:
         note_stopped(place)
         return ran
 
-    def _undo(self, place: Place, started: Started) -> None:
+    def _undo(self, place: StepFiles, started: Started) -> None:
         """Run the counterpart as a command of its own, with a log of its own."""
         step, counterpart = started.step, started.step.stop
         secrets = resolved(step.secrets, started.secrets, self._environ)
@@ -68,7 +68,7 @@ class Stopping:
             argv = function_argv(job, started.functions.file, counterpart.function)
         else:
             argv = counterpart.command if counterpart else []
-        Command(job, argv).run(self._beat, again=True)
+        StepCommand(job, argv).run(self._beat, again=True)
 
 
 def projects(started: Started) -> list[tuple[Compose, Path]]:
@@ -78,5 +78,5 @@ def projects(started: Started) -> list[tuple[Compose, Path]]:
     return [(compose, directory) for compose, directory in (*own, *left) if compose]
 
 
-def _begun(place: Place, folder: Path) -> bool:
+def _begun(place: StepFiles, folder: Path) -> bool:
     return place.record.exists() or place.ran.exists() or (folder / "conf.d" / f"{place.name}.conf").exists()

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from clients.registry import tls
 from clients.registry.connection_pool import Breaker
 from clients.registry.content import Span
+from clients.system.tcp import is_loopback
 
 _CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 60.0  # nothing read or written for this long: the peer is gone
@@ -108,7 +109,7 @@ class Transport:
     def _connection(self) -> http.client.HTTPConnection:
         proxy = urllib.request.getproxies_environment().get(self.scheme, "")
         host = urlsplit(f"//{self.netloc}").hostname or ""
-        if proxy and not urllib.request.proxy_bypass(host) and not loopback(host):
+        if proxy and not urllib.request.proxy_bypass(host) and not is_loopback(host):
             return self._through(proxy)
         return self._to(self.netloc)
 
@@ -132,18 +133,10 @@ class Transport:
         return 443 if self.scheme == "https" else 80
 
 
-def loopback(host: str) -> bool:
-    """Whether Docker takes this host for the machine itself, to which plain HTTP is fine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def insecure(netloc: str, ranges: Sequence[str]) -> bool:
     """Whether the Docker Engine lists this registry as insecure, by name or address range; loopback always is."""
     host = urlsplit(f"//{netloc}").hostname or ""
-    if loopback(host) or netloc in ranges:
+    if is_loopback(host) or netloc in ranges:
         return True
     try:
         addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None)}

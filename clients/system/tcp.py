@@ -1,6 +1,7 @@
 """Whether a TCP address answers from this machine, in one word."""
 
 import errno
+import ipaddress
 import socket
 
 SECONDS = 3.0
@@ -42,3 +43,11 @@ def _connect(host: str, port: int) -> str:
         return "unknown-host"
     except OSError as error:
         return _WORDS.get(error.errno or 0, error.strerror or type(error).__name__)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is this machine itself, which no proxy serves and TLS need not protect."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -9,7 +9,7 @@ _AGAIN_STEADY_SECONDS = 10.0  # and this long when it was restarted: after that 
 _RESTARTS = 3  # that are called a loop
 
 
-class Standing(StrEnum):
+class ProjectStatus(StrEnum):
     """How far a container is."""
 
     READY = "ready"
@@ -39,20 +39,20 @@ def looping(one: Container, restarts_before: int) -> str:
     return f"is restarted again and again ({again} times so far{_code(one)})" if again >= _RESTARTS else ""
 
 
-def judge_container(one: Container, awaited: frozenset[str], restarts_before: int) -> tuple[Standing, str]:
+def judge_container(one: Container, awaited: frozenset[str], restarts_before: int) -> tuple[ProjectStatus, str]:
     """Its standing and why; `awaited` are services whose completion others await."""
     if told := looping(one, restarts_before):
-        return Standing.FAILED, told
+        return ProjectStatus.FAILED, told
     if one.status == "running":
         return _running(one)
     if one.status == "exited" and one.code == 0 and one.service in awaited and one.restart_policy in {"", "no"}:
-        return Standing.READY, "is done"
+        return ProjectStatus.READY, "is done"
     if one.status in {"exited", "dead"}:
         hint = "" if one.code else "; a service that ends needs `condition: service_completed_successfully` in another"
-        return Standing.FAILED, f"has exited with code {one.code}{one.error and f' ({one.error})'}{hint}"
+        return ProjectStatus.FAILED, f"has exited with code {one.code}{one.error and f' ({one.error})'}{hint}"
     if one.status == "created" and one.error:
-        return Standing.FAILED, f"could not be started ({one.error})"
-    return Standing.WAITING, f"is {one.status}{_code(one)}"
+        return ProjectStatus.FAILED, f"could not be started ({one.error})"
+    return ProjectStatus.WAITING, f"is {one.status}{_code(one)}"
 
 
 def _awaited_services(containers: Sequence[Container]) -> frozenset[str]:
@@ -63,7 +63,7 @@ def _awaited_services(containers: Sequence[Container]) -> frozenset[str]:
 
 def judge_project(
     containers: Sequence[Container], expected: Sequence[str], restarts_before: Mapping[str, int] | None = None
-) -> tuple[Standing, str, Container | None]:
+) -> tuple[ProjectStatus, str, Container | None]:
     """The worst standing, its reason in words, and the container meant; `restarts_before` by container id.
 
     Without it restarts count as old ones.
@@ -74,26 +74,30 @@ def judge_project(
         before = one.restarts if restarts_before is None else restarts_before.get(one.id, 0)
         standing, text = judge_container(one, awaited, before)
         judged.append((standing, f"service {one.service} {text}", one))
-    for wanted in (Standing.FAILED, Standing.WAITING):
+    for wanted in (ProjectStatus.FAILED, ProjectStatus.WAITING):
         for standing, text, one in judged:
             if standing is wanted:
                 return standing, text, one
     missing = sorted(set(expected) - {one.service for one in containers})
     if missing or not containers:
-        return Standing.WAITING, f"service {', '.join(missing)} has no container" if missing else "no container", None
-    return Standing.READY, f"{len(containers)} container{'s' if len(containers) > 1 else ''} up", None
+        return (
+            ProjectStatus.WAITING,
+            f"service {', '.join(missing)} has no container" if missing else "no container",
+            None,
+        )
+    return ProjectStatus.READY, f"{len(containers)} container{'s' if len(containers) > 1 else ''} up", None
 
 
-def _running(one: Container) -> tuple[Standing, str]:
+def _running(one: Container) -> tuple[ProjectStatus, str]:
     if one.health == "healthy":
-        return Standing.READY, "is healthy"
+        return ProjectStatus.READY, "is healthy"
     if one.health == "unhealthy":
-        return Standing.FAILED, "is unhealthy"
+        return ProjectStatus.FAILED, "is unhealthy"
     if one.health:
-        return Standing.WAITING, f"runs, its health is {one.health}"
+        return ProjectStatus.WAITING, f"runs, its health is {one.health}"
     if 0 <= one.age < (_AGAIN_STEADY_SECONDS if one.restarts else _STEADY_SECONDS):
-        return Standing.WAITING, "was restarted just now" if one.restarts else "was started just now"
-    return Standing.READY, "runs"
+        return ProjectStatus.WAITING, "was restarted just now" if one.restarts else "was started just now"
+    return ProjectStatus.READY, "runs"
 
 
 def _code(one: Container) -> str:

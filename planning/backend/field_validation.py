@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from domain.profile import Step
 from planning.backend.expansion import FieldPath, expand, is_expression, names, texts
-from planning.backend.profile_parser import Fault
+from planning.backend.profile_parser import ProfileFault
 
 DATA = "${BACKEND_DATA}"
 _WITHIN_REPOSITORY = (
@@ -28,11 +28,11 @@ _HIGHEST_PORT = 65535
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f]+|[^\s:/\[\]]*):[0-9]{1,5}")
 
 
-def form_faults(step: Step, data: str = DATA) -> Iterator[Fault]:
+def form_faults(step: Step, data: str = DATA) -> Iterator[ProfileFault]:
     """What no value of a variable that is still unknown can mend; `data` is how BACKEND_DATA reads in these texts."""
     for path, text in texts(step):
         if clause := _clause(path, text, data):
-            yield Fault(path, f"step {step.name}: {clause}")
+            yield ProfileFault(path, f"step {step.name}: {clause}")
 
 
 def used_places(step: Step) -> Iterator[tuple[FieldPath, str, bool]]:

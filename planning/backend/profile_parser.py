@@ -28,7 +28,7 @@ _SPOKEN = {  # what pydantic says in words of its own
 _MARKS = {yaml.SequenceStartEvent: 1, yaml.MappingStartEvent: 1, yaml.SequenceEndEvent: -1, yaml.MappingEndEvent: -1}
 
 
-class Fault(NamedTuple):
+class ProfileFault(NamedTuple):
     """Something wrong with a profile: the path of the field, and a clause about it."""
 
     path: FieldPath
@@ -41,14 +41,14 @@ class ProfileText:
 
     source: str  # name of the file, for people
     profile: Profile | None
-    faults: Sequence[Fault]
+    faults: Sequence[ProfileFault]
     lines: Mapping[FieldPath, int]
 
-    def sentences(self, faults: Sequence[Fault]) -> list[str]:
+    def sentences(self, faults: Sequence[ProfileFault]) -> list[str]:
         """`file:line: field: clause` for each, in the order of the file."""
         return [self._sentence(fault) for fault in sorted(faults, key=lambda fault: self._line(fault.path))]
 
-    def _sentence(self, fault: Fault) -> str:
+    def _sentence(self, fault: ProfileFault) -> str:
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault.path).lstrip(".")
         return f"{self.source}:{self._line(fault.path)}: {field or 'profile'}: {fault.text}"
 
@@ -58,7 +58,7 @@ class ProfileText:
         return self.lines.get(path, 1)
 
 
-class _Loader(yaml.SafeLoader):
+class _ProfileLoader(yaml.SafeLoader):
     """Knows numbers, true, false and null; a date, a version or `no` is the text that was written."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}
@@ -70,7 +70,7 @@ for _tag, _form, _first in (
     ("null", r"^(?:~|null|)$", ["~", "n", ""]),
     ("merge", r"^<<$", "<"),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_form), list(_first))
+    _ProfileLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_form), list(_first))
 
 
 def read(text: str, source: str) -> ProfileText:
@@ -79,7 +79,7 @@ def read(text: str, source: str) -> ProfileText:
         raise SettingsInvalid([f"{source} is larger than {MAX_BYTES >> 20} MiB"])
     try:
         _check_events(text, source)
-        loader = _Loader(text)
+        loader = _ProfileLoader(text)
         node = loader.get_single_node()
         lines, doubles = _lines(node, source)
         content = loader.construct_document(node) if node is not None else None
@@ -96,7 +96,7 @@ def read(text: str, source: str) -> ProfileText:
 def _check_events(text: str, source: str) -> None:
     """Refuse what is small to write and large to read, before anything is built."""
     aliases = depth = 0
-    for event in yaml.parse(text, _Loader):
+    for event in yaml.parse(text, _ProfileLoader):
         aliases += isinstance(event, yaml.AliasEvent)
         depth += _MARKS.get(type(event), 0)
         if depth > MAX_DEPTH:
@@ -106,10 +106,10 @@ def _check_events(text: str, source: str) -> None:
             raise SettingsInvalid([f"{source} holds more than {MAX_ALIASES} YAML aliases"])
 
 
-def _lines(node: yaml.Node | None, source: str) -> tuple[dict[FieldPath, int], list[Fault]]:
+def _lines(node: yaml.Node | None, source: str) -> tuple[dict[FieldPath, int], list[ProfileFault]]:
     """The line of each field by its path, and fields that are written twice, of which YAML would drop one."""
     found: dict[FieldPath, int] = {}
-    doubles: list[Fault] = []
+    doubles: list[ProfileFault] = []
 
     def visit(node: yaml.Node, path: FieldPath) -> None:
         found.setdefault(path, node.start_mark.line + 1)
@@ -119,7 +119,7 @@ def _lines(node: yaml.Node | None, source: str) -> tuple[dict[FieldPath, int], l
             for key, value in node.value:
                 here = (*path, str(key.value))
                 if here in found and key.value != "<<":
-                    doubles.append(Fault(here, f"is written twice, also in line {key.start_mark.line + 1}"))
+                    doubles.append(ProfileFault(here, f"is written twice, also in line {key.start_mark.line + 1}"))
                 found.setdefault(here, key.start_mark.line + 1)
                 visit(value, here)
         elif isinstance(node, yaml.SequenceNode):
@@ -131,7 +131,7 @@ def _lines(node: yaml.Node | None, source: str) -> tuple[dict[FieldPath, int], l
     return found, doubles
 
 
-def _judged(content: Any) -> tuple[Profile | None, list[Fault]]:
+def _judged(content: Any) -> tuple[Profile | None, list[ProfileFault]]:
     """The profile, without fields that do not exist, so that the rest can be judged too; None when it has no form."""
     try:
         return Profile.model_validate(content), []
@@ -150,7 +150,9 @@ def _judged(content: Any) -> tuple[Profile | None, list[Fault]]:
         return None, problems  # a misspelt field lacks under its right name too: no reason to say so twice
 
 
-def _fault(kind: str, path: FieldPath, text: str) -> Fault:
+def _fault(kind: str, path: FieldPath, text: str) -> ProfileFault:
     if path[:1] == ("steps",) and path[2:3] == ("command",):  # the only field of two forms: said once, of both
-        return Fault(path[:3], _COMMAND)
-    return Fault(tuple(part for part in path if part != "[key]"), _SPOKEN.get(kind, text.removeprefix("Value error, ")))
+        return ProfileFault(path[:3], _COMMAND)
+    return ProfileFault(
+        tuple(part for part in path if part != "[key]"), _SPOKEN.get(kind, text.removeprefix("Value error, "))
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from domain.profile import Profile, Step
 from planning.backend.expansion import BUILT_IN, SECRET_NAME, VARIABLE, FieldPath, names, texts
 from planning.backend.field_validation import form_faults, is_whole, path_clause, purge_clause
-from planning.backend.profile_parser import Fault
+from planning.backend.profile_parser import ProfileFault
 from planning.backend.steps import circle, circle_text, needed
 
 _REFERENCES = ("env:", "file:")
@@ -14,17 +14,17 @@ _RECORDED = ("function", "command", "submodules")
 _GO_WITH = {"values": _RECORDED, "outputs": _RECORDED, "inputs": (*_RECORDED, "process")}
 
 
-def faults(profile: Profile) -> list[Fault]:
+def faults(profile: Profile) -> list[ProfileFault]:
     """All of them, without regard to the host that would run it."""
     found = [*_variable_faults(profile), *_secret_faults(profile), *_profile_faults(profile), *_double_values(profile)]
     first = {step.name: index for index, step in reversed(list(enumerate(profile.steps)))}
     for index, step in enumerate(profile.steps):
         if first[step.name] != index:
-            found.append(Fault(("steps", index, "name"), f"step {step.name} exists twice"))
-        found += [Fault(("steps", index, *fault.path), fault.text) for fault in _step_faults(profile, step)]
+            found.append(ProfileFault(("steps", index, "name"), f"step {step.name} exists twice"))
+        found += [ProfileFault(("steps", index, *fault.path), fault.text) for fault in _step_faults(profile, step)]
     if names_ := circle(profile.steps):
         index = min(first[name] for name in names_)
-        found.append(Fault(("steps", index, "needs"), circle_text(names_)))
+        found.append(ProfileFault(("steps", index, "needs"), circle_text(names_)))
     return found
 
 
@@ -51,14 +51,16 @@ def unknown_clause(profile: Profile, step: Step, name: str) -> str:
     return f"uses ${{{name}}}, which no variable declares"
 
 
-def _variable_faults(profile: Profile) -> Iterator[Fault]:
+def _variable_faults(profile: Profile) -> Iterator[ProfileFault]:
     for name, default in profile.variables.items():
         if clause := _name_clause(name):
-            yield Fault(("variables", name), clause)
+            yield ProfileFault(("variables", name), clause)
         elif SECRET_NAME.search(name.upper()):
-            yield Fault(("variables", name), f"{name} looks like a secret of the worker: steps may not read those")
+            yield ProfileFault(
+                ("variables", name), f"{name} looks like a secret of the worker: steps may not read those"
+            )
         elif default and names(default):
-            yield Fault(
+            yield ProfileFault(
                 ("variables", name), f"a default is taken as it is, it cannot refer to ${{{names(default)[0]}}}"
             )
 
@@ -69,19 +71,21 @@ def _name_clause(name: str) -> str:
     return f"{name} is built in, leave it out" if name in BUILT_IN else ""
 
 
-def _secret_faults(profile: Profile) -> Iterator[Fault]:
+def _secret_faults(profile: Profile) -> Iterator[ProfileFault]:
     for name, reference in profile.secrets.items():
         path = ("secrets", name)
         if clause := _name_clause(name):
-            yield Fault(path, clause)
+            yield ProfileFault(path, clause)
         elif name in profile.variables:
-            yield Fault(path, f"{name} is a variable, too: a secret needs a name of its own")
+            yield ProfileFault(path, f"{name} is a variable, too: a secret needs a name of its own")
         kind, _, where = reference.partition(":")
         if f"{kind}:" not in _REFERENCES or not where or (kind == "env" and not VARIABLE.fullmatch(where)):
-            yield Fault(path, f"secret {name} must be a reference, env:NAME or file:PATH, never the secret itself")
+            yield ProfileFault(
+                path, f"secret {name} must be a reference, env:NAME or file:PATH, never the secret itself"
+            )
 
 
-def _profile_faults(profile: Profile) -> Iterator[Fault]:
+def _profile_faults(profile: Profile) -> Iterator[ProfileFault]:
     places: dict[FieldPath, str] = {("circuit",): profile.circuit, ("circuit_dir",): profile.circuit_dir}
     if profile.functions is not None:
         places |= {("functions", *path): text for path, text in texts(profile.functions)}
@@ -92,22 +96,22 @@ def _profile_faults(profile: Profile) -> Iterator[Fault]:
     for path, text in {**places, **purges, **data, **configs}.items():
         own = {"circuit": {"CIRCUIT", "CIRCUIT_DIR"}, "circuit_dir": {"CIRCUIT_DIR"}}.get(str(path[0]), set())
         for name in sorted({*names(text)} - (allowed - own)):
-            yield Fault(path, f"uses ${{{name}}}, which no variable declares")
+            yield ProfileFault(path, f"uses ${{{name}}}, which no variable declares")
     within: list[FieldPath] = [("circuit_dir",), ("functions", "file")]
     clauses = {path: path_clause(places.get(path, "")) for path in within}
     if profile.functions is not None and (not profile.functions.file or names(profile.functions.file)):
-        yield Fault(("functions", "file"), "it is the path itself, neither empty nor made of variables")
+        yield ProfileFault(("functions", "file"), "it is the path itself, neither empty nor made of variables")
     clauses |= {path: purge_clause(text) for path, text in purges.items()}
     clauses |= {path: path_clause(text) for path, text in configs.items()}
     clauses |= {path: path_clause(text) or _whole_clause(text) for path, text in data.items()}
-    yield from (Fault(path, clause) for path, clause in clauses.items() if clause)
+    yield from (ProfileFault(path, clause) for path, clause in clauses.items() if clause)
 
 
 def _whole_clause(text: str) -> str:
     return f"{text!r} would be the whole repository" if is_whole(text) else ""
 
 
-def _double_values(profile: Profile) -> Iterator[Fault]:
+def _double_values(profile: Profile) -> Iterator[ProfileFault]:
     """One value from two steps is fine only when never both of them run."""
     givers: dict[str, list[Step]] = {}
     for index, step in enumerate(profile.steps):
@@ -117,14 +121,16 @@ def _double_values(profile: Profile) -> Iterator[Fault]:
                     clause = (
                         f"{name} is handed on by step {other.name}, too: only steps with different `when`s may do so"
                     )
-                    yield Fault(("steps", index, "values", name), clause)
+                    yield ProfileFault(("steps", index, "values", name), clause)
             givers.setdefault(name, []).append(step)
 
 
-def _step_faults(profile: Profile, step: Step) -> Iterator[Fault]:
+def _step_faults(profile: Profile, step: Step) -> Iterator[ProfileFault]:
     for field, kinds in _GO_WITH.items():
         if getattr(step, field) and step.kind not in kinds:
-            yield Fault((field,), f"step {step.name}: {field} goes with {', '.join(kinds)}, not with {step.kind}")
+            yield ProfileFault(
+                (field,), f"step {step.name}: {field} goes with {', '.join(kinds)}, not with {step.kind}"
+            )
     yield from _need_faults(profile, step)
     yield from _reference_faults(profile, step)
     yield from _value_faults(profile, step)
@@ -134,12 +140,12 @@ def _step_faults(profile: Profile, step: Step) -> Iterator[Fault]:
     yield from form_faults(step)
 
 
-def _need_faults(profile: Profile, step: Step) -> Iterator[Fault]:
+def _need_faults(profile: Profile, step: Step) -> Iterator[ProfileFault]:
     for need in step.needs:
         yield from _other_step_faults(profile, step, need, ("needs",), "needs")
 
 
-def _log_faults(profile: Profile, step: Step) -> Iterator[Fault]:
+def _log_faults(profile: Profile, step: Step) -> Iterator[ProfileFault]:
     for field, wait in (("wait", step.wait), ("ready", step.ready)):
         if wait is None or wait.log is None:
             continue
@@ -147,22 +153,26 @@ def _log_faults(profile: Profile, step: Step) -> Iterator[Fault]:
         if wait.log.step:
             yield from _other_step_faults(profile, step, wait.log.step, (*path, "step"), "reads the log of")
         if wait.log.step and wait.log.file:
-            yield Fault(path, f"step {step.name}: a line is found in the log of a step, or in a file, not in both")
+            yield ProfileFault(
+                path, f"step {step.name}: a line is found in the log of a step, or in a file, not in both"
+            )
         if field == "wait" and not wait.log.step and not wait.log.file:
-            yield Fault(path, f"step {step.name} has no log of its own to wait for: say which `step` or `file`")
+            yield ProfileFault(path, f"step {step.name} has no log of its own to wait for: say which `step` or `file`")
 
 
-def _other_step_faults(profile: Profile, step: Step, name: str, path: tuple[str, ...], verb: str) -> Iterator[Fault]:
+def _other_step_faults(
+    profile: Profile, step: Step, name: str, path: tuple[str, ...], verb: str
+) -> Iterator[ProfileFault]:
     other = next((one for one in profile.steps if one.name == name), None)
     if other is None:
-        yield Fault(path, f"step {step.name} {verb} {name}, which does not exist")
+        yield ProfileFault(path, f"step {step.name} {verb} {name}, which does not exist")
     elif other.simulated and not step.simulated:
-        yield Fault(path, f"step {step.name} {verb} {name}, which is simulated and so not part of setup-all")
+        yield ProfileFault(path, f"step {step.name} {verb} {name}, which is simulated and so not part of setup-all")
     elif other.optional and not step.optional:
-        yield Fault(path, f"step {step.name} {verb} {name}, which is optional, so it may never be done")
+        yield ProfileFault(path, f"step {step.name} {verb} {name}, which is optional, so it may never be done")
 
 
-def _reference_faults(profile: Profile, step: Step) -> Iterator[Fault]:
+def _reference_faults(profile: Profile, step: Step) -> Iterator[ProfileFault]:
     said: set[str] = set()
     for path, text in texts(step):
         for name in names(text):
@@ -171,38 +181,40 @@ def _reference_faults(profile: Profile, step: Step) -> Iterator[Fault]:
                 clause = f"uses ${{{name}}} in `when`, which is judged before any step has handed anything on"
             if clause:
                 said.add(name)
-                yield Fault(path, f"step {step.name} {clause}")
+                yield ProfileFault(path, f"step {step.name} {clause}")
 
 
-def _value_faults(profile: Profile, step: Step) -> Iterator[Fault]:
+def _value_faults(profile: Profile, step: Step) -> Iterator[ProfileFault]:
     for name, value in step.values.items():
         path = ("values", name)
         if clause := _name_clause(name):
-            yield Fault(path, clause)
+            yield ProfileFault(path, clause)
         elif SECRET_NAME.search(name.upper()):
-            yield Fault(path, f"{name} looks like a secret: values are recorded and shown")
+            yield ProfileFault(path, f"{name} looks like a secret: values are recorded and shown")
         elif name in profile.variables or name in profile.secrets:
-            yield Fault(path, f"{name} is declared by the profile, too: a value needs a name of its own")
+            yield ProfileFault(path, f"{name} is declared by the profile, too: a value needs a name of its own")
         if value.variable and not step.function:
-            yield Fault((*path, "variable"), f"step {step.name} is no function, it has no shell to take {name} from")
+            yield ProfileFault(
+                (*path, "variable"), f"step {step.name} is no function, it has no shell to take {name} from"
+            )
         if value.variable and not VARIABLE.fullmatch(value.variable):
-            yield Fault((*path, "variable"), f"{value.variable!r} is no variable name (letters, digits and _)")
+            yield ProfileFault((*path, "variable"), f"{value.variable!r} is no variable name (letters, digits and _)")
 
 
-def _function_faults(profile: Profile, step: Step) -> Iterator[Fault]:
+def _function_faults(profile: Profile, step: Step) -> Iterator[ProfileFault]:
     used = {("function",): step.function, ("stop", "function"): step.stop.function if step.stop else ""}
     for path, function in used.items():
         if function and profile.functions is None:
-            yield Fault(path, f"step {step.name} calls {function}, but the profile names no file of `functions`")
+            yield ProfileFault(path, f"step {step.name} calls {function}, but the profile names no file of `functions`")
 
 
-def _given_secret_faults(profile: Profile, step: Step) -> Iterator[Fault]:
+def _given_secret_faults(profile: Profile, step: Step) -> Iterator[ProfileFault]:
     for index, name in enumerate(step.secrets):
         path = ("secrets", index)
         if name not in profile.secrets:
-            yield Fault(
+            yield ProfileFault(
                 path, f"step {step.name} is given the secret {name}, which `secrets` of the profile does not name"
             )
         elif step.process and not profile.secrets[name].startswith("file:"):
             clause = "a process outlives the worker, so its secrets must be of the kind file:PATH"
-            yield Fault(path, f"step {step.name} is given {name}, which is {profile.secrets[name]}: {clause}")
+            yield ProfileFault(path, f"step {step.name} is given {name}, which is {profile.secrets[name]}: {clause}")

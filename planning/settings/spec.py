@@ -55,7 +55,7 @@ def cluster_spec(values: Values, *, mode: BackendMode = BackendMode.NONE, seen_o
     wrong = problems(values)
     if wrong:
         raise SettingsInvalid(wrong)
-    get = _Reader(values)
+    get = _SettingsReader(values)
     return ClusterSpec(
         cluster=get("CLUSTER"),
         namespace=get("CLUSTER_NS"),
@@ -92,7 +92,7 @@ def cluster_spec(values: Values, *, mode: BackendMode = BackendMode.NONE, seen_o
 
 def shortage(values: Values) -> tuple[Shortage, int]:
     """What to do with too few nodes, and for how many seconds to wait for them; SettingsInvalid."""
-    get = _Reader(values)
+    get = _SettingsReader(values)
     wrong = problems(values, SHORTAGE) + _contradiction(get)
     if wrong:
         raise SettingsInvalid(wrong)
@@ -102,7 +102,7 @@ def shortage(values: Values) -> tuple[Shortage, int]:
 def problems(values: Values, names: Iterable[str] | None = None) -> list[str]:
     """Every problem of these settings (None: of all, with those that must be set), one sentence each."""
     chosen = SETTINGS if names is None else [BY_NAME[name] for name in names]
-    get = _Reader(values)
+    get = _SettingsReader(values)
     found = [problem for setting in chosen if (problem := _problem(setting, get(setting.name)))]
     if names is None:
         found += _missing(get) + _endpoint_problems(get, found) + _half_pair(get) + _contradiction(get)
@@ -114,7 +114,7 @@ def place(values: Values) -> tuple[str, str]:
     wrong = problems(values, ["CLUSTER", "CLUSTER_NS"])
     if wrong:
         raise SettingsInvalid(wrong)
-    get = _Reader(values)
+    get = _SettingsReader(values)
     return get("CLUSTER"), get("CLUSTER_NS")
 
 
@@ -123,7 +123,7 @@ def bare_spec(values: Values) -> ClusterSpec:
     wrong = problems(values, BARE)
     if wrong:
         raise SettingsInvalid(wrong)
-    get = _Reader(values)
+    get = _SettingsReader(values)
     return ClusterSpec(
         cluster=get("CLUSTER"),
         namespace=get("CLUSTER_NS"),
@@ -143,7 +143,7 @@ def bare_spec(values: Values) -> ClusterSpec:
 
 def backend_spec(values: Values) -> ClusterSpec:
     """A spec for a backend alone: no image, and a coordinator only where the profile wants one; SettingsInvalid."""
-    get = _Reader(values)
+    get = _SettingsReader(values)
     wrong = problems(values, BACKEND)
     if get("COORDINATOR_EP"):
         wrong += _endpoint_problems(get, wrong)
@@ -163,7 +163,7 @@ def backend_spec(values: Values) -> ClusterSpec:
 
 def images_spec(values: Values, *, seen_on: str = "") -> ClusterSpec:
     """A spec for the images that are kept: repository, hosts and backend host, no coordinator; SettingsInvalid."""
-    get = _Reader(values)
+    get = _SettingsReader(values)
     wrong = problems(values, IMAGES) + _missing(get) + _half_pair(get)
     if wrong:
         raise SettingsInvalid(wrong)
@@ -198,7 +198,7 @@ def account(values: Values, name: str, namespace: str | None) -> tuple[str, str]
 
 def new_endpoint(values: Values) -> ResetEndpoint:
     """The endpoint to reset to; without COORDINATOR_PORT the port stays as it is; SettingsInvalid."""
-    get = _Reader(values)
+    get = _SettingsReader(values)
     wrong = problems(values, ["COORDINATOR_EP", "COORDINATOR_PORT"])
     wrong += _endpoint_problems(get, wrong)
     if wrong:
@@ -231,7 +231,7 @@ def warnings(spec: ClusterSpec) -> list[str]:
     return found
 
 
-class _Reader:
+class _SettingsReader:
     """Reads a setting by name; an empty value means unset, so the default applies."""
 
     def __init__(self, values: Values) -> None:
@@ -257,30 +257,30 @@ def _shown(value: str) -> str:
     return repr(re.sub(r"(^|//)[^/@]*@", r"\1***@", cut))
 
 
-def _missing(get: _Reader) -> list[str]:
+def _missing(get: _SettingsReader) -> list[str]:
     if get("IMAGE_REPO"):
         return []
     return ["IMAGE_REPO is not set: give the repository of the prover image, such as fluidex/prover-cluster."]
 
 
-def _endpoint_problems(get: _Reader, found: list[str]) -> list[str]:
+def _endpoint_problems(get: _SettingsReader, found: list[str]) -> list[str]:
     """Address and port together; what was reported already by its form alone is not said twice."""
     wrong = endpoint.problems(get("COORDINATOR_EP"), _port(get))
     return [one for one in wrong if not any(known.startswith(one.split("=")[0] + "=") for known in found)]
 
 
-def _address(get: _Reader) -> str:
+def _address(get: _SettingsReader) -> str:
     """The coordinator's, or none."""
     return endpoint.canonical(get("COORDINATOR_EP")) if get("COORDINATOR_EP") else ""
 
 
-def _port(get: _Reader) -> int:
+def _port(get: _SettingsReader) -> int:
     """The port, or the default where it is no number, which is reported elsewhere."""
     port = get("COORDINATOR_PORT")
     return int(BY_NAME["COORDINATOR_PORT"].default if checks.port(port) else port)
 
 
-def _half_pair(get: _Reader) -> list[str]:
+def _half_pair(get: _SettingsReader) -> list[str]:
     user, password = get("IMAGE_AUTH_USER"), get("IMAGE_AUTH_PASSWORD")
     if bool(user) == bool(password):
         return []
@@ -288,7 +288,7 @@ def _half_pair(get: _Reader) -> list[str]:
     return [f"IMAGE_AUTH_{present} is set but IMAGE_AUTH_{absent} is not: set both, or neither to be anonymous."]
 
 
-def _shortage(get: _Reader) -> Shortage:
+def _shortage(get: _SettingsReader) -> Shortage:
     if checks.seconds(get("PROVER_WAIT_FOR_NODES") or "0"):
         return Shortage.WAIT
     if get("PROVER_AS_MANY_AS_FIT").lower() in checks.TRUE:
@@ -296,14 +296,14 @@ def _shortage(get: _Reader) -> Shortage:
     return Shortage.AUTOSCALE if get("PROVER_EXPECT_AUTOSCALER").lower() in checks.TRUE else Shortage.REFUSE
 
 
-def _contradiction(get: _Reader) -> list[str]:
+def _contradiction(get: _SettingsReader) -> list[str]:
     """Two answers to one question: what to do with too few nodes."""
     off = checks.FALSE | {"", "0"}
     given = [name for name in SHORTAGE if get(name).lower() not in off]
     return [f"{' and '.join(given)} exclude each other: give one of them."] if len(given) > 1 else []
 
 
-def _image_target(get: _Reader, seen_on: str) -> ImageTarget:
+def _image_target(get: _SettingsReader, seen_on: str) -> ImageTarget:
     host, path = checks.split_repository(get("IMAGE_REPO"))
     push_host = get("IMAGE_HOST") or host or DOCKER_HUB
     return ImageTarget(
@@ -315,7 +315,7 @@ def _image_target(get: _Reader, seen_on: str) -> ImageTarget:
     )
 
 
-def _auth(get: _Reader, name: str, seen_on: str) -> SecretRef | None:
+def _auth(get: _SettingsReader, name: str, seen_on: str) -> SecretRef | None:
     """An explicit reference wins; Docker's own configuration may be anonymous, the others must resolve."""
     if get(name):
         return SecretRef(ref=get(name), required=get(name) != "docker-config")
@@ -329,7 +329,7 @@ def _key_value(value: str) -> KeyValue:
     return KeyValue(key=key, value=rest)
 
 
-def _backend(get: _Reader) -> Backend:
+def _backend(get: _SettingsReader) -> Backend:
     return Backend(
         host=get("BACKEND_HOST"),
         repo=get("BACKEND_REPO"),

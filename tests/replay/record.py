@@ -18,7 +18,7 @@ from domain.commands import Answer, ResetEndpoint, Scale
 from domain.diagnosis import Choice, Diagnosis, Severity
 from domain.images import PrePulled
 from domain.messages.backend import LogRequest, ProfileQuestion
-from domain.profile import Left, Step, StepState, StepStatus
+from domain.profile import BackgroundProcess, Step, StepState, StepStatus
 from domain.spec import BackendMode, Shortage
 from domain.status import Observation, Phase
 from tests.support.temporal.fake_activities import whole
@@ -28,7 +28,7 @@ from tests.support.temporal.world import World
 from workflows.deployment.workflow import ProverClusterWorkflow
 from workflows.inspection.lookup import LogWorkflow, ProfileWorkflow
 
-LEAVING = Step(name="node", function="run_node", leaves=[Left(program="bin/node")], needs=["setup"])
+LEAVING = Step(name="node", function="run_node", leaves=[BackgroundProcess(program="bin/node")], needs=["setup"])
 HISTORIES = Path(__file__).parent / "histories"
 
 

@@ -60,6 +60,16 @@ def pids() -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
+def group(leader: int) -> list[int]:
+    """Return the pids of a process group."""
+    found = []
+    for pid in pids():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) == leader:
+                found.append(pid)
+    return found
+
+
 def carriers(wanted: str) -> list[dict[str, Any]]:
     """All processes of a step, however they became daemons."""
     if not wanted:

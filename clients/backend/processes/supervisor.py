@@ -5,7 +5,6 @@ argv or environment of a step, so nothing in them needs escaping.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -18,10 +17,20 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 from clients.backend.logs import last_line, tail
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from clients.backend.processes import runner
-from clients.backend.processes.supervisord import ANSWER_SECONDS, PROGRAM, SUPERVISORD, Transport, escaped, socket_path
+from clients.backend.processes.supervisord import (
+    ANSWER_SECONDS,
+    PROGRAM,
+    SUPERVISORD,
+    UnixSocketTransport,
+    escaped,
+    socket_path,
+)
+from clients.system import file_lock
 from domain.errors import PermanentError, StepFailed, Unavailable
 from domain.ports import Beat
 from domain.profile import Restart
@@ -60,7 +69,7 @@ class Definition(NamedTuple):
         return hashlib.sha256(repr(meaning).encode()).hexdigest()[:12]
 
 
-class Report(NamedTuple):
+class ProcessReport(NamedTuple):
     """How a process stands: supervisord's word for it, and who it is."""
 
     state: str
@@ -133,20 +142,33 @@ class Processes:
             return {}
         return {str(info["name"]): str(info["statename"]) for info in self._call("getAllProcessInfo")}
 
-    def reports(self) -> dict[str, Report]:
+    def reports(self) -> dict[str, ProcessReport]:
         """How each process stands, also one whose supervisor was killed."""
         found = {
             path.name.removesuffix(".process.json"): path for path in (self._folder / "run").glob("*.process.json")
         }
         records = {name: runner.read(path) or {} for name, path in found.items()}
         orphans = {name: who for name, who in records.items() if runner.alive(who)}
-        reports = {name: Report(ORPHAN, int(who["pid"])) for name, who in orphans.items()}
+        reports = {name: ProcessReport(ORPHAN, int(who["pid"])) for name, who in orphans.items()}
         for info in self._call("getAllProcessInfo") if self._answers() else []:
             name = str(info["name"])
             seconds = max(0, int(info["now"]) - int(info["start"]))
             began = tuple(records.get(name, {}).get("began", []))
-            reports[name] = Report(str(info["statename"]), int(info["pid"]), seconds, int(info["exitstatus"]), began)
+            reports[name] = ProcessReport(
+                str(info["statename"]), int(info["pid"]), seconds, int(info["exitstatus"]), began
+            )
         return reports
+
+    def family(self, name: str) -> set[int]:
+        """Return the pids that a restart ends: a running process, its descendants and its process group."""
+        report = self.reports().get(name)
+        if not report or not report.pid:
+            return set()
+        try:
+            descendants = {child.pid for child in psutil.Process(report.pid).children(recursive=True)}
+        except psutil.NoSuchProcess:
+            return set()
+        return {report.pid, *descendants, *runner.group(report.pid)}
 
     @property
     def socket_folder(self) -> Path:
@@ -180,14 +202,9 @@ class Processes:
                 on=str(self._socket.parent),
                 do="remove it, or set PROVER_STATE_DIR to a shorter path",
             )
-        pace = Pace(beat, _LOOK_SECONDS)
-        with (self._folder / "supervisor.lock").open("w") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    pace.rest(lambda: "waiting for another change of the backend's processes")
+        polling = PollingInterval(beat)
+        text = "waiting for another change of the backend's processes"
+        with file_lock.held(self._folder / "supervisor.lock", lambda: polling.beat(lambda: text)):
             yield
 
     def _configuration(self, wanted: Definition) -> str:
@@ -259,7 +276,7 @@ class Processes:
     def _halt(self, name: str, beat: Beat) -> None:
         with contextlib.suppress(xmlrpc.client.Fault):  # it does not run
             self._call("stopProcess", name, False)
-        pace = Pace(beat, _LOOK_SECONDS)
+        pace = PollingInterval(beat, _LOOK_SECONDS)
         deadline = time.monotonic() + self._grace(name) + ANSWER_SECONDS
         while self.states().get(name, "STOPPED") not in _STOPPED and time.monotonic() < deadline:
             pace.rest(lambda: f"stopping {name}")
@@ -284,7 +301,7 @@ class Processes:
         self._identity(name).unlink(missing_ok=True)
 
     def _await_steady(self, wanted: Definition, beat: Beat) -> None:
-        pace = Pace(beat, _LOOK_SECONDS)
+        pace = PollingInterval(beat, _LOOK_SECONDS)
         while (state := self.states().get(wanted.name, "UNKNOWN")) != "RUNNING":
             if state in _STOPPED:
                 raise self.failure(wanted, state)
@@ -298,7 +315,7 @@ class Processes:
             on=str(wanted.directory),
             because={
                 "FATAL": f"it ended within {_STEADY_SECONDS} s, {ATTEMPTS + 1} times",
-                "EXITED": f"it exited with {self.reports().get(wanted.name, Report(state)).exit}",
+                "EXITED": f"it exited with {self.reports().get(wanted.name, ProcessReport(state)).exit}",
                 "STOPPED": "it was stopped",
             }.get(state, "it ends again and again"),
             evidence=tail(log),
@@ -317,7 +334,7 @@ class Processes:
         return True
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        with xmlrpc.client.ServerProxy("http://localhost", transport=Transport(self._socket)) as server:
+        with xmlrpc.client.ServerProxy("http://localhost", transport=UnixSocketTransport(self._socket)) as server:
             try:
                 return getattr(server.supervisor, method)(*arguments)
             except TimeoutError as error:

@@ -57,7 +57,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-class Transport(xmlrpc.client.Transport):
+class UnixSocketTransport(xmlrpc.client.Transport):
     """Speaks through a socket file."""
 
     def __init__(self, path: Path) -> None:

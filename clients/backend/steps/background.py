@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clients.backend.job import Job, Place
-from clients.backend.polling import Pace
+from clients.backend.job import Job, StepFiles
+from clients.backend.polling import PollingInterval
 from clients.backend.processes import runner
 from clients.backend.steps.compose import rising, state
 from domain.errors import Unavailable
 from domain.ports import Beat
-from domain.profile import Left, Step
+from domain.profile import BackgroundProcess, Step
 
 Who = dict[str, Any]
 
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
     cwd: str
 
 
-class Look(NamedTuple):
+class BackgroundStatus(NamedTuple):
     """What of a step's declared processes and projects runs now."""
 
     running: list[list[Who]]  # by what is declared, the oldest first
@@ -53,7 +53,7 @@ def everything() -> list[Seen]:
     return [seen for seen in found if seen is not None]
 
 
-def look(job: Job, table: list[Seen] | None = None) -> Look:
+def look(job: Job, table: list[Seen] | None = None) -> BackgroundStatus:
     """What runs of all that the step leaves."""
     table = everything() if table is None else table
     running, lacking, on_their_way = [], [], []
@@ -71,22 +71,22 @@ def look(job: Job, table: list[Seen] | None = None) -> Look:
         if lack:
             lacking.append(lack)
     ours = [seen.who for seen in table if seen.cookie == job.place.cookie]
-    return Look(running, lacking, on_their_way, ours, recorded(job.place))
+    return BackgroundStatus(running, lacking, on_their_way, ours, recorded(job.place))
 
 
-def record(place: Place, found: Look) -> None:
+def record(place: StepFiles, found: BackgroundStatus) -> None:
     """Remember who runs, for one who loses the cookie."""
     whos = [who for whos in found.running for who in whos]
     if whos != found.known:
         runner.write(place.left, {"left": whos})
 
 
-def recorded(place: Place) -> list[Who]:
+def recorded(place: StepFiles) -> list[Who]:
     """Those remembered who still run."""
     return [who for who in (runner.read(place.left) or {}).get("left", []) if runner.alive(who)]
 
 
-def remains(place: Place, step: Step, repo: Path) -> list[Who]:
+def remains(place: StepFiles, step: Step, repo: Path) -> list[Who]:
     """Every process of the step: by cookie, by identity, by declaration, and the children of those."""
     table = everything()
     first = [seen.who for seen in table if seen.cookie == place.cookie]
@@ -100,12 +100,12 @@ def remains(place: Place, step: Step, repo: Path) -> list[Who]:
     return [seen.who for seen in table if seen.who["pid"] in pids]
 
 
-def sweep(place: Place, step: Step, repo: Path, beat: Beat) -> bool:
+def sweep(place: StepFiles, step: Step, repo: Path, beat: Beat) -> bool:
     """End every process of the step; whether there was one. Unavailable when one cannot be ended."""
     found = remains(place, step, repo)
     if not found:
         return False
-    pace = Pace(beat)
+    pace = PollingInterval(beat)
 
     def tell() -> None:
         pace.beat(lambda: f"{place.name}: ending {len(found)} processes")
@@ -121,17 +121,17 @@ def sweep(place: Place, step: Step, repo: Path, beat: Beat) -> bool:
     return True
 
 
-def name(left: Left) -> str:
+def name(left: BackgroundProcess) -> str:
     """What is declared, in a few words."""
     return f"compose project {left.compose.project}" if left.compose else f"{left.program} {left.arguments}".strip()
 
 
-def _of(left: Left, place: Place, repo: Path, table: list[Seen]) -> list[Who]:
+def _of(left: BackgroundProcess, place: StepFiles, repo: Path, table: list[Seen]) -> list[Who]:
     found = [seen.who for seen in table if _is(left, place, repo, seen)]
     return sorted(found, key=lambda who: int(who["start"]))
 
 
-def _is(left: Left, place: Place, repo: Path, seen: Seen) -> bool:
+def _is(left: BackgroundProcess, place: StepFiles, repo: Path, seen: Seen) -> bool:
     if seen.cookie not in {"", place.cookie} or (left.arguments and not re.search(left.arguments, " ".join(seen.argv))):
         return False  # another step's, or another backend's
     if "/" in left.program:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from clients.backend.file_hash import content, files, tree
-from clients.backend.job import Job, Place
+from clients.backend.job import Job, StepFiles
 from clients.backend.logs import last_line, tail
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from clients.backend.processes import runner
 from clients.backend.steps.programs import require_programs
 from clients.backend.values import found_values
@@ -25,7 +25,7 @@ _START_SECONDS = 30
 _FULL_TEXT = "No space left on device"
 
 
-class Command:
+class StepCommand:
     """One command of a step."""
 
     def __init__(self, job: Job, argv: list[str], meaning: list[str] | None = None) -> None:
@@ -99,7 +99,7 @@ class Command:
         runner.write(self._place.record, {**ended, "taken": True})
 
     def _ended(self, mark: str, beat: Beat, first: Callable[[], None]) -> dict[str, Any]:
-        pace = Pace(beat)
+        pace = PollingInterval(beat)
         while True:
             record = runner.read(self._place.record)
             if record and _who(record) != self._over:
@@ -113,7 +113,7 @@ class Command:
 
     def _wait(self, record: dict[str, Any], beat: Beat, instead: str) -> dict[str, Any]:
         """The record of this run once it has ended; without a code when its recorder was killed."""
-        pace = Pace(beat)
+        pace = PollingInterval(beat)
         while True:
             # Liveness first: a run that ends between the two looks has its code in the record by then.
             running = runner.alive(record) or runner.held(self._place.lock)
@@ -248,9 +248,9 @@ class Command:
         return StepStatus(name=step.name, kind=step.kind, state=state, detail=detail, seconds=seconds)
 
 
-def stop_command(place: Place, grace: float, beat: Beat) -> bool:
+def stop_command(place: StepFiles, grace: float, beat: Beat) -> bool:
     """End a command that runs, also one that is just starting; False when none does."""
-    pace, stopped = Pace(beat), False
+    pace, stopped = PollingInterval(beat), False
     while True:
         record = runner.read(place.record)
         if record and "code" not in record and runner.alive(record):
@@ -264,13 +264,13 @@ def stop_command(place: Place, grace: float, beat: Beat) -> bool:
     return stopped
 
 
-def discard(place: Place) -> None:
+def discard(place: StepFiles) -> None:
     """The outcome of the last run is none for who starts the step next: it, or what it brought about, was stopped."""
     if record := runner.read(place.record):
         runner.write(place.record, {**record, "taken": True})
 
 
-def forget(place: Place) -> None:
+def forget(place: StepFiles) -> None:
     """The step has to run again, since what it brought about was stopped; the values that it handed on stay."""
     if ran := runner.read(place.ran):
         runner.write(place.ran, {**ran, "fingerprint": ""})

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from clients.backend.job import Job
 from clients.backend.logs import last_line, tail
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from clients.backend.steps.compose_files import expected_services
 from clients.docker.compose_project import Project
 from clients.docker.connection import connected
 from domain.errors import ProverError, Refused, StepFailed, Unavailable
 from domain.ports import Beat
 from domain.profile import Compose, Step, StepState, StepStatus
-from planning.backend.compose_health import Standing, judge_project, looping
+from planning.backend.compose_health import ProjectStatus, judge_project, looping
 from planning.backend.compose_validation import version_of, version_warnings
 
 Run = Callable[[Job, list[str], Beat], None]
@@ -80,7 +80,7 @@ def check(compose: Compose, directory: Path, env: Mapping[str, str]) -> list[str
 
 def await_healthy(job: Job, compose: Compose, beat: Beat) -> StepStatus:
     """Return when every service is up, healthy where it can tell, or done; StepFailed, Unavailable."""
-    began, pace = time.monotonic(), Pace(beat, _FIRST_LOOK, _LAST_LOOK)
+    began, pace = time.monotonic(), PollingInterval(beat, _FIRST_LOOK, _LAST_LOOK)
     expected = expected_services(job.directory / compose.file)
     before: dict[str, int] | None = None
     while True:
@@ -89,9 +89,9 @@ def await_healthy(job: Job, compose: Compose, beat: Beat) -> StepStatus:
             before = {one.id: one.restarts for one in containers} if before is None else before
             standing, text, one = judge_project(containers, expected, before)
             late = time.monotonic() - began >= job.step.timeout
-            if standing is Standing.FAILED or (late and standing is Standing.WAITING):
+            if standing is ProjectStatus.FAILED or (late and standing is ProjectStatus.WAITING):
                 raise _failed(job, compose, text + (f" after {job.step.timeout} s" if late else ""), project.log(one))
-        if standing is Standing.READY:
+        if standing is ProjectStatus.READY:
             return _status(job, text, began)
         pace.rest(lambda: f"{job.step.name}: {text}")  # noqa: B023 - told at once
 
@@ -104,7 +104,7 @@ def state(compose: Compose, directory: Path, env: Mapping[str, str]) -> tuple[bo
         expected = []  # a file that is gone or broken says nothing about what runs
     with _project(compose, env) as project:
         standing, text, _ = judge_project(project.containers(), expected)
-    return standing is Standing.READY, text
+    return standing is ProjectStatus.READY, text
 
 
 def rising(compose: Compose, directory: Path, env: Mapping[str, str]) -> bool:
@@ -116,7 +116,7 @@ def rising(compose: Compose, directory: Path, env: Mapping[str, str]) -> bool:
     with _project(compose, env) as project:
         containers = project.containers()
     standing, _, _ = judge_project(containers, services)
-    return standing is Standing.WAITING and set(services) <= {one.service for one in containers}
+    return standing is ProjectStatus.WAITING and set(services) <= {one.service for one in containers}
 
 
 def down(compose: Compose, directory: Path, env: Mapping[str, str], *, volumes: bool, beat: Beat) -> bool:
@@ -166,7 +166,7 @@ def check_left(job: Job, before: Mapping[str, int]) -> None:
             containers = project.containers()
             known = {one.id: before.get(one.id, 0) for one in containers}
             standing, text, one = judge_project(containers, [], known)
-            if standing is Standing.FAILED:
+            if standing is ProjectStatus.FAILED:
                 raise _failed(job._replace(directory=job.repo), compose, text, project.log(one))
 
 
@@ -236,8 +236,8 @@ def _explained(error: StepFailed, job: Job, compose: Compose) -> ProverError:
             return Unavailable("Docker went away meanwhile", on=compose.project, evidence=said, code="DOCKER_DOWN")
         blamed = said.rpartition("\n")[2]
         standing, text, one = judge_project([one for one in project.containers() if one.name in blamed], [], {})
-        if standing is not Standing.READY and one is not None:
-            if standing is Standing.WAITING:  # between two failures; compose saw one of them
+        if standing is not ProjectStatus.READY and one is not None:
+            if standing is ProjectStatus.WAITING:  # between two failures; compose saw one of them
                 text = f"service {one.service} was restarted {one.restarts} times ({blamed.strip()})"
             return _failed(job, compose, text, f"{said}\n{project.log(one)}")
     return error
@@ -271,7 +271,7 @@ def _plainly(job: Job, argv: list[str], beat: Beat) -> None:
 
 def _ended(argv: list[str], env: Mapping[str, str], log: Path, seconds: float, beat: Beat) -> int:
     """The exit code, that of a kill after `seconds`; what `beat` raises ends it, too."""
-    deadline, pace = time.monotonic() + seconds, Pace(beat)
+    deadline, pace = time.monotonic() + seconds, PollingInterval(beat)
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own argument list
             argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT

@@ -12,7 +12,7 @@ _MAX_BYTES = 1 << 20
 _MAX_FILES = 100
 
 
-class _Loader(yaml.SafeLoader):
+class _ComposeLoader(yaml.SafeLoader):
     """Knows compose's own tags (`!reset`, `!override`) as what they stand before."""
 
 
@@ -24,7 +24,7 @@ def _untagged(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
     return loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else None
 
 
-_Loader.add_multi_constructor("!", _untagged)
+_ComposeLoader.add_multi_constructor("!", _untagged)
 
 
 def expected_services(top: Path) -> list[str]:
@@ -65,7 +65,7 @@ def _documents(path: Path, problems: list[str]) -> list[Any]:
         if len(content) > _MAX_BYTES:
             problems.append(f"compose file {path} is larger than {_MAX_BYTES >> 20} MB")
             return []
-        return list(yaml.load_all(content, Loader=_Loader))
+        return list(yaml.load_all(content, Loader=_ComposeLoader))
     except OSError as error:
         problems.append(f"compose file {path}: {error.strerror}")
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -1,7 +1,6 @@
 """File steps: a template with the profile's variables filled in, written at once or not at all."""
 
 import contextlib
-import fcntl
 import os
 import re
 import stat
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from clients.backend.job import Job
+from clients.system import file_lock
 from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import Rendered, StepState, StepStatus
 
@@ -88,10 +88,9 @@ def _tops(job: Job) -> list[Path]:
 
 @contextlib.contextmanager
 def _locked(job: Job) -> Iterator[None]:
-    """One writer at a time, so that what a killed one left half written may be overwritten."""
+    """Admit one writer at a time, so that a draft that a killed writer left may be overwritten."""
     job.place.lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with job.place.lock.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock.held(job.place.lock, lambda: None):
         yield
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from clients.backend.job import Job
 from clients.backend.log_search import mark as mark_logs
 from clients.backend.logs import tail
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from clients.backend.ports import check_free, silent
 from clients.backend.processes import runner
-from clients.backend.steps.background import Look, look, name, record, remains, sweep
-from clients.backend.steps.command import Command
+from clients.backend.steps.background import BackgroundStatus, look, name, record, remains, sweep
+from clients.backend.steps.command import StepCommand
 from clients.backend.steps.compose import check_left, restarts
 from clients.backend.steps.wait import await_condition
 from clients.backend.values import found_values
@@ -72,9 +72,9 @@ def run_function(job: Job, file: str, beat: Beat, *, again: bool) -> StepStatus:
     """Call the function and await what it leaves, unless that runs already; StepFailed."""
     handed = [value.variable for value in job.step.values.values() if value.variable]
     # Not our own script: a newer version of it is no reason to spend hours again.
-    command = Command(job, function_argv(job, file, job.step.function), [file, job.step.function, *handed])
+    command = StepCommand(job, function_argv(job, file, job.step.function), [file, job.step.function, *handed])
     if not job.step.leaves:
-        done = command.run(beat, again=again, first=lambda: _prepare(job))
+        done = command.run(beat, again=again, first=lambda: _prepare(job, beat))
         if job.step.ready:
             _await_ready(job, job.step.ready, time.monotonic(), beat)
         return done
@@ -87,7 +87,7 @@ def run_function(job: Job, file: str, beat: Beat, *, again: bool) -> StepStatus:
 
     def first() -> None:
         sweep(job.place, job.step, job.repo, beat)
-        _prepare(job)
+        _prepare(job, beat)
         before.update(restarts(job.step, job.env))
 
     ended = command.finish(fingerprint, beat, first)
@@ -101,8 +101,8 @@ def run_function(job: Job, file: str, beat: Beat, *, again: bool) -> StepStatus:
     return status.model_copy(update={"state": StepState.RUNNING, "seconds": seconds})
 
 
-def _prepare(job: Job) -> None:
-    check_free(job, ())
+def _prepare(job: Job, beat: Beat) -> None:
+    check_free(job, (), beat)
     prepare_values(job)
     if job.step.ready:
         mark_logs(job, job.step.ready)
@@ -123,9 +123,9 @@ def _running_already(job: Job, fingerprint: str, beat: Beat) -> StepStatus | Non
     return StepStatus(name=job.step.name, kind=job.step.kind, state=StepState.RUNNING, detail=detail)
 
 
-def _await_left(job: Job, began: float, beat: Beat, before: Mapping[str, int]) -> Look:
+def _await_left(job: Job, began: float, beat: Beat, before: Mapping[str, int]) -> BackgroundStatus:
     """Return once all that it leaves runs, listens and is ready, within the step's timeout; StepFailed."""
-    pace, alive = Pace(beat, 0.1), time.monotonic()
+    pace, alive = PollingInterval(beat, 0.1), time.monotonic()
     seen, strangers = set[str](), dict[int, None]()
     while True:
         found = look(job)
@@ -149,7 +149,7 @@ def _await_left(job: Job, began: float, beat: Beat, before: Mapping[str, int]) -
             raise _failure(job, lacking, f"{late}; {_strange(strangers, mute)}" if _strange(strangers, mute) else late)
         told = _strange(strangers, mute) or f"waits for {', '.join(lacking)}"
         pace.rest(functools.partial(str, f"{job.step.name}: {told}"))
-    check_free(job, {int(who["pid"]) for who in remains(job.place, job.step, job.repo)})
+    check_free(job, {int(who["pid"]) for who in remains(job.place, job.step, job.repo)}, beat)
     if job.step.ready:
         _await_ready(job, job.step.ready, began, beat)
     return found
@@ -188,5 +188,5 @@ def _failure(job: Job, lacking: list[str], because: str) -> StepFailed:
     )
 
 
-def _told(found: Look) -> str:
+def _told(found: BackgroundStatus) -> str:
     return f"pid {', '.join(map(str, found.pids))}" if found.pids else ""

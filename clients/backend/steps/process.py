@@ -9,7 +9,7 @@ from clients.backend.file_hash import content, files
 from clients.backend.job import Job
 from clients.backend.log_search import mark as mark_logs
 from clients.backend.logs import tail
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from clients.backend.ports import check_free, silent
 from clients.backend.processes import runner
 from clients.backend.processes.supervisor import ATTEMPTS, Definition, Processes
@@ -37,9 +37,9 @@ class Process:
         """It runs as defined, listens and is ready afterwards; StepFailed with the end of its log."""
         began = time.monotonic()
         wanted = self._definition(beat)
-        detail = self._processes.start(wanted, beat, again=again, first=self._first)
+        detail = self._processes.start(wanted, beat, again=again, first=lambda: self._first(beat))
         watching = self._watching(wanted, beat)
-        pace = Pace(watching, 0.1)
+        pace = PollingInterval(watching, 0.1)
         while lacking := silent(self._job):
             watching("")
             if time.monotonic() - began > self._job.step.timeout:
@@ -51,14 +51,14 @@ class Process:
                     do=f"read {self._job.place.log}, and check the step's ports in the profile",
                 )
             pace.rest(lambda: f"{wanted.name}: waits for {', '.join(lacking)}")
-        check_free(self._job, ())
+        check_free(self._job, (), watching)
         if self._job.step.ready:
             self._await_ready(self._job.step.ready, began, watching)
         seconds = round(time.monotonic() - began, 3)
         return StepStatus(name=wanted.name, kind="process", state=StepState.RUNNING, detail=detail, seconds=seconds)
 
-    def _first(self) -> None:
-        check_free(self._job, ())
+    def _first(self, beat: Beat) -> None:
+        check_free(self._job, self._processes.family(self._job.step.name), beat, starting=True)
         if self._job.step.ready:
             mark_logs(self._job, self._job.step.ready)
 

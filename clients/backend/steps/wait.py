@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from clients.backend.job import Job
-from clients.backend.polling import Pace
+from clients.backend.polling import PollingInterval
 from clients.backend.probes import probe
 from domain.errors import StepFailed
 from domain.ports import Beat
@@ -16,7 +16,7 @@ _FIRST_LOOK, _LAST_LOOK = 0.1, 1.0  # seconds between two looks, growing
 
 def await_condition(job: Job, wait: Wait, beat: Beat, evidence: Callable[[], str]) -> StepStatus:
     """Return when the condition holds, by the step's timeout; StepFailed with what was seen last and `evidence`."""
-    began, pace = time.monotonic(), Pace(beat, _FIRST_LOOK, _LAST_LOOK)
+    began, pace = time.monotonic(), PollingInterval(beat, _FIRST_LOOK, _LAST_LOOK)
     look = probe(job, wait, beat)
     while (lacking := look()) is not None:
         waited = time.monotonic() - began

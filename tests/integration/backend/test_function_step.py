@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clients.backend.host import LocalBackendHost
-from clients.backend.job import Place
+from clients.backend.job import StepFiles
 from clients.backend.processes import runner
 from domain.errors import StepFailed
 from domain.profile import Step, StepState
@@ -270,7 +270,7 @@ def test_the_worker_dies(
     until(lambda: count(repo / "calls") == 1, "the function runs")
     if moment == "returned":
         (repo / "go").touch()
-        record = Place(tmp_path / "state" / "backend" / KEY, "slow").record
+        record = StepFiles(tmp_path / "state" / "backend" / KEY, "slow").record
         until(lambda: "code" in (runner.read(record) or {}), "it has returned")
     started.kill()
     started.wait()
@@ -329,3 +329,16 @@ def test_a_port_that_somebody_else_holds(host: LocalBackendHost, repo: Path, lea
         run(host, repo, Step(name="p", process=["./serve", port], ports=[port]))
     assert stop(host, ["serve"]) == ["serve"]
     assert run(host, repo, Step(name="p", process=["./serve", port], ports=[port])).state == StepState.RUNNING
+
+
+def test_a_port_that_its_own_earlier_process_still_holds(host: LocalBackendHost, repo: Path) -> None:
+    """An orphan of the step that is about to end delays the start; it is neither killed nor reported."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    keep = f"import socket, time; server = socket.create_server(('127.0.0.1', {port})); time.sleep(3)"
+    orphan = f'setsid {sys.executable} -c "{keep}" & exec sleep 300'
+    left = Step(name="p", process=["bash", "-c", orphan], ports=[port])
+    assert run(host, repo, left).state == StepState.RUNNING
+    assert stop(host, ["p"]) == ["p"]
+    assert run(host, repo, Step(name="p", process=["./serve", port], ports=[port])).state == StepState.RUNNING
+    assert count(repo / "pids") == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clients.backend.host import LocalBackendHost
-from clients.backend.job import Place
+from clients.backend.job import StepFiles
 from clients.backend.processes import runner
 from domain.errors import StepFailed
 from domain.profile import Profile, Step, StepState
@@ -32,8 +32,8 @@ def host(tmp_path: Path) -> Iterator[LocalBackendHost]:
     stop(host)
 
 
-def _place(tmp_path: Path, name: str = "keys") -> Place:
-    return Place(tmp_path / "state" / "backend" / KEY, name)
+def _place(tmp_path: Path, name: str = "keys") -> StepFiles:
+    return StepFiles(tmp_path / "state" / "backend" / KEY, name)
 
 
 @pytest.mark.parametrize("step", [sh("keys", _MAKE, outputs=["key"]), function("keys", outputs=["key"])])

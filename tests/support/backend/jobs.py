@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from clients.backend.job import Job, Place
+from clients.backend.job import Job, StepFiles
 from domain.profile import Step
 
 
@@ -16,7 +16,7 @@ def job_in(
     directory = folder / "repo" / step.dir
     directory.mkdir(parents=True, exist_ok=True)
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), **(env or {})}
-    return Job(Place(folder / "state", step.name), step, folder / "repo", directory, own, variables or {})
+    return Job(StepFiles(folder / "state", step.name), step, folder / "repo", directory, own, variables or {})
 
 
 def quiet(_: str) -> None:

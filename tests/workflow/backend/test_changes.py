@@ -9,7 +9,7 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, W
 from domain import names
 from domain.errors import SettingsInvalid, StepFailed
 from domain.messages.backend import BackendReport
-from domain.profile import Left, Profile, Step, StepState
+from domain.profile import BackgroundProcess, Profile, Step, StepState
 from domain.spec import BackendMode
 from workflows.backend.workflow import BackendWorkflow
 from workflows.execution import backoff
@@ -25,7 +25,7 @@ CHAIN = Profile(
     purge=["data"],
     steps=[
         Step(name="build", command=["make"]),
-        Step(name="node", function="run_node", needs=["build"], leaves=[Left(program="bin/node")]),
+        Step(name="node", function="run_node", needs=["build"], leaves=[BackgroundProcess(program="bin/node")]),
         Step(name="deploy", command=["deploy"], needs=["node"]),
         Step(name="rollup", process=["./rollup"], needs=["deploy"]),
         Step(name="other", process=["./other"], needs=["build"]),

@@ -14,7 +14,7 @@ from connection import search
 from domain import names
 from domain.errors import StepFailed
 from domain.messages.backend import BackendReport
-from domain.profile import Compose, Left, Profile, Step, StepState, StepStatus
+from domain.profile import BackgroundProcess, Compose, Profile, Step, StepState, StepStatus
 from domain.spec import BackendMode
 from tests.support.temporal.server import BIN, FAST
 from tests.support.temporal.stage import Stage
@@ -32,7 +32,7 @@ PROFILE = Profile(
     name="example",
     steps=[
         Step(name="stack", compose=Compose(project="demo", file="compose.yaml")),
-        Step(name="node", function="run_node", leaves=[Left(program="bin/node")], needs=["stack"]),
+        Step(name="node", function="run_node", leaves=[BackgroundProcess(program="bin/node")], needs=["stack"]),
         Step(name="rollup", process=["./rollup"], needs=["node"]),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clients.backend.host import LocalBackendHost
-from clients.backend.job import Place
+from clients.backend.job import StepFiles
 from clients.backend.profile import profile_facts
 from clients.backend.records import Started, all_started, note
 from domain.errors import SettingsInvalid
@@ -77,7 +77,7 @@ def test_the_step_of_a_moment(tmp_path: Path) -> None:
     host, folder = LocalBackendHost(tmp_path, {}), tmp_path / "backend" / "demo"
     for name in ("first", "second"):
         step = Step(name=name, command=["true"])
-        note(Place(folder, name), Started(step=step, repo="/repo", directory="/repo", order=0))
+        note(StepFiles(folder, name), Started(step=step, repo="/repo", directory="/repo", order=0))
     orders = [one.order for one in all_started(folder)]
     assert [host.step_at("demo", order) for order in orders] == ["first", "second"]
     assert host.step_at("demo", orders[1] + 10**9) == "second"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from planning.backend.compose_health import Container, Standing, judge_container, judge_project
+from planning.backend.compose_health import Container, ProjectStatus, judge_container, judge_project
 
-READY, WAITING, FAILED = Standing.READY, Standing.WAITING, Standing.FAILED
+READY, WAITING, FAILED = ProjectStatus.READY, ProjectStatus.WAITING, ProjectStatus.FAILED
 
 
 def _one(service: str = "db", status: str = "running", **more: Any) -> Container:
@@ -39,7 +39,7 @@ def _one(service: str = "db", status: str = "running", **more: Any) -> Container
         (_one(status="dead"), FAILED, "has exited with code 0"),
     ],
 )
-def test_one_container(container: Container, standing: Standing, text: str) -> None:
+def test_one_container(container: Container, standing: ProjectStatus, text: str) -> None:
     """By its state, health, age and restarts; what happened before the gate was opened is history."""
     found, told = judge_container(container, frozenset({"migration"}), 7)
     assert found is standing

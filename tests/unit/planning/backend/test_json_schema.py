@@ -11,7 +11,7 @@ from sandbox.settings import REPOSITORY
 
 
 def test_the_published_schema_is_current() -> None:
-    """`python -m planning.backend.json_schema > docs/proverctl.schema.json` mends it."""
+    """Run `python -m planning.backend.json_schema > docs/proverctl.schema.json` to update the file."""
     assert (REPOSITORY / "docs/proverctl.schema.json").read_text() == schema()
 
 

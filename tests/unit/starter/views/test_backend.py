@@ -4,7 +4,7 @@ import pytest
 
 from domain.diagnosis import Diagnosis
 from domain.messages.backend import BackendReport
-from domain.profile import Compose, Left, Profile, Step, StepState, StepStatus
+from domain.profile import BackgroundProcess, Compose, Profile, Step, StepState, StepStatus
 from domain.spec import BackendMode
 from starter.views import backend
 
@@ -88,7 +88,7 @@ def test_a_purge_is_listed_by_step() -> None:
         Step(name="setup", command=["make"], purge=["build", "*.key"]),
         Step(name="keys", command=["make", "keys"], outputs=["key"]),
         Step(name="db", compose=db),
-        Step(name="more", function="run", leaves=[Left(compose=Compose(project="faucet", file="f.yaml"))]),
+        Step(name="more", function="run", leaves=[BackgroundProcess(compose=Compose(project="faucet", file="f.yaml"))]),
     ]
     assert backend.purged_by(Profile(name="example", steps=steps, purge=["data"])) == [
         "build (step setup)",
