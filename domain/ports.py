@@ -165,7 +165,7 @@ class Trials(Protocol):
         ...
 
 
-class Groundwork(Protocol):
+class ImagePreflight(Protocol):
     """What building, pushing and pulling an image stands on; looked at from the backend host, leaving nothing.
 
     Each method raises what the build would raise; an answer is a clause for people where nothing else is said.

@@ -24,7 +24,7 @@ from clients.backend.host import LocalBackendHost
 from clients.git.work_tree import GitSources
 from clients.image.images import PushedImages
 from clients.image.inventory import LocalImageStores
-from clients.image.preflight import ImageGroundwork
+from clients.image.preflight import LocalImagePreflight
 from clients.kubernetes.cluster import connect as connect_cluster
 from clients.kubernetes.deployment_watch import SharedWatches
 from clients.kubernetes.pods import PodTrials
@@ -103,8 +103,8 @@ async def _workers(
         backends = LocalBackendHost(settings.state_dir, environ)
         sources = GitSources(settings.state_dir)
         host, host_steps = settings.backend_host, HostActivities(sources, images, backends)
-        groundwork = ImageGroundwork(settings.docker_host, secrets)
-        looks = HostPreflightActivities(Host(sources, groundwork, backends, secrets))
+        image_preflight = LocalImagePreflight(settings.docker_host, secrets)
+        looks = HostPreflightActivities(Host(sources, image_preflight, backends, secrets))
         kept = ImageActivities(LocalImageStores(settings.docker_host, secrets))
         workers += [queues.host(client, host, host_steps, looks, kept), queues.host_watch(client, host, host_steps)]
     return workers

@@ -37,7 +37,7 @@ def enrich(cluster: Cluster, spec: ClusterSpec, snapshot: Snapshot, reach: Reach
     patient = spec.shortage is Shortage.AUTOSCALE
     found = findings.findings(snapshot, app=spec.deploy_name, stage="", image="", autoscale=patient)
     codes = {finding.code for finding in found}
-    reader = _Reader(cluster, spec, snapshot)
+    reader = _ClusterReader(cluster, spec, snapshot)
     update: dict[str, Any] = {}
     waits = any(code.startswith("SCHED_") for code in codes)
     if waits or codes & _OF_NODES or any(map(_silent, snapshot.pods)):
@@ -76,7 +76,7 @@ class Registration:
     def add(self, spec: ClusterSpec, snapshot: Snapshot, *, fresh: bool = False) -> Snapshot:
         """The snapshot with what was read lately, or with `fresh` now."""
         if fresh or self.due:
-            self._known = _Reader(self._cluster, spec, snapshot).registration(self._reach)
+            self._known = _ClusterReader(self._cluster, spec, snapshot).registration(self._reach)
             self._due_at = self._clock() + self._every
         return snapshot.model_copy(update=self._known)
 
@@ -86,7 +86,7 @@ class Registration:
         return self._clock() >= self._due_at
 
 
-class _Reader:
+class _ClusterReader:
     """Single reads for one deployment."""
 
     def __init__(self, cluster: Cluster, spec: ClusterSpec, snapshot: Snapshot) -> None:

@@ -9,7 +9,7 @@ from activities.inspection.checks import Checks
 from domain.errors import SettingsInvalid
 from domain.messages.inspection import Check, PreflightReport, PreflightRequest
 from domain.messages.source import Source
-from domain.ports import Beat, Groundwork, Secrets, Sources
+from domain.ports import Beat, ImagePreflight, Secrets, Sources
 from domain.spec import ClusterSpec
 from planning.backend.variables import built_in, source_request
 from planning.image.command import remarks
@@ -25,13 +25,13 @@ class Host:
     """What the checks of the backend host are made with."""
 
     sources: Sources
-    groundwork: Groundwork
+    image_preflight: ImagePreflight
     profiles: Profiles
     secrets: Secrets
 
 
 class HostPreflightActivities:
-    """Needs git, the image's groundwork, the reader of profiles and this worker's secrets."""
+    """Git, the preflight of the image, the reader of profiles and this worker's secrets."""
 
     def __init__(self, host: Host) -> None:
         """All of them work on this machine."""
@@ -45,7 +45,7 @@ class HostPreflightActivities:
 
 def host_checks(host: Host, request: PreflightRequest, beat: Beat) -> PreflightReport:
     """All of them, in the order in which a deploy would meet them; needs neither Temporal nor a worker."""
-    looks, checks = _Looks(host, request, beat), Checks(beat)
+    looks, checks = _HostChecks(host, request, beat), Checks(beat)
     checks.look("source", looks.source)
     checks.look("push credentials", looks.push_secret)
     checks.look("pull credentials", looks.pull_secret)
@@ -65,7 +65,7 @@ def host_checks(host: Host, request: PreflightRequest, beat: Beat) -> PreflightR
     return PreflightReport(checks=checks.found, stage=stage, image_user=looks.user)
 
 
-class _Looks:
+class _HostChecks:
     """One look for each check; each may raise what a deploy would."""
 
     def __init__(self, host: Host, request: PreflightRequest, beat: Beat) -> None:
@@ -103,16 +103,18 @@ class _Looks:
         return login("pull credentials", self._host.secrets.login(target.pull_auth, target.pull_host), target.pull_host)
 
     def docker(self) -> Check:
-        return ok("Docker", self._host.groundwork.engine())
+        return ok("Docker", self._host.image_preflight.engine())
 
     def base_image(self) -> Check:
         backend = self._spec.backend
         name = backend.base_image
         if backend.base_context:
-            told, name = self._host.groundwork.base_context(backend.repo, backend.base_context, backend.base_dockerfile)
+            told, name = self._host.image_preflight.base_context(
+                backend.repo, backend.base_context, backend.base_dockerfile
+            )
             if not name:
                 return ok("base image", f"a deploy builds it from {told}")
-        config = self._host.groundwork.base_image(name)
+        config = self._host.image_preflight.base_image(name)
         self.user = config.user
         said = f"{name} is there; {remarks(config, backend)}"
         warnings = image_warnings(self.user)
@@ -128,15 +130,15 @@ class _Looks:
         except SettingsInvalid as error:
             remedy = "mend what is named, or set CIRCUIT_DIR: clients alone are deployed without a profile then"
             return failed("backend profile", "; ".join(error.problems), remedy)
-        files = self._host.groundwork.circuit(backend.repo, folder, self._spec.config_schema)
+        files = self._host.image_preflight.circuit(backend.repo, folder, self._spec.config_schema)
         return ok("circuit", f"{folder}: {files}")
 
     def circuit_name(self) -> Check:
         return circuit_name(self._spec, self.found or Source(commit="", stage=""), given=self._request.spec.circuit)
 
     def push(self) -> Check:
-        return ok("registry push", self._host.groundwork.push(self._spec.image))
+        return ok("registry push", self._host.image_preflight.push(self._spec.image))
 
     def pull(self) -> Check:
         stage = self.found.stage if self.found else self._spec.stage or UNKNOWN_STAGE
-        return ok("registry pull", self._host.groundwork.pull(self._spec.image, stage))
+        return ok("registry pull", self._host.image_preflight.pull(self._spec.image, stage))

@@ -26,7 +26,7 @@ from planning.preflight import checks
 
 
 @dataclass(frozen=True)
-class Site:
+class PreflightCluster:
     """What the checks of one cluster are made with; `owner` is the mark of the deployment about to be made."""
 
     cluster: Cluster
@@ -60,17 +60,17 @@ class PreflightActivities:
         name = request.spec.cluster
         cluster = known_cluster(self._clusters, name)
         owner = f"{self._owner_prefix}/{request.deployment_id}"
-        site = Site(cluster, self._trials[name], self._secrets, self._reach, owner)
+        site = PreflightCluster(cluster, self._trials[name], self._secrets, self._reach, owner)
         results = cluster_checks(site, request, activity.heartbeat, activity.is_worker_shutdown)
         return PreflightReport(checks=results)
 
 
 def cluster_checks(
-    site: Site, request: PreflightRequest, beat: Beat, stopping: Callable[[], bool] = lambda: False
+    site: PreflightCluster, request: PreflightRequest, beat: Beat, stopping: Callable[[], bool] = lambda: False
 ) -> list[Check]:
     """All of them, in the order in which a deploy would meet them; needs neither Temporal nor a worker."""
     results = Checks(beat)
-    looks = _Looks(site, request, results.beat)
+    looks = _ClusterChecks(site, request, results.beat)
     results.look("pull credentials for pods", looks.pull_secret)
     if results.look("Kubernetes", looks.kubernetes).verdict is not CheckVerdict.FAILED:
         _in_cluster(results, looks)
@@ -85,7 +85,7 @@ def cluster_checks(
     return results.found
 
 
-def _in_cluster(results: Checks, looks: "_Looks") -> None:
+def _in_cluster(results: Checks, looks: "_ClusterChecks") -> None:
     results.look("rights", looks.rights)
     results.look("optional rights", looks.optional_rights)
     results.look("namespace", looks.namespace)
@@ -97,10 +97,10 @@ def _in_cluster(results: Checks, looks: "_Looks") -> None:
         results.look("pod admission", looks.pod)
 
 
-class _Looks:
+class _ClusterChecks:
     """One look for each check; each may raise what a deploy would."""
 
-    def __init__(self, site: Site, request: PreflightRequest, beat: Beat) -> None:
+    def __init__(self, site: PreflightCluster, request: PreflightRequest, beat: Beat) -> None:
         self._site = site
         self._cluster = site.cluster
         self._request = request

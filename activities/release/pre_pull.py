@@ -16,7 +16,7 @@ from domain.images import PrePulled, PrePullRequest
 from domain.kubernetes import Manifest, Snapshot
 from domain.ports import Beat, Cluster, Login, Secrets, Trials
 from planning.image import pre_pull
-from planning.image.pre_pull import Chosen, State
+from planning.image.pre_pull import Chosen, NodePull
 from planning.image.pre_pull_progress import Tally
 from planning.kubernetes import objects, rbac
 from planning.plan import plan
@@ -191,7 +191,7 @@ class PrePull:
         for pod in pods:
             node = wanted.get(objects.name(pod))
             found = pre_pull.judge(pod, node, seen, self._spec.progress_deadline) if node else None
-            if not found or found.trouble or found.state not in (State.PULLING, State.PULLED):
+            if not found or found.trouble or found.state not in (NodePull.PULLING, NodePull.PULLED):
                 self._remove(pod)
 
     def _remove_pods(self) -> None:

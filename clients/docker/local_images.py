@@ -16,7 +16,7 @@ _LABEL = "org.opencontainers.image"
 _SERVER_ERROR = 500
 
 
-class EngineShelf:
+class LocalImages:
     """The Engine of `environ`; every method raises Unavailable with code DOCKER_DOWN when it does not answer."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from clients.git.command import Answer
+from clients.git.command import GitResult
 from planning.git.data_paths import ENV_FILE, is_data, may_hold_data
 
 DIGITS = 8
@@ -19,7 +19,7 @@ _STATUS = ("status", "--porcelain=v2", "-z", "--no-renames")
 _FIELDS = {"1": 8, "u": 10}  # of a line of the status, before the path
 _NEW = "?"
 
-Ask = Callable[..., Answer]  # git in a directory: the directory, then its arguments
+Ask = Callable[..., GitResult]  # git in a directory: the directory, then its arguments
 
 
 class Scope(NamedTuple):
@@ -38,7 +38,7 @@ class _Entry(NamedTuple):
     moved: bool = False
 
 
-class _Tree(NamedTuple):
+class _ChangedTree(NamedTuple):
     """A work tree, or that of a submodule; `within` is the way to it from the top, empty or with a slash at its end."""
 
     ask: Ask
@@ -54,7 +54,7 @@ def changes(ask: Ask, top: Path, scope: Scope, *, each: bool = False) -> list[st
     In a submodule at its pin the paths are those within. A directory in which everything is new is one path, except
     with `each`, or where some of it is data. Our own settings file at the top does not count unless it is tracked.
     """
-    return sorted(set(_changes(_Tree(ask, top, scope), each=each)))
+    return sorted(set(_changes(_ChangedTree(ask, top, scope), each=each)))
 
 
 def fingerprint(ask: Ask, top: Path, scope: Scope) -> str:
@@ -69,7 +69,7 @@ def fingerprint(ask: Ask, top: Path, scope: Scope) -> str:
     return running.hexdigest()[:DIGITS]
 
 
-def _changes(tree: _Tree, *, each: bool, under: Sequence[str] = ()) -> Iterator[str]:
+def _changes(tree: _ChangedTree, *, each: bool, under: Sequence[str] = ()) -> Iterator[str]:
     for entry in _entries(tree, each=each, under=under):
         path = f"{tree.within}{entry.path}"
         place, data = tree.place / entry.path, tree.scope.data
@@ -86,7 +86,7 @@ def _changes(tree: _Tree, *, each: bool, under: Sequence[str] = ()) -> Iterator[
             yield from _changes(inner, each=each)
 
 
-def _entries(tree: _Tree, *, each: bool, under: Sequence[str]) -> Iterator[_Entry]:
+def _entries(tree: _ChangedTree, *, each: bool, under: Sequence[str]) -> Iterator[_Entry]:
     new = ("all" if each else "normal") if tree.scope.new else "no"
     inner = "none" if tree.scope.new else "untracked"
     options = (f"--untracked-files={new}", f"--ignore-submodules={inner}")

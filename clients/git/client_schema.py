@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from clients.git.command import Answer
+from clients.git.command import GitResult
 from domain.spec import ConfigSchema
 from planning.git import tree
 from planning.manifests import client_schema
@@ -13,7 +13,7 @@ _LOOKED = 20  # directories; upstream has eight submodules
 _PLAIN = {"100644", "100755", "100664"}
 _NAMES = (*client_schema.SOURCES, *client_schema.TEMPLATES)
 
-Ask = Callable[..., Answer]  # git in a directory: the directory, then its arguments
+Ask = Callable[..., GitResult]  # git in a directory: the directory, then its arguments
 
 
 def find_schema(ask: Ask, top: Path, commit: str, submodules: Mapping[str, str]) -> ConfigSchema | None:

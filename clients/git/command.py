@@ -47,7 +47,7 @@ _HARDENING = (
 )
 
 
-class Answer(NamedTuple):
+class GitResult(NamedTuple):
     """How a git command ended."""
 
     status: int
@@ -67,7 +67,7 @@ class Overrun(Exception):
 Watch = Callable[[str], None]  # called about every second with the last line of progress; what it raises ends git
 
 
-class Command:
+class GitCommand:
     """Git in one directory; `options` are `name=value` of git's configuration, `config` replaces the user's file."""
 
     def __init__(self, directory: Path, options: Sequence[str] = (), *, config: Path | None = None) -> None:
@@ -83,7 +83,7 @@ class Command:
         variables: Mapping[str, str] | None = None,
         keep_open: Sequence[int] = (),
         said: bytes = b"",
-    ) -> Answer:
+    ) -> GitResult:
         """The answer, whatever the status; Unavailable without git, Overrun, and what `watch` raises.
 
         `keep_open` are descriptors that git inherits, so that a lock on them lasts as long as it runs; `said` is what
@@ -157,8 +157,8 @@ def as_variables(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
-def _followed(process: "subprocess.Popen[bytes]", watch: Watch | None, seconds: float, what: str) -> Answer:
-    out, complaint = _Reader(process.stdout, _BOUND), _Reader(process.stderr, _KEPT, latest=True)
+def _followed(process: "subprocess.Popen[bytes]", watch: Watch | None, seconds: float, what: str) -> GitResult:
+    out, complaint = _PipeReader(process.stdout, _BOUND), _PipeReader(process.stderr, _KEPT, latest=True)
     ends, told = time.monotonic() + seconds, 0.0
     try:
         while True:
@@ -175,7 +175,7 @@ def _followed(process: "subprocess.Popen[bytes]", watch: Watch | None, seconds: 
         answer, said = out.finish(), complaint.finish()
     if out.overflowed:
         raise Overrun(f"git {what} answered with more than {_BOUND >> 20} MB")
-    return Answer(process.returncode, answer, said.decode(errors="replace"))
+    return GitResult(process.returncode, answer, said.decode(errors="replace"))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -186,7 +186,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-class _Reader:
+class _PipeReader:
     """Reads a pipe to its end in a thread, keeping the first or the latest `bound` bytes."""
 
     def __init__(self, pipe: IO[bytes] | None, bound: int, *, latest: bool = False) -> None:

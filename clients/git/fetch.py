@@ -8,7 +8,7 @@ from clients.git.errors import Asked
 from clients.git.repository import WANTED, Clone, Slot
 from domain.errors import NotARepository, ProverError
 from planning.git import tree
-from planning.git.tree import Entry, Submodule
+from planning.git.tree import Submodule, TreeEntry
 from planning.settings import checks
 
 _DEEP, _MANY = 5, 200  # levels and number of submodules; past that somebody is playing
@@ -25,7 +25,7 @@ def bring(clone: Clone, slot: Slot, asked: Asked) -> str:
     return commit
 
 
-def _check_out(clone: Clone, commit: str) -> list[Entry]:
+def _check_out(clone: Clone, commit: str) -> list[TreeEntry]:
     found = clone.tree_of(commit)
     clone.check_out(commit)
     return found
@@ -95,7 +95,7 @@ class _Submodules:
         self._left = _MANY
 
     def of(
-        self, parent: Clone, commit: str, entries: list[Entry], asked: Asked, origin: str, *, depth: int = 1
+        self, parent: Clone, commit: str, entries: list[TreeEntry], asked: Asked, origin: str, *, depth: int = 1
     ) -> None:
         """Those of this commit, of these entries, and theirs; relative URLs are relative to `origin`."""
         pins = tree.pins(entries)
@@ -112,7 +112,7 @@ class _Submodules:
             clone, inner = self._check_out(parent, one, part)
             self.of(clone, one.commit, inner, part, one.url, depth=depth + 1)
 
-    def _check_out(self, parent: Clone, one: Submodule, asked: Asked) -> tuple[Clone, list[Entry]]:
+    def _check_out(self, parent: Clone, one: Submodule, asked: Asked) -> tuple[Clone, list[TreeEntry]]:
         directory = parent.tree / one.path
         if directory.resolve() != parent.tree.resolve() / one.path:
             raise errors.unsafe(asked, f"something in the way makes {one.path} lead elsewhere")

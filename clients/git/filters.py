@@ -6,14 +6,14 @@ Those of the worker's user or system, such as git-lfs, stay.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from clients.git.command import Command
+from clients.git.command import GitCommand
 
 _PROGRAMS = ("clean", "smudge", "process")
 _WORDS = (b"filter", b"include")
 _MANY = 500  # files; each submodule has one or two
 
 
-def without_filters(command: Command, folders: Iterable[Path]) -> list[tuple[str, str]]:
+def without_filters(command: GitCommand, folders: Iterable[Path]) -> list[tuple[str, str]]:
     """Settings that make those filters do nothing; `folders` are git's own, with what is kept in them of submodules."""
     drivers: set[str] = set()
     for folder in folders:
@@ -29,7 +29,7 @@ def _files(folder: Path) -> Sequence[Path]:
     return [file for file in found if file.is_file() and any(word in file.read_bytes().lower() for word in _WORDS)]
 
 
-def _drivers(command: Command, file: Path) -> set[str]:
+def _drivers(command: GitCommand, file: Path) -> set[str]:
     answer = command.run(
         "config", f"--file={file}", "--includes", "--null", "--name-only", "--get-regexp", r"^filter\."
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clients.git import errors
-from clients.git.command import Answer, Command, Overrun, as_variables, own_settings
+from clients.git.command import GitCommand, GitResult, Overrun, as_variables, own_settings
 from clients.git.errors import Asked
 from domain.errors import Refused, Unavailable
 from domain.ports import Beat
-from planning.git.tree import LINK, MODULES, Entry, entries, link_fault, modules_fault
+from planning.git.tree import LINK, MODULES, TreeEntry, entries, link_fault, modules_fault
 from planning.settings import checks
 from planning.text import sizes
 from planning.text.listing import listed
@@ -80,7 +80,7 @@ class Clone:
         self._remote = checks.is_url(source)
         allowed = checks.GIT_SCHEMES if self._remote else ("file",)
         protocols = [f"protocol.{scheme}.allow=always" for scheme in allowed]
-        self._git = Command(tree, [*_OPTIONS, *protocols], config=slot.config)
+        self._git = GitCommand(tree, [*_OPTIONS, *protocols], config=slot.config)
         self._where = (f"--git-dir={tree / '.git'}", f"--work-tree={tree}")
 
     def prepare(self) -> None:
@@ -130,7 +130,7 @@ class Clone:
         answer = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         return answer.text.strip() if answer.status == 0 else ""
 
-    def tree_of(self, commit: str) -> list[Entry]:
+    def tree_of(self, commit: str) -> list[TreeEntry]:
         """Everything that this commit would put on disk; Refused when that leads astray, or is too much."""
         listing = self._local("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit)
         found = entries(listing.text)
@@ -156,7 +156,7 @@ class Clone:
         lines = (line.partition("\n") for line in answer.text.split("\0") if line)
         return {key.removeprefix("submodule."): value for key, _, value in lines}
 
-    def _targets(self, links: Sequence[Entry]) -> dict[str, str]:
+    def _targets(self, links: Sequence[TreeEntry]) -> dict[str, str]:
         """Where links lead, by object; one command for all, for there may be thousands."""
         wanted = {entry.object: entry.size for entry in links}
         if max(wanted.values()) > _PATH:
@@ -181,7 +181,7 @@ class Clone:
             *arguments,
         )
 
-    def _reach(self, *arguments: str) -> Answer:
+    def _reach(self, *arguments: str) -> GitResult:
         """A command that talks to the source; the error says whether that may pass."""
         variables = _reaching() if self._remote else {}
         try:
@@ -198,7 +198,7 @@ class Clone:
             raise errors.read(self._asked, answer.complaint)
         return answer
 
-    def _local(self, *arguments: str, said: bytes = b"") -> Answer:
+    def _local(self, *arguments: str, said: bytes = b"") -> GitResult:
         answer = self._run(*arguments, said=said)
         if answer.status != 0:
             if "No space left" in answer.complaint or "quota exceeded" in answer.complaint:
@@ -206,7 +206,7 @@ class Clone:
             raise Broken(f"git {arguments[0]}: {one_line(answer.complaint, 300)}")
         return answer
 
-    def _run(self, *arguments: str, said: bytes = b"") -> Answer:
+    def _run(self, *arguments: str, said: bytes = b"") -> GitResult:
         beat = self._slot.beat
         try:
             return self._git.run(

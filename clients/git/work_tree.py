@@ -8,7 +8,7 @@ from pathlib import Path
 from clients.git.changes import Scope, changes, fingerprint
 from clients.git.checkout import Checkouts
 from clients.git.client_schema import find_schema
-from clients.git.command import Answer, Command, Overrun, as_variables
+from clients.git.command import GitCommand, GitResult, Overrun, as_variables
 from clients.git.filters import without_filters
 from clients.git.repository import Limits
 from domain.errors import DirtyTree, NotARepository, Unavailable
@@ -49,7 +49,7 @@ class GitSources:
         directory = _existing(repo)
         # What a set-up made in a checkout stays there; in a tree of people a new file may belong into the commit.
         scope = Scope(new=not self._checkouts.holds(directory), data=data)
-        work_tree = _Tree(directory, scope)
+        work_tree = _WorkTree(directory, scope)
         if stage and not work_tree.exists():
             return Source(commit="", stage=stage, by_hand=True)
         commit = work_tree.commit()
@@ -69,7 +69,7 @@ class GitSources:
         )
 
 
-class _Tree:
+class _WorkTree:
     """Fixed git commands on one directory."""
 
     def __init__(self, directory: Path, scope: Scope) -> None:
@@ -130,7 +130,7 @@ class _Tree:
     def fingerprint(self) -> str:
         return fingerprint(partial(self.ask, checked=True), self.top, self._scope)
 
-    def ask(self, directory: Path, *arguments: str, checked: bool = False) -> Answer:
+    def ask(self, directory: Path, *arguments: str, checked: bool = False) -> GitResult:
         """Git's answer in this directory; `checked`: Unavailable when it failed."""
         try:
             answer = self._command(directory).run(*arguments, variables=self._variables)
@@ -144,10 +144,10 @@ class _Tree:
             )
         return answer
 
-    def _command(self, directory: Path) -> Command:
-        return Command(directory, [f"safe.directory={path}" for path in (*self._trusted, directory)])
+    def _command(self, directory: Path) -> GitCommand:
+        return GitCommand(directory, [f"safe.directory={path}" for path in (*self._trusted, directory)])
 
-    def _answer(self, *arguments: str) -> Answer:
+    def _answer(self, *arguments: str) -> GitResult:
         return self.ask(self._directory, *arguments, checked=True)
 
     def _read(self, *arguments: str) -> str:

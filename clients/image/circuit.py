@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clients.image import circuit_files
 from clients.image.circuit_files import shown
-from clients.image.layers import Entry
+from clients.image.layers import LayerFile
 from clients.registry.content import stamp
 from domain.errors import ImageInputMissing
 from domain.spec import ConfigSchema
@@ -23,7 +23,7 @@ _EXECUTABLE = 0o111
 _SHOWN = 20  # faults in one sentence
 
 
-def circuit_entries(repo: str, circuit_dir: str, schema: ConfigSchema = ConfigSchema.AUTO) -> list[Entry]:
+def circuit_entries(repo: str, circuit_dir: str, schema: ConfigSchema = ConfigSchema.AUTO) -> list[LayerFile]:
     """The files by suffix, executables by mode and the data beside them; ImageInputMissing names all faults.
 
     `schema` is what the client will be given; AUTO does not judge whether the files fit it.
@@ -48,7 +48,7 @@ def circuit_entries(repo: str, circuit_dir: str, schema: ConfigSchema = ConfigSc
     return found.entries
 
 
-def has_lagrange(entries: Sequence[Entry]) -> bool:
+def has_lagrange(entries: Sequence[LayerFile]) -> bool:
     """Whether the image holds lag.key, so that the client can be told of it."""
     return any(entry.name == f"{_TARGET}/{_LAGRANGE}" for entry in entries)
 
@@ -60,7 +60,7 @@ class _Found:
         self._root = root
         self._top = top
         self._wrong: dict[str, str] = {}
-        self.entries: list[Entry] = []
+        self.entries: list[LayerFile] = []
         promised = circuit_files.promised_sizes(root)
         for path in self._selected():
             self._take(path, promised)
@@ -99,7 +99,7 @@ class _Found:
         # World-readable whatever the umask was: the client may run as any user, and one digest must come out.
         mode = 0o755 if found.st_mode & _EXECUTABLE else 0o644
         also = f"opt/{_SHARED}" if name == _SHARED else ""
-        self.entries.append(Entry(path.resolve(), f"{_TARGET}/{name}", found.st_size, mode, also, stamp(found)))
+        self.entries.append(LayerFile(path.resolve(), f"{_TARGET}/{name}", found.st_size, mode, also, stamp(found)))
 
     def _fault(self, path: Path, promised: int | None) -> str:
         try:
@@ -117,7 +117,7 @@ class _Found:
         return circuit_files.fault(real, promised)
 
 
-def _check_schema(entries: Sequence[Entry], root: Path, circuit_dir: str, schema: ConfigSchema) -> None:
+def _check_schema(entries: Sequence[LayerFile], root: Path, circuit_dir: str, schema: ConfigSchema) -> None:
     """The files and the configuration are of one time: before the client moved to another schema, or after."""
     witness = any(entry.name == f"{_TARGET}/{_WITNESS}" and entry.mode & _EXECUTABLE for entry in entries)
     if schema is ConfigSchema.STRUCT and not witness and (root / _WITNESS).is_file():

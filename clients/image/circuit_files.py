@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from clients.git.command import Command, Overrun
+from clients.git.command import GitCommand, Overrun
 from domain.errors import Unavailable
 from planning.git import tree
 
@@ -35,7 +35,7 @@ def fault(path: Path, promised: int | None) -> str:
 
 def promised_sizes(root: Path) -> dict[str, int]:
     """Sizes by path below `root` that HEAD's git-LFS pointers name; empty where git cannot say."""
-    command = Command(root, [f"safe.directory={one}" for one in (root, *root.parents)])
+    command = GitCommand(root, [f"safe.directory={one}" for one in (root, *root.parents)])
     try:
         listed = command.run("ls-tree", "-r", "-l", "-z", "HEAD")
         small = [entry for entry in tree.entries(listed.text) if 0 < entry.size <= _POINTER_SIZE]

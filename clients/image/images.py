@@ -55,7 +55,7 @@ class _Transfer:
                 beat(*self._build.progress())
                 thread.join(_BEAT_SECONDS)
         except BaseException:
-            self._build.breaker.trip()
+            self._build.connections.cancel()
             thread.join(_END_SECONDS)
             raise
         if self._image is None:

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from clients.docker.connection import DEFAULT_HOST
 from clients.docker.engine import Engine
-from clients.docker.local_images import EngineShelf
+from clients.docker.local_images import LocalImages
 from clients.registry import repository
 from clients.registry.client import Registry
-from clients.registry.connection_pool import Breaker
-from clients.registry.repository import Description
+from clients.registry.connection_pool import ConnectionPool
+from clients.registry.repository import TagDescription
 from clients.registry.transport import insecure
 from domain.errors import Unavailable
 from domain.images import ImagesReport, ImagesRequest, StoredImage
@@ -33,7 +33,7 @@ class LocalImageStores:
     def __init__(self, docker_host: str | None, secrets: Secrets) -> None:
         """`docker_host` as in DOCKER_HOST, None for the default socket."""
         self._engine = Engine(docker_host)
-        self._shelf = EngineShelf({"DOCKER_HOST": docker_host or DEFAULT_HOST})
+        self._local_images = LocalImages({"DOCKER_HOST": docker_host or DEFAULT_HOST})
         self._secrets = secrets
 
     def survey(self, request: ImagesRequest, beat: Beat) -> ImagesReport:
@@ -46,7 +46,7 @@ class LocalImageStores:
         beat("looking at the Docker Engine")
         local, ranges = self._local(request, warnings)
         store = _Store(self._secrets, request, ranges)
-        found, pinned = store.catalog(beat)
+        found, pinned = store.stored_images(beat)
         images = retention.judged([*found, *local], request.named, request.keep, pinned)
         if request.prune:
             images = [self._removed(store, image, beat, warnings) for image in images]
@@ -56,7 +56,7 @@ class LocalImageStores:
 
     def _local(self, request: ImagesRequest, warnings: list[str]) -> tuple[list[StoredImage], list[str]]:
         try:
-            return self._shelf.images(request.target), self._engine.insecure_ranges()
+            return self._local_images.images(request.target), self._engine.insecure_ranges()
         except Unavailable as error:
             warnings.append(f"The images on the backend host are not listed: {error}")
             return [], []
@@ -67,7 +67,7 @@ class LocalImageStores:
         beat(f"removing {image.tags[0]}")
         if image.place == retention.REGISTRY:
             store.delete(image.digest)
-        elif refusal := self._shelf.remove(image):
+        elif refusal := self._local_images.remove(image):
             warnings.append(refusal)
             return image
         return image.model_copy(update={"removed": True})
@@ -83,7 +83,7 @@ class _Store:
         self._insecure = insecure(host, ranges)
         self._own = threading.local()
 
-    def catalog(self, beat: Beat) -> tuple[list[StoredImage], dict[str, str]]:
+    def stored_images(self, beat: Beat) -> tuple[list[StoredImage], dict[str, str]]:
         """The images with a tag of ours, and the digests that others at the registry hold on to."""
         where = f"{self._target.push_host}/{self._target.repository}"
         beat(f"listing the tags of {where}")
@@ -107,7 +107,7 @@ class _Store:
     ) -> Iterator[tuple[Asked, Found]]:
         """Every answer, several asked for at once; `beat` is called here, in the caller's thread."""
         with contextlib.ExitStack() as stack:
-            pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="catalog")
+            pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="stored_images")
             stack.callback(pool.shutdown, cancel_futures=True)
             waiting = {pool.submit(ask, one): one for one in asked}
             for number, future in enumerate(as_completed(waiting), 1):
@@ -122,7 +122,7 @@ class _Store:
                 self._target.push_host,
                 self._target.repository,
                 self._login,
-                breaker=Breaker(),
+                connections=ConnectionPool(),
                 insecure=self._insecure,
                 patience=_PATIENCE,
             )
@@ -130,7 +130,7 @@ class _Store:
         return found
 
 
-def _stored(found: Description, tags: list[str]) -> StoredImage:
+def _stored(found: TagDescription, tags: list[str]) -> StoredImage:
     created = retention.moment(found.labels.get(f"{_LABEL}.created", "")) or retention.moment(found.created)
     return StoredImage(
         place=retention.REGISTRY,

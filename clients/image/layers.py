@@ -14,7 +14,7 @@ _BLOCK = 512
 _LARGE = 16 << 20  # bytes; a file from this size on is a layer of its own, the others share one
 
 
-class Entry(NamedTuple):
+class LayerFile(NamedTuple):
     """One file of the image; `also` is a second name for the same content, stored once."""
 
     path: Path
@@ -30,19 +30,19 @@ class Entry(NamedTuple):
         return [str(self.path), self.name, self.mode, self.also, self.stamp]
 
 
-def group(entries: Sequence[Entry]) -> list[list[Entry]]:
+def group(entries: Sequence[LayerFile]) -> list[list[LayerFile]]:
     """Which files share a layer: each large one has its own, so that a changed key does not move the others."""
     ordered = sorted(entries, key=lambda entry: entry.name)
     small = [entry for entry in ordered if entry.size < _LARGE]
     return [*([small] if small else []), *([entry] for entry in ordered if entry.size >= _LARGE)]
 
 
-def title(entries: Sequence[Entry]) -> str:
+def title(entries: Sequence[LayerFile]) -> str:
     """What people call this layer."""
     return entries[0].path.name if len(entries) == 1 else f"{len(entries)} circuit files"
 
 
-def pieces(entries: Sequence[Entry]) -> list[Piece]:
+def pieces(entries: Sequence[LayerFile]) -> list[Piece]:
     """The layer's content: tar headers, and the files themselves by path."""
     found = [Piece(_directories(entries))]
     for entry in entries:
@@ -71,7 +71,7 @@ def digest(content: Sequence[Piece], progress: Callable[[int], None]) -> str:
     return f"sha256:{running.hexdigest()}"
 
 
-def _directories(entries: Sequence[Entry]) -> bytes:
+def _directories(entries: Sequence[LayerFile]) -> bytes:
     """Explicit, since the classic Docker Engine gives implied parents mode 0600."""
     names = {name for entry in entries for name in (entry.name, entry.also) if name}
     parents = {parent for name in names for parent in PurePosixPath(name).parents if parent.name}
@@ -83,13 +83,13 @@ def _directories(entries: Sequence[Entry]) -> bytes:
     return b"".join(_bytes(head) for head in heads)
 
 
-def _head(entry: Entry) -> bytes:
+def _head(entry: LayerFile) -> bytes:
     head = tarfile.TarInfo(entry.name)
     head.size, head.mode = entry.size, entry.mode
     return _bytes(head)
 
 
-def _link(entry: Entry) -> bytes:
+def _link(entry: LayerFile) -> bytes:
     if not entry.also:
         return b""
     head = tarfile.TarInfo(entry.also)

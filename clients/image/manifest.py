@@ -36,7 +36,7 @@ class Layer(NamedTuple):
     content: list[Piece] | None = None
 
 
-class Description(NamedTuple):
+class ImageDescription(NamedTuple):
     """An image as it will be at the registry."""
 
     manifest: bytes
@@ -46,7 +46,7 @@ class Description(NamedTuple):
     inputs: str
 
 
-def describe(request: ImageRequest, base: BaseImage, bottom: Sequence[Layer], top: Sequence[Layer]) -> Description:
+def describe(request: ImageRequest, base: BaseImage, bottom: Sequence[Layer], top: Sequence[Layer]) -> ImageDescription:
     """The image of the base's layers and those on top of them."""
     base = base._replace(config=_for_clients(base.config, request.backend))
     known = json.dumps([base.layers, base.config, base.platform, [layer.digest for layer in top]])
@@ -62,7 +62,7 @@ def describe(request: ImageRequest, base: BaseImage, bottom: Sequence[Layer], to
             "layers": [_descriptor(layer) for layer in layers],
         }
     )
-    return Description(manifest, digest_of(manifest), described, layers, inputs)
+    return ImageDescription(manifest, digest_of(manifest), described, layers, inputs)
 
 
 def digest_of(content: bytes) -> str:

@@ -16,32 +16,32 @@ from clients.docker.build import ensure_base
 from clients.docker.engine import BaseImage, Engine
 from clients.image.circuit import circuit_entries, has_lagrange
 from clients.image.layer_digests import Reader
-from clients.image.layers import Entry, group
-from clients.image.manifest import Description, Layer, describe
+from clients.image.layers import LayerFile, group
+from clients.image.manifest import ImageDescription, Layer, describe
 from clients.image.progress import ImageProgress
 from clients.image.state import ImageState
 from clients.image.tags import judge, pull_warnings
 from clients.registry.blob_upload import discard
 from clients.registry.client import Registry
-from clients.registry.connection_pool import Breaker
+from clients.registry.connection_pool import ConnectionPool
 from clients.registry.transport import insecure
-from clients.registry.upload_supervisor import Address, Parcel, deliver
+from clients.registry.upload_supervisor import Address, PendingBlob, deliver
 from domain import names
 from domain.errors import ProverError, Unavailable
 from domain.messages.image import Image, ImageRequest
 from domain.ports import Secrets
 
 _AT_ONCE = 8  # questions to a registry; each is a connection of its own
-_ABANDON_SECONDS = 30.0  # for the courier to end its bodies
+_ABANDON_SECONDS = 30.0  # for the upload process to end its bodies
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Build:
-    """`progress()` may be called from another thread, and `breaker` be tripped there."""
+    """`progress()` may be called from another thread, and `connections.cancel()` too."""
 
     def __init__(self, engine: Engine, secrets: Secrets, folder: Path, request: ImageRequest) -> None:
-        self.breaker = Breaker()
-        self._told = ImageProgress(self.breaker.check)
+        self.connections = ConnectionPool()
+        self._told = ImageProgress(self.connections.check)
         self.progress = self._told.now
         self._engine = engine
         self._secrets = secrets
@@ -85,7 +85,7 @@ class Build:
             built=built,
             replaced=replaced,
             lagrange=has_lagrange(entries),
-            warnings=pull_warnings(self._request, known.digest, self._secrets, ranges, self.breaker),
+            warnings=pull_warnings(self._request, known.digest, self._secrets, ranges, self.connections),
         )
 
     def _base_name(self) -> str:
@@ -97,7 +97,7 @@ class Build:
         )
 
     def _said(self, text: str) -> None:
-        self.breaker.check()
+        self.connections.check()
         self._told.say(text)
 
     def abandon(self) -> None:
@@ -107,11 +107,11 @@ class Build:
                 self._sweep(self._registry(self._engine.insecure_ranges()), set())
 
     def _make(
-        self, registry: Registry, ranges: Sequence[str], base: BaseImage, entries: Sequence[Entry]
-    ) -> tuple[Description, str, bool]:
+        self, registry: Registry, ranges: Sequence[str], base: BaseImage, entries: Sequence[LayerFile]
+    ) -> tuple[ImageDescription, str, bool]:
         """The image as it is at the registry now, the digest that its tag named before, and whether it was sent."""
         self._told.say(f"waiting for another build for {self._target.push_host}/{self._target.repository}")
-        with self._state.locked(self.breaker.check) as lock, contextlib.ExitStack() as files:
+        with self._state.locked(self.connections.check) as lock, contextlib.ExitStack() as files:
             top = Reader(self._state, self._told).layers(group(entries))
             bottom = self._base_layers(registry, base, files)
             image = describe(self._request, base, bottom, top)
@@ -121,7 +121,7 @@ class Build:
                 self._send(registry, ranges, lock, image)
         return image, replaced, lacking
 
-    def _send(self, registry: Registry, ranges: Sequence[str], lock: int, image: Description) -> None:
+    def _send(self, registry: Registry, ranges: Sequence[str], lock: int, image: ImageDescription) -> None:
         """Blobs first, then the tag that stays, then the one that may move: none ever names what is not there."""
         layers = {layer.digest: layer for layer in (*image.layers, image.config)}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -131,14 +131,16 @@ class Build:
         if missing:
             address = self._address(ranges, lock)
             self._told.push([(layer.digest, layer.title, layer.size) for layer in missing.values()])
-            deliver(address, [self._parcel(layer) for layer in missing.values()], registry, self.breaker, self._told)
+            deliver(
+                address, [self._pending(layer) for layer in missing.values()], registry, self.connections, self._told
+            )
         for digest in (*(layer.digest for layer in image.layers), image.config.digest):
             self._state.know("place", self._target.push_host, digest, value=registry.repository)
         for tag in (names.image_twin(self._request.source.stage, image.digest), self._tag):
             registry.put_manifest(tag, image.manifest)
             self._verify(registry, tag, image.digest)
 
-    def _remembered(self, base: BaseImage, entries: Sequence[Entry]) -> Description | None:
+    def _remembered(self, base: BaseImage, entries: Sequence[LayerFile]) -> ImageDescription | None:
         """The image as far as everything about its layers is known already."""
         top = Reader(self._state, self._told).remembered(group(entries))
         sizes = [self._state.known("size", digest) for digest in base.layers]
@@ -168,7 +170,7 @@ class Build:
         host = self._target.push_host
         login = self._secrets.login(self._target.push_auth, host)
         plain = insecure(host, ranges)
-        return Registry(host, self._target.repository, login, breaker=self.breaker, insecure=plain)
+        return Registry(host, self._target.repository, login, connections=self.connections, insecure=plain)
 
     def _sweep(self, registry: Registry, wanted: set[str]) -> None:
         """End what a killed build left open and nobody resumes; the lock says that nobody else is at it."""
@@ -179,14 +181,14 @@ class Build:
     def _there(self, registry: Registry, layer: Layer) -> bool:
         return layer.content is None or registry.blob_size(layer.digest) is not None
 
-    def _twin_there(self, registry: Registry, image: Description) -> bool:
+    def _twin_there(self, registry: Registry, image: ImageDescription) -> bool:
         return registry.manifest_digest(names.image_twin(self._request.source.stage, image.digest)) == image.digest
 
-    def _parcel(self, layer: Layer) -> Parcel:
+    def _pending(self, layer: Layer) -> PendingBlob:
         """A blob that another repository of this registry holds need not be sent."""
         place = self._state.known("place", self._target.push_host, layer.digest) or ""
         source = place if place != self._target.repository else ""
-        return Parcel(layer.digest, layer.title, layer.content or [], source)
+        return PendingBlob(layer.digest, layer.title, layer.content or [], source)
 
     def _address(self, ranges: Sequence[str], lock: int) -> Address:
         host = self._target.push_host

@@ -7,7 +7,7 @@ from clients.docker.engine import Engine
 from clients.image.circuit import circuit_entries
 from clients.registry.blob_upload import try_push
 from clients.registry.client import Registry
-from clients.registry.connection_pool import Breaker
+from clients.registry.connection_pool import ConnectionPool
 from clients.registry.transport import insecure
 from domain.messages.image import BaseConfig
 from domain.names import image_tag
@@ -21,8 +21,8 @@ _PATIENCE = 10.0  # seconds for each answer of a registry
 _PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD)"
 
 
-class ImageGroundwork:
-    """Fulfils `domain.ports.Groundwork` on this machine."""
+class LocalImagePreflight:
+    """Fulfils `domain.ports.ImagePreflight` on this machine."""
 
     def __init__(self, docker_host: str | None, secrets: Secrets) -> None:
         """`docker_host` as in DOCKER_HOST, None for the default socket."""
@@ -76,7 +76,7 @@ class ImageGroundwork:
             host,
             repository,
             login,
-            breaker=Breaker(),
+            connections=ConnectionPool(),
             insecure=insecure(host, self._engine.insecure_ranges()),
             patience=_PATIENCE,
             settings=settings,

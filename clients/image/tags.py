@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from clients.image.manifest import INPUTS_LABEL, Description
+from clients.image.manifest import INPUTS_LABEL, ImageDescription
 from clients.registry import repository
 from clients.registry.client import Registry
-from clients.registry.connection_pool import Breaker
+from clients.registry.connection_pool import ConnectionPool
 from clients.registry.transport import insecure
 from domain import names
 from domain.errors import CredentialsMissing, CredentialsRejected, PermanentError, TagTaken, Unavailable
@@ -17,7 +17,7 @@ PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASS
 _SHOWN = 4  # layers that differ
 
 
-def judge(registry: Registry, request: ImageRequest, image: Description, tagged: str | None) -> str:
+def judge(registry: Registry, request: ImageRequest, image: ImageDescription, tagged: str | None) -> str:
     """The digest that the tag names now and will not name any more; TagTaken when a commit's tag may not move.
 
     A tag set by hand moves; that of a commit only to an image that holds the same, or when forced.
@@ -53,7 +53,7 @@ def difference(ours: Mapping[str, str], theirs: Mapping[str, str], other: str) -
 
 
 def pull_warnings(
-    request: ImageRequest, digest: str, secrets: Secrets, ranges: Sequence[str], breaker: Breaker
+    request: ImageRequest, digest: str, secrets: Secrets, ranges: Sequence[str], connections: ConnectionPool
 ) -> list[str]:
     """What could not be found out about the way that nodes take; Unavailable (IMAGE_NOT_FOUND), CredentialsRejected.
 
@@ -67,7 +67,7 @@ def pull_warnings(
         login = secrets.login(target.pull_auth, host)
         plain = insecure(host, ranges)
         registry = Registry(
-            host, target.repository, login, breaker=breaker, insecure=plain, settings=PULL_SETTINGS, patience=20
+            host, target.repository, login, connections=connections, insecure=plain, settings=PULL_SETTINGS, patience=20
         )
         found = registry.manifest_digest(digest)
     except CredentialsRejected:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from clients.registry.tls import explained
-from clients.registry.transport import Answer
+from clients.registry.transport import Response
 from domain.errors import CredentialsRejected, Unavailable
 from domain.ports import TOKEN_USER, Login
 
@@ -23,7 +23,7 @@ _LIFETIME = 60.0  # seconds, of a token whose life the realm does not tell (the 
 _SLACK = 30.0  # seconds before its end in which a token is not used any more; at most a quarter of its life
 _CLIENT = "proverctl"
 
-Fetch = Callable[..., Answer]
+Fetch = Callable[..., Response]
 """(url, headers) → GET of this absolute URL; (url, headers, body) → POST of a form to it."""
 
 
@@ -157,7 +157,7 @@ class Authorizer:
             raise self._realm_down(realm, "answers no token") from error
         return _Token(value, self._end(body), asked)
 
-    def _fetched(self, realm: str, service: str, scopes: list[str], fetch: Fetch) -> Answer:
+    def _fetched(self, realm: str, service: str, scopes: list[str], fetch: Fetch) -> Response:
         try:
             if self._login and self._login.user == TOKEN_USER:
                 form = {

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from clients.registry.client import Registry
-from clients.registry.transport import Answer, Payload
+from clients.registry.transport import Payload, Response
 from domain.errors import PermanentError, ProverError, Unavailable
 
 _COMMIT_SECONDS = 600.0  # a registry may read the whole blob again before it accepts the digest
@@ -190,7 +190,7 @@ def _standing(registry: Registry, location: str) -> Upload | None:
     return Upload(registry.location(answer), last + 1 if last else 0)
 
 
-def _post(registry: Registry, query: dict[str, str]) -> Answer:
+def _post(registry: Registry, query: dict[str, str]) -> Response:
     path = f"/v2/{registry.repository}/blobs/uploads/"
     expected = (_ACCEPTED, _CREATED)
     if query:
@@ -199,11 +199,11 @@ def _post(registry: Registry, query: dict[str, str]) -> Answer:
     return registry.call("POST", path, expected=expected)
 
 
-def _ask(registry: Registry, method: str, location: str) -> Answer:
+def _ask(registry: Registry, method: str, location: str) -> Response:
     return registry.call(method, location, expected=(200, _NO_CONTENT, *_GONE), seconds=_CANCEL_SECONDS)
 
 
-def _lost(registry: Registry, blob: Blob, answer: Answer) -> Unavailable:
+def _lost(registry: Registry, blob: Blob, answer: Response) -> Unavailable:
     return Unavailable(
         f"registry {registry.host} lost the upload of {blob.title}",
         on=f"{registry.host}/{registry.repository}",
@@ -213,7 +213,7 @@ def _lost(registry: Registry, blob: Blob, answer: Answer) -> Unavailable:
     )
 
 
-def _spoiled(registry: Registry, blob: Blob, answer: Answer) -> Unavailable:
+def _spoiled(registry: Registry, blob: Blob, answer: Response) -> Unavailable:
     return Unavailable(
         f"registry {registry.host} got another content than was announced for {blob.title}",
         on=f"{registry.host}/{registry.repository}",

@@ -12,9 +12,9 @@ from typing import NoReturn
 from urllib.parse import urljoin, urlsplit
 
 from clients.registry.auth import Authorizer, challenge
-from clients.registry.connection_pool import Breaker
+from clients.registry.connection_pool import ConnectionPool
 from clients.registry.tls import explained
-from clients.registry.transport import Answer, Payload, Transport
+from clients.registry.transport import Payload, Response, Transport
 from domain.errors import PermanentError, Unavailable
 from domain.ports import Login
 
@@ -43,7 +43,7 @@ class Registry:
         repository: str,
         login: Login | None,
         *,
-        breaker: Breaker,
+        connections: ConnectionPool,
         insecure: bool = False,
         patience: float = 60.0,
         settings: str = "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD",
@@ -51,7 +51,7 @@ class Registry:
         """`insecure`: as Docker, try TLS without verification and then plain HTTP; `patience` in seconds."""
         self.host = host
         self.repository = f"library/{repository}" if host in _HUB and "/" not in repository else repository
-        self._breaker = breaker
+        self._connections = connections
         self._insecure = insecure
         self._patience = patience
         self._netloc = _HUB.get(host, host)
@@ -95,7 +95,7 @@ class Registry:
         seconds: float | None = None,
         what: str = "",
         mount_from: str = "",
-    ) -> Answer:
+    ) -> Response:
         """One request, authorized; another status than expected is raised as what it means for people.
 
         `mount_from` is another repository that the request reads.
@@ -108,7 +108,7 @@ class Registry:
             self._refuse(method, answer, what)
         return answer
 
-    def location(self, answer: Answer) -> str:
+    def location(self, answer: Response) -> str:
         """Where to go on, as an absolute URL."""
         absolute = urljoin(f"{self._reached.scheme}://{self._netloc}/", answer.headers.get("Location", ""))
         if urlsplit(absolute).netloc == self._netloc:  # behind a TLS proxy some answer with http://
@@ -123,7 +123,7 @@ class Registry:
         payload: Payload | None,
         seconds: float,
         mount_from: str,
-    ) -> Answer:
+    ) -> Response:
         known = self._authorizer.header(self._fetch, mount_from=mount_from)
         answer = self._attempt(method, target, headers, payload, seconds, known)
         if answer.status != _UNAUTHORIZED:
@@ -143,7 +143,7 @@ class Registry:
         payload: Payload | None,
         seconds: float,
         authorization: str,
-    ) -> Answer:
+    ) -> Response:
         parts = urlsplit(target)
         transport = self._reached
         own = not parts.netloc or parts.netloc == self._netloc
@@ -152,14 +152,14 @@ class Registry:
         path = parts._replace(scheme="", netloc="", fragment="").geturl()
         # Another host, as storage back ends are, must not see our credentials.
         shown = {"Authorization": authorization} if own and authorization else {}
-        return transport.send(method, path, {**headers, **shown}, payload, self._breaker, seconds)
+        return transport.send(method, path, {**headers, **shown}, payload, self._connections, seconds)
 
-    def _fetch(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+    def _fetch(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
         parts = urlsplit(url)
         path = parts._replace(scheme="", netloc="", fragment="").geturl()
         transport = Transport(parts.scheme, parts.netloc, verify=not self._insecure)
         payload = None if body is None else Payload(lambda: [body], len(body))
-        return transport.send("GET" if body is None else "POST", path, headers, payload, self._breaker)
+        return transport.send("GET" if body is None else "POST", path, headers, payload, self._connections)
 
     @property
     def _reached(self) -> Transport:
@@ -172,7 +172,7 @@ class Registry:
         if not self._insecure:
             return secure
         try:
-            secure.send("GET", "/v2/", {}, None, self._breaker)
+            secure.send("GET", "/v2/", {}, None, self._connections)
         except (ssl.SSLError, ConnectionError, http.client.HTTPException):
             return Transport("http", self._netloc)
         return secure
@@ -186,7 +186,7 @@ class Registry:
             code="REGISTRY_DOWN",
         )
 
-    def _refuse(self, method: str, answer: Answer, what: str) -> NoReturn:
+    def _refuse(self, method: str, answer: Response, what: str) -> NoReturn:
         said = _complaint(answer)
         on = f"{self.host}/{self.repository}"
         if answer.status in {_UNAUTHORIZED, _FORBIDDEN}:
@@ -217,7 +217,7 @@ def _remedy(status: int) -> str:
     return "check IMAGE_REPO, and that the registry allows pushing (read-only? project exists?)"
 
 
-def _complaint(answer: Answer) -> str:
+def _complaint(answer: Response) -> str:
     try:
         first = json.loads(answer.body)["errors"][0]
         text = f"{first.get('code', '')}: {first.get('message', '')}"

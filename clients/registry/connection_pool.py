@@ -1,4 +1,4 @@
-"""Connections of one errand: those in use can be broken by another thread, those at rest serve for the next request."""
+"""Connections of one transfer: another thread can break those in use, and idle ones serve the next request."""
 
 import contextlib
 import http.client
@@ -13,8 +13,8 @@ from typing import NamedTuple
 _IDLE_SECONDS = 4.0  # after which a peer may be about to close it: Node closes after 5 s, all others later
 
 
-class Aborted(Exception):
-    """The transfer was broken off from another thread."""
+class Cancelled(Exception):
+    """Another thread cancelled the transfer."""
 
 
 class _Idle(NamedTuple):
@@ -23,8 +23,8 @@ class _Idle(NamedTuple):
     since: float
 
 
-class Breaker:
-    """Breaks the sockets in use, from another thread, and keeps later ones from opening."""
+class ConnectionPool:
+    """Sockets of one transfer; `cancel` breaks those in use and keeps later ones from opening."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,8 +33,8 @@ class Breaker:
         self._broken = False
         weakref.finalize(self, _close, self._idle)
 
-    def trip(self) -> None:
-        """Everything under way ends with Aborted."""
+    def cancel(self) -> None:
+        """End everything under way with Cancelled; callable from another thread."""
         with self._lock:
             self._broken = True
             for sock in self._sockets:
@@ -43,18 +43,18 @@ class Breaker:
             _close(self._idle)
 
     def check(self) -> None:
-        """Raises Aborted once tripped."""
+        """Raise Cancelled after `cancel`."""
         if self._broken:
-            raise Aborted
+            raise Cancelled
 
     def watch(self, sock: socket.socket) -> None:
-        """From now on `trip` breaks this socket."""
+        """Have `cancel` break this socket from now on."""
         with self._lock:
             self._sockets.add(sock)
         self.check()
 
     def forget(self, sock: socket.socket | None) -> None:
-        """The socket is done with."""
+        """Forget a socket that is no longer used."""
         with self._lock:
             if sock is not None:
                 self._sockets.discard(sock)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from clients.registry.client import ACCEPT, Registry
-from clients.registry.transport import Answer
+from clients.registry.transport import Response
 from domain.errors import PermanentError, Unavailable
 
 TITLE = "org.opencontainers.image.title"
@@ -17,7 +17,7 @@ _OK, _ACCEPTED, _FORBIDDEN, _NOT_FOUND, _NOT_ALLOWED = 200, 202, 403, 404, 405
 _MOVED = (301, 302, 303, 307, 308)
 
 
-class Description(NamedTuple):
+class TagDescription(NamedTuple):
     """One manifest: the digest of an image or of an index of images, and what is known of it."""
 
     digest: str
@@ -37,7 +37,7 @@ def tags(registry: Registry) -> list[str]:
     return sorted(found)
 
 
-def describe(registry: Registry, digest: str) -> Description | None:
+def describe(registry: Registry, digest: str) -> TagDescription | None:
     """What a digest stands for; None when it is gone."""
     answer = _get(registry, digest)
     if answer is None:
@@ -45,10 +45,10 @@ def describe(registry: Registry, digest: str) -> Description | None:
     manifest = _object(registry, answer)
     if children := [str(part.get("digest", "")) for part in _parts(manifest.get("manifests"))]:
         parts = [found for child in children if (found := describe(registry, child))]
-        first = parts[0] if parts else Description(digest, 0, {}, "", [], {})
+        first = parts[0] if parts else TagDescription(digest, 0, {}, "", [], {})
         size = len(answer.body) + sum(part.size for part in parts)
         nested = [one for part in parts for one in part.children]
-        return Description(digest, size, first.labels, first.created, [*children, *nested], {})
+        return TagDescription(digest, size, first.labels, first.created, [*children, *nested], {})
     config, layers = _part(manifest.get("config")), _parts(manifest.get("layers"))
     sizes = [part.get("size") for part in (config, *layers)]
     size = len(answer.body) + sum(one for one in sizes if isinstance(one, int))
@@ -56,7 +56,7 @@ def describe(registry: Registry, digest: str) -> Description | None:
     known = {**_part(manifest.get("annotations")), **_part(_part(content.get("config")).get("Labels"))}
     labels = {str(name): str(value) for name, value in known.items()}
     titles = {str(layer.get("digest", "")): str(_part(layer.get("annotations")).get(TITLE, "")) for layer in layers}
-    return Description(digest, size, labels, str(content.get("created") or ""), [], titles)
+    return TagDescription(digest, size, labels, str(content.get("created") or ""), [], titles)
 
 
 def delete(registry: Registry, digest: str) -> None:
@@ -108,7 +108,7 @@ def _next(target: str, link: str) -> str:
     return ""
 
 
-def _get(registry: Registry, reference: str) -> Answer | None:
+def _get(registry: Registry, reference: str) -> Response | None:
     answer = registry.call("GET", _manifest(registry, reference), headers=ACCEPT, expected=(_OK, _NOT_FOUND))
     return answer if answer.status == _OK else None
 
@@ -138,7 +138,7 @@ def _manifest(registry: Registry, reference: str) -> str:
     return f"/v2/{registry.repository}/manifests/{reference}"
 
 
-def _object(registry: Registry, answer: Answer) -> dict[str, Any]:
+def _object(registry: Registry, answer: Response) -> dict[str, Any]:
     found = _parsed(answer)
     if found is None:
         raise Unavailable(
@@ -151,7 +151,7 @@ def _object(registry: Registry, answer: Answer) -> dict[str, Any]:
     return found
 
 
-def _parsed(answer: Answer) -> dict[str, Any] | None:
+def _parsed(answer: Response) -> dict[str, Any] | None:
     try:
         found = json.loads(answer.body)
     except ValueError:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from clients.registry import tls
-from clients.registry.connection_pool import Breaker
+from clients.registry.connection_pool import ConnectionPool
 from clients.registry.content import Span
 from clients.system.tcp import is_loopback
 
@@ -28,7 +28,7 @@ _MAX_BODY = 1 << 20  # no answer that we read is larger; what is longer is cut
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """Status, headers and at most 1 MiB of body."""
 
     status: int
@@ -66,24 +66,24 @@ class Transport:
         target: str,
         headers: Mapping[str, str],
         payload: Payload | None,
-        breaker: Breaker,
+        connections: ConnectionPool,
         seconds: float = _STALL_SECONDS,
-    ) -> Answer:
+    ) -> Response:
         """One request; OSError or http.client.HTTPException when it fails."""
-        breaker.check()
+        connections.check()
         request = _Request(method, target, headers, payload)
-        used = breaker.spare(self)
+        used = connections.spare(self)
         if used is not None:
             try:
-                return self._ask(used, request, breaker, seconds)
+                return self._ask(used, request, connections, seconds)
             except (ConnectionResetError, BrokenPipeError):
                 if method not in _SAFE:
                     raise  # it may have been done
-        return self._ask(self._connection(), request, breaker, seconds)
+        return self._ask(self._connection(), request, connections, seconds)
 
     def _ask(
-        self, connection: http.client.HTTPConnection, request: _Request, breaker: Breaker, seconds: float
-    ) -> Answer:
+        self, connection: http.client.HTTPConnection, request: _Request, connections: ConnectionPool, seconds: float
+    ) -> Response:
         sock, kept = None, False
         try:
             if connection.sock is None:
@@ -91,18 +91,18 @@ class Transport:
                 connection.connect()
             sock = connection.sock
             sock.settimeout(seconds)
-            breaker.watch(sock)
-            answer = _exchange(connection, request, breaker)
+            connections.watch(sock)
+            answer = _exchange(connection, request, connections)
             kept = connection.sock is not None
         except (OSError, http.client.HTTPException):
-            breaker.check()  # a broken socket is our own doing then
+            connections.check()  # a broken socket is our own doing then
             raise
         else:
             return answer
         finally:
-            breaker.forget(sock)
+            connections.forget(sock)
             if kept:
-                breaker.keep(self, connection)
+                connections.keep(self, connection)
             else:
                 connection.close()
 
@@ -146,7 +146,7 @@ def insecure(netloc: str, ranges: Sequence[str]) -> bool:
     return any(ipaddress.ip_address(address.split("%")[0]) in network for address in addresses for network in networks)
 
 
-def _exchange(connection: http.client.HTTPConnection, request: _Request, breaker: Breaker) -> Answer:
+def _exchange(connection: http.client.HTTPConnection, request: _Request, connections: ConnectionPool) -> Response:
     """The connection is closed afterwards unless it serves for another request."""
     whole = True
     connection.putrequest(request.method, request.target, skip_accept_encoding=True)
@@ -158,20 +158,20 @@ def _exchange(connection: http.client.HTTPConnection, request: _Request, breaker
         connection.endheaders()
     else:
         try:
-            _send(connection, request.payload, breaker)
+            _send(connection, request.payload, connections)
         except (BrokenPipeError, ConnectionResetError):
-            breaker.check()  # else the peer refused early: its answer says why
+            connections.check()  # else the peer refused early: its answer says why
             whole = False
         connection.sock.settimeout(max(_ANSWER_SECONDS, connection.sock.gettimeout() or 0))
     with connection.getresponse() as response:
-        answer = Answer(response.status, response.headers, response.read(_MAX_BODY))
+        answer = Response(response.status, response.headers, response.read(_MAX_BODY))
         whole = whole and response.isclosed()
     if not whole:
         connection.close()
     return answer
 
 
-def _send(connection: http.client.HTTPConnection, payload: Payload, breaker: Breaker) -> None:
+def _send(connection: http.client.HTTPConnection, payload: Payload, connections: ConnectionPool) -> None:
     if payload.size is None:
         connection.putheader("Transfer-Encoding", "chunked")
     else:
@@ -179,7 +179,7 @@ def _send(connection: http.client.HTTPConnection, payload: Payload, breaker: Bre
     connection.endheaders()
     sent = 0
     for chunk in payload.chunks():
-        breaker.check()
+        connections.check()
         length = chunk.size if isinstance(chunk, Span) else len(chunk)
         if payload.size is None:
             connection.send(b"%x\r\n" % length)

@@ -18,7 +18,7 @@ from typing import Any
 
 from clients.registry.blob_upload import CHANGED, send
 from clients.registry.client import Registry
-from clients.registry.connection_pool import Aborted, Breaker
+from clients.registry.connection_pool import Cancelled, ConnectionPool
 from clients.registry.content import ContentChanged, Piece, Span, spans, unpacked
 from clients.registry.transport import Payload
 from clients.registry.upload_journal import UploadJournal
@@ -49,7 +49,7 @@ class _Caller:
     def __init__(self) -> None:
         self.stopped = threading.Event()
         self.line = threading.Semaphore(_SENDING)
-        self.breaker = Breaker()
+        self.connections = ConnectionPool()
         self._lock = threading.Lock()
 
     def order(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class _Caller:
         os.read(0, _PIPE)
         self.stopped.set()
         time.sleep(_END_SECONDS)
-        self.breaker.trip()
+        self.connections.cancel()
 
     def tell(self, news: dict[str, Any]) -> None:
         """One line of JSON."""
@@ -74,7 +74,7 @@ class _Caller:
             sys.stdout.flush()
 
 
-class _Parcel:
+class _StreamedBlob:
     """One blob of the order; ended early and well-formed on a stop or when it is not what was announced."""
 
     def __init__(self, caller: _Caller, item: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ class _Parcel:
         self.end_turn()
         self._caller.tell({"key": self.digest, "trouble": error.diagnosis.evidence or error.diagnosis.what})
         if self._caller.stopped.wait(min(_FIRST_WAIT * 2**troubles, _LONGEST_WAIT)):
-            raise Aborted
+            raise Cancelled
 
     def stored(self) -> None:
         self._caller.tell({"key": self.digest, "done": self.size, "resumed": True, "stored": True})
@@ -126,7 +126,7 @@ class _Parcel:
             self._turn = self._caller.line.acquire(timeout=_LOOK_SECONDS)
             if self._caller.stopped.is_set():
                 self.end_turn()
-                raise Aborted
+                raise Cancelled
 
     def _chunks(self, offset: int) -> Iterator[bytes | Span]:
         self._take_turn()
@@ -152,19 +152,19 @@ def main() -> int:
     caller = _Caller()
     order = caller.order()
     threading.Thread(target=caller.listen, daemon=True).start()
-    parcels = sorted((_Parcel(caller, item) for item in order["blobs"]), key=lambda parcel: -parcel.size)
+    blobs = sorted((_StreamedBlob(caller, item) for item in order["blobs"]), key=lambda blob: -blob.size)
     journal = UploadJournal(Path(order["journal"]))
     registry = Registry(
         order["host"],
         order["repository"],
         _Login(**order["login"]) if order["login"] else None,
-        breaker=caller.breaker,
+        connections=caller.connections,
         insecure=order["insecure"],
         patience=_PATIENCE_SECONDS,
     )
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        ends = [pool.submit(_send, caller, registry, parcel, journal) for parcel in parcels]
-    errors = [error for end in ends if (error := end.exception()) and not isinstance(error, Aborted)]
+        ends = [pool.submit(_send, caller, registry, blob, journal) for blob in blobs]
+    errors = [error for end in ends if (error := end.exception()) and not isinstance(error, Cancelled)]
     if errors:
         error = _told(errors[0], registry)
         delay = error.delay if isinstance(error, Unavailable) else None
@@ -187,18 +187,18 @@ def _told(error: BaseException, registry: Registry) -> ProverError:
     )
 
 
-def _send(caller: _Caller, registry: Registry, parcel: _Parcel, journal: UploadJournal) -> bool:
+def _send(caller: _Caller, registry: Registry, blob: _StreamedBlob, journal: UploadJournal) -> bool:
     if caller.stopped.is_set():
         return False
     try:
-        sent = send(registry, parcel, journal)
+        sent = send(registry, blob, journal)
     except BaseException:
         caller.stopped.set()  # the others end well-formed, and are resumed later
         raise
     finally:
-        parcel.end_turn()
+        blob.end_turn()
     if sent:
-        parcel.stored()
+        blob.stored()
     return sent
 
 

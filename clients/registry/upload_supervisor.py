@@ -1,4 +1,4 @@
-"""Has blobs uploaded by a courier process, watches it, and stops it when asked to."""
+"""Starts the upload process, watches it, and stops it when asked to."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from clients.registry.blob_upload import send
 from clients.registry.client import Registry
-from clients.registry.connection_pool import Breaker
+from clients.registry.connection_pool import ConnectionPool
 from clients.registry.content import Piece, length, packed, read
 from clients.registry.transport import Payload
 from clients.registry.upload_journal import UploadJournal
@@ -21,7 +21,7 @@ from clients.system.environment import inherited
 from domain.errors import CredentialsRejected, PermanentError, ProverError, Unavailable
 from domain.ports import Login
 
-_STALL_SECONDS = 180.0  # the courier notices a dead connection earlier, and makes another one
+_STALL_SECONDS = 180.0  # the upload process notices a dead connection earlier, and makes another one
 _COMMIT_SECONDS = 660.0  # a registry may read a whole blob again before it accepts its digest
 _LOOK_SECONDS = 0.2
 _END_SECONDS = 3.0
@@ -32,7 +32,7 @@ _ERRORS: dict[str, type[ProverError]] = {
 }
 
 
-class Parcel(NamedTuple):
+class PendingBlob(NamedTuple):
     """One blob to upload."""
 
     digest: str
@@ -49,11 +49,11 @@ class Address(NamedTuple):
     insecure: bool
     login: Login | None
     journal: UploadJournal
-    lock: int  # descriptor; the courier holds it as long as it lives
+    lock: int  # descriptor; the upload process holds it as long as it lives
 
 
 class Listener(Protocol):
-    """Hears how a delivery goes on."""
+    """Receives the progress of an upload."""
 
     def moved(self, digest: str, done: int, *, resumed: bool) -> None:
         """The registry has so many bytes of this blob; `resumed`: without any having been sent now."""
@@ -65,37 +65,37 @@ class Listener(Protocol):
 
 
 def deliver(
-    address: Address, parcels: Sequence[Parcel], registry: Registry, breaker: Breaker, listener: Listener
+    address: Address, blobs: Sequence[PendingBlob], registry: Registry, connections: ConnectionPool, listener: Listener
 ) -> None:
-    """All blobs are in the registry afterwards; CredentialsRejected, PermanentError, Unavailable, Aborted.
+    """Upload all blobs; CredentialsRejected, PermanentError, Unavailable, Cancelled.
 
-    Ending early stops the courier and leaves uploads that the next delivery resumes; a courier whose registry hangs is
-    left to end its bodies when the registry answers again. `registry` is used for what is small.
+    Ending early stops the upload process and leaves uploads that the next call resumes. An upload process whose
+    registry does not answer is left to end its bodies later. `registry` is used for small blobs.
     """
-    small = [parcel for parcel in parcels if _is_small(parcel)]
-    large = [parcel for parcel in parcels if not _is_small(parcel)]
+    small = [blob for blob in blobs if _is_small(blob)]
+    large = [blob for blob in blobs if not _is_small(blob)]
     if large:
-        _run_courier(address, large, breaker, listener)
-    for parcel in small:
-        send(registry, _Small(parcel, listener), address.journal)
-        listener.moved(parcel.digest, length(parcel.pieces), resumed=False)
+        _run_upload_process(address, large, connections, listener)
+    for blob in small:
+        send(registry, _Small(blob, listener), address.journal)
+        listener.moved(blob.digest, length(blob.pieces), resumed=False)
 
 
-def _is_small(parcel: Parcel) -> bool:
-    return length(parcel.pieces) <= _SMALL and all(piece.data for piece in parcel.pieces)
+def _is_small(blob: PendingBlob) -> bool:
+    return length(blob.pieces) <= _SMALL and all(piece.data for piece in blob.pieces)
 
 
 class _Small:
     """A blob that is sent as one block."""
 
-    def __init__(self, parcel: Parcel, listener: Listener) -> None:
-        self.digest, self.title, self.source = parcel.digest, parcel.title, parcel.source
-        self.size = length(parcel.pieces)
-        self._parcel = parcel
+    def __init__(self, blob: PendingBlob, listener: Listener) -> None:
+        self.digest, self.title, self.source = blob.digest, blob.title, blob.source
+        self.size = length(blob.pieces)
+        self._pending = blob
         self._listener = listener
 
     def payload(self, offset: int) -> Payload:
-        return Payload(lambda: read(self._parcel.pieces, offset), self.size - offset)
+        return Payload(lambda: read(self._pending.pieces, offset), self.size - offset)
 
     def complete(self) -> bool:
         return True
@@ -109,10 +109,12 @@ class _Small:
             raise error
 
 
-def _run_courier(address: Address, parcels: Sequence[Parcel], breaker: Breaker, listener: Listener) -> None:
+def _run_upload_process(
+    address: Address, blobs: Sequence[PendingBlob], connections: ConnectionPool, listener: Listener
+) -> None:
     # The order goes by standard input: what it holds must not be seen in an argument list or an environment.
-    descriptors = {piece.fd for parcel in parcels for piece in parcel.pieces if piece.fd >= 0}
-    courier = subprocess.Popen(
+    descriptors = {piece.fd for blob in blobs for piece in blob.pieces if piece.fd >= 0}
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "clients.registry.upload_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -121,17 +123,17 @@ def _run_courier(address: Address, parcels: Sequence[Parcel], breaker: Breaker, 
         pass_fds=(address.lock, *descriptors),
         start_new_session=True,
     )
-    assert courier.stdin is not None  # noqa: S101 - both are pipes, for the type checker
-    assert courier.stdout is not None  # noqa: S101
+    assert process.stdin is not None  # noqa: S101 - both are pipes, for the type checker
+    assert process.stdout is not None  # noqa: S101
     try:
-        courier.stdin.write(json.dumps(_order(address, parcels)).encode() + b"\n")
-        courier.stdin.flush()
-        _watch(address, {parcel.digest: length(parcel.pieces) for parcel in parcels}, courier.stdout, breaker, listener)
+        process.stdin.write(json.dumps(_order(address, blobs)).encode() + b"\n")
+        process.stdin.flush()
+        _watch(address, {blob.digest: length(blob.pieces) for blob in blobs}, process.stdout, connections, listener)
     finally:
-        _stop(courier)
+        _stop(process)
 
 
-def _order(address: Address, parcels: Sequence[Parcel]) -> dict[str, Any]:
+def _order(address: Address, blobs: Sequence[PendingBlob]) -> dict[str, Any]:
     login = address.login
     return {
         "host": address.host,
@@ -141,22 +143,24 @@ def _order(address: Address, parcels: Sequence[Parcel]) -> dict[str, Any]:
         "journal": str(address.journal.path),
         "blobs": [
             {
-                "digest": parcel.digest,
-                "title": parcel.title,
-                "size": length(parcel.pieces),
-                "source": parcel.source,
-                "pieces": packed(parcel.pieces),
+                "digest": blob.digest,
+                "title": blob.title,
+                "size": length(blob.pieces),
+                "source": blob.source,
+                "pieces": packed(blob.pieces),
             }
-            for parcel in parcels
+            for blob in blobs
         ],
     }
 
 
-def _watch(address: Address, sizes: dict[str, int], output: IO[bytes], breaker: Breaker, listener: Listener) -> None:
+def _watch(
+    address: Address, sizes: dict[str, int], output: IO[bytes], connections: ConnectionPool, listener: Listener
+) -> None:
     last = time.monotonic()
     committing: set[str] = set()
     while True:
-        breaker.check()
+        connections.check()
         if not select.select([output], [], [], _LOOK_SECONDS)[0]:
             patience = _COMMIT_SECONDS if committing else _STALL_SECONDS
             if time.monotonic() - last > patience:
@@ -164,7 +168,7 @@ def _watch(address: Address, sizes: dict[str, int], output: IO[bytes], breaker: 
             continue
         line = output.readline()
         if not line:
-            raise _lost(address, "the courier process ended without a word")
+            raise _lost(address, "the upload process ended without a word")
         news = json.loads(line)
         last = time.monotonic()
         if "done" in news and "key" not in news:
@@ -179,12 +183,12 @@ def _watch(address: Address, sizes: dict[str, int], output: IO[bytes], breaker: 
         (committing.add if at_end else committing.discard)(news["key"])
 
 
-def _stop(courier: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     try:
-        courier.communicate(b"stop\n", timeout=_END_SECONDS)
+        process.communicate(b"stop\n", timeout=_END_SECONDS)
     except subprocess.TimeoutExpired:
         # It waits for a registry that hangs, to end its body there; it holds the lock until then.
-        threading.Thread(target=courier.communicate, name="courier", daemon=True).start()
+        threading.Thread(target=process.communicate, name="upload", daemon=True).start()
 
 
 def _error(news: dict[str, Any]) -> ProverError:

@@ -16,7 +16,7 @@ _SCP = re.compile(r"(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!//)([^
 _ODD = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """One line of a tree; `size` in bytes, 0 where git knows none."""
 
     mode: str
@@ -33,17 +33,17 @@ class Submodule(NamedTuple):
     url: str  # of its own, or resolved against the repository's; a directory only where that is one
 
 
-def entries(listing: str) -> list[Entry]:
+def entries(listing: str) -> list[TreeEntry]:
     """Of `git ls-tree -r -l -z`."""
     found = []
     for line in filter(None, listing.split("\0")):
         head, _, path = line.partition("\t")
         mode, _, name, size = head.split()
-        found.append(Entry(mode, name, int(size) if size.isdigit() else 0, path))
+        found.append(TreeEntry(mode, name, int(size) if size.isdigit() else 0, path))
     return found
 
 
-def pins(found: Iterable[Entry]) -> dict[str, str]:
+def pins(found: Iterable[TreeEntry]) -> dict[str, str]:
     """Commit by path of each submodule."""
     return {entry.path: entry.object for entry in found if entry.mode == SUBMODULE}
 
@@ -71,7 +71,7 @@ def path_fault(path: str) -> str:
     return ""
 
 
-def modules_fault(found: Iterable[Entry]) -> str:
+def modules_fault(found: Iterable[TreeEntry]) -> str:
     """Why the list of submodules cannot be trusted; empty when it can, or there is none."""
     return next((f"{MODULES} is no plain file" for one in found if one.path == MODULES and one.mode not in _FILES), "")
 

@@ -34,7 +34,7 @@ _NOT_SAID = "ContainerStatusUnknown"  # what is written for a container that nob
 _APP = "image-pull"
 
 
-class State(Enum):
+class NodePull(Enum):
     """How far one node is."""
 
     PULLING = auto()
@@ -48,7 +48,7 @@ class Pull(NamedTuple):
     """One node: `trouble` is what is wrong, possibly in passing; `seconds` are those of the pull, so far or in all."""
 
     node: str
-    state: State
+    state: NodePull
     seconds: float = 0.0
     trouble: Diagnosis | None = None
 
@@ -183,25 +183,25 @@ def judge(pod: Manifest, node_name: str, seen: ReleaseView, deadline: float) -> 
     seconds = objects.elapsed(_since(pod, events), seen.now) or 0.0
     if _arrived(pod, events):
         took = image_pull.pull_time(events)
-        return Pull(node_name, State.PULLED, took[0] if took else 0.0)
+        return Pull(node_name, NodePull.PULLED, took[0] if took else 0.0)
     if objects.finished(pod):
-        return Pull(node_name, State.LEFT_OUT, seconds, _ended(pod))
+        return Pull(node_name, NodePull.LEFT_OUT, seconds, _ended(pod))
     found = pod_finding(pod, seen)
     age = objects.elapsed(objects.created(pod), seen.now) or 0.0
     if age > deadline + SLACK or (not objects.node_name(pod) and age > UNPLACED):
-        return Pull(node_name, State.LEFT_OUT, seconds, found or _silent(age))
+        return Pull(node_name, NodePull.LEFT_OUT, seconds, found or _silent(age))
     return Pull(node_name, _state(found), seconds, found if found and found.severity is not Severity.PROGRESS else None)
 
 
-def _state(found: Diagnosis | None) -> State:
+def _state(found: Diagnosis | None) -> NodePull:
     if found is None or found.severity in (Severity.PROGRESS, Severity.TRANSIENT):
-        return State.PULLING
+        return NodePull.PULLING
     if not found.code.startswith("IMAGE_"):
-        return State.LEFT_OUT
+        return NodePull.LEFT_OUT
     if found.severity is Severity.FATAL:
-        return State.HOPELESS
+        return NodePull.HOPELESS
     # A cause that is not known may be the node's own, such as a disk that holds only one of the two images.
-    return State.STUCK if image_pull.explained(found.evidence) else State.LEFT_OUT
+    return NodePull.STUCK if image_pull.explained(found.evidence) else NodePull.LEFT_OUT
 
 
 def _arrived(pod: Manifest, events: list[Manifest]) -> bool:

@@ -3,7 +3,7 @@
 from domain.diagnosis import Diagnosis
 from domain.images import PrePulled
 from planning.capacity import shortage
-from planning.image.pre_pull import Chosen, Pull, State
+from planning.image.pre_pull import Chosen, NodePull, Pull
 from planning.text.listing import listed
 
 AT_ONCE = 16  # nodes that pull at the same time: a registry has other callers, too
@@ -42,7 +42,7 @@ class Tally:
     def begin(self, node: str, now: float) -> None:
         """A pod was made for it."""
         self.todo.remove(node)
-        self.running[node] = Pull(node, State.PULLING)
+        self.running[node] = Pull(node, NodePull.PULLING)
         self._unseen[node] = now
 
     def saw(self, pull: Pull) -> bool:
@@ -52,13 +52,13 @@ class Tally:
         if node in self.todo:
             self.todo.remove(node)
         self.running[node] = pull
-        if pull.state is State.PULLING:
+        if pull.state is NodePull.PULLING:
             return False
-        if pull.state is State.HOPELESS or (pull.state is State.STUCK and not self._works_elsewhere()):
+        if pull.state is NodePull.HOPELESS or (pull.state is NodePull.STUCK and not self._works_elsewhere()):
             self.hopeless = self._told_of(pull)
             return False
         del self.running[node]
-        if pull.state is State.PULLED:
+        if pull.state is NodePull.PULLED:
             self._pulled.append(node)
             self._slowest = max(self._slowest, pull.seconds)
         else:

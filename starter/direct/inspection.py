@@ -14,10 +14,10 @@ from activities.host.preflight import Host, host_checks
 from activities.host.source import resolved
 from activities.inspection import diagnose
 from activities.inspection.plan import Planner
-from activities.inspection.preflight import Site, cluster_checks
+from activities.inspection.preflight import PreflightCluster, cluster_checks
 from clients.backend.host import LocalBackendHost
 from clients.git.work_tree import GitSources
-from clients.image.preflight import ImageGroundwork
+from clients.image.preflight import LocalImagePreflight
 from clients.kubernetes import cluster
 from clients.kubernetes.pods import PodTrials
 from clients.registry.credentials import WorkerSecrets
@@ -101,7 +101,7 @@ class Direct:
             host = self._host_checks(asked)
             known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
             trials = PodTrials(self._cluster.connection)
-            site = Site(self._cluster, trials, self._secrets, reach, self._owner())
+            site = PreflightCluster(self._cluster, trials, self._secrets, reach, self._owner())
             return PreflightReport(
                 checks=[for_caller(check) for check in (*host.checks, *cluster_checks(site, known, self._heartbeat))]
             )
@@ -138,10 +138,10 @@ class Direct:
             detail = f"repository, circuit, Docker and registry are looked at on the backend host {backend.host} alone"
             unseen = Check(name="backend host", verdict=CheckVerdict.UNKNOWN, detail=detail)
             return PreflightReport(checks=[unseen], stage=self._spec.stage)
-        groundwork = ImageGroundwork(settings.docker_host, self._secrets)
+        image_preflight = LocalImagePreflight(settings.docker_host, self._secrets)
         steps = LocalBackendHost(settings.state_dir, self._asked.values)
         return host_checks(
-            Host(GitSources(settings.state_dir), groundwork, steps, self._secrets), asked, self._heartbeat
+            Host(GitSources(settings.state_dir), image_preflight, steps, self._secrets), asked, self._heartbeat
         )
 
     @property

@@ -101,7 +101,7 @@ def test_purge_asks_first_and_leaves_no_data(set_up: Product) -> None:
     set_up.cli("backend", "purge", "--yes")
     assert set_up.processes("build/bin/coordinator") == []
     assert not (set_up.repo / "build" / "circuit").exists()
-    assert set_up.records("example") == ["logs/build.log", "logs/setup.log", "steps/build.json", "steps/setup.json"]
+    assert set_up.records("example") == ["logs/build.log", "steps/build.json"]
     assert (set_up.repo / "proverctl.yaml").exists()
     set_up.cli("backend", "up")  # and it can begin anew
     states = _states(set_up)

@@ -7,12 +7,12 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.profile import Step, StepState, StepStatus
-    from workflows.execution.attempts import Interrupted, Stopped
+    from workflows.execution.activity_runner import Interrupted, Stopped
 
 Run = Callable[[Step], Awaitable[StepStatus]]
 
 
-class Board:
+class StepTable:
     """The rows that people see, in the order of the profile."""
 
     def __init__(self, changed: Callable[[], None], rows: Sequence[StepStatus] = ()) -> None:
@@ -55,7 +55,7 @@ class Board:
         self.set(StepStatus(name=step.name, kind=step.kind, state=state, detail=detail))
 
 
-async def run_graph(steps: list[Step], run: Run, board: Board) -> None:
+async def run_graph(steps: list[Step], run: Run, table: StepTable) -> None:
     """Returns when every step is done; after a failure nothing new is started, and the first one is raised.
 
     What a step needs beyond `steps` counts as done. The failure of an optional step stops only those that need it.
@@ -68,9 +68,9 @@ async def run_graph(steps: list[Step], run: Run, board: Board) -> None:
         for step in [] if failures else ready(waiting, [one.name for one in running.values()]):
             if lost := sorted(fallen.intersection(step.needs)):
                 fallen.add(waiting.pop(step.name).name)
-                board.mark(step, StepState.FAILED, f"it needs {', '.join(lost)}, which failed")
+                table.mark(step, StepState.FAILED, f"it needs {', '.join(lost)}, which failed")
                 continue
-            board.mark(step, StepState.WORKING)
+            table.mark(step, StepState.WORKING)
             running[asyncio.create_task(_run(run, step))] = waiting.pop(step.name)
         if fallen and not running:
             continue  # what was ready needs one of these
@@ -79,9 +79,9 @@ async def run_graph(steps: list[Step], run: Run, board: Board) -> None:
             step = running.pop(task)
             error = task.exception()
             if error is None:
-                board.set(task.result())
+                table.set(task.result())
                 continue
-            board.mark(step, *_ended(error))
+            table.mark(step, *_ended(error))
             if step.optional and isinstance(error, Stopped):
                 fallen.add(step.name)
             else:

@@ -11,33 +11,37 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.backend import BackendInput, BackendWatch, LoadedProfile
     from domain.profile import Step, StepState, StepStatus
     from domain.status import Retry
-    from workflows.backend.graph import Board, needed_by
-    from workflows.backend.steps import Crew
+    from workflows.backend.graph import StepTable, needed_by
+    from workflows.backend.steps import StepRunner
     from workflows.execution import activities
-    from workflows.execution.attempts import Attempts, Interrupted, Stopped
-    from workflows.execution.backoff import Cures
+    from workflows.execution.activity_runner import ActivityRunner, Interrupted, Stopped
+    from workflows.execution.backoff import RestartBudget
     from workflows.execution.failure import WORKER_LOST
 
 DOWN = {StepState.FAILED, StepState.STOPPED}
 NOT_UP = {StepState.PENDING, StepState.WORKING, *DOWN}
 
 
-class Keeper:
+class BackendMonitor:
     """One watch activity at a time, and beside it one cure for each step that is down."""
 
-    def __init__(self, request: BackendInput, loaded: LoadedProfile, board: Board, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, request: BackendInput, loaded: LoadedProfile, table: StepTable, changed: Callable[[], None]
+    ) -> None:
         """What stays and was begun is kept; what a failed set-up never came to is not."""
         self._request = request
         self._profile = loaded.profile
-        self._board = board
+        self._table = table
         self._changed = changed
-        self._crew = Crew(request.model_copy(update={"restart": [], "redo": []}), loaded, board, self._attempts)
-        begun = [step for step in self._crew.done if step.stays and board.row(step).state is not StepState.PENDING]
+        self._runner = StepRunner(
+            request.model_copy(update={"restart": [], "redo": []}), loaded, table, self._new_runner
+        )
+        begun = [step for step in self._runner.done if step.stays and table.row(step).state is not StepState.PENDING]
         self._kept = {step.name: step for step in begun}
-        self._cures: defaultdict[str, Cures] = defaultdict(Cures)
+        self._budgets: defaultdict[str, RestartBudget] = defaultdict(RestartBudget)
         self._curing: dict[str, asyncio.Task[None]] = {}
-        self._working: list[Attempts] = []
-        self._watching = Attempts(None, changed)
+        self._working: list[ActivityRunner] = []
+        self._watching = ActivityRunner(None, changed)
         self._ended = False
         self._blind: Diagnosis | None = None
         self._task = asyncio.create_task(self._watch())
@@ -63,14 +67,14 @@ class Keeper:
     async def stop(self) -> None:
         """End the watch, which is abandoned, and all cures, which are cancelled."""
         self._ended = True
-        for attempts in (self._watching, *self._working):
-            attempts.interrupt()
+        for runner in (self._watching, *self._working):
+            runner.interrupt()
         await asyncio.gather(self._task, *self._curing.values())
 
     async def _watch(self) -> None:
         while not self._ended:
             await workflow.wait_condition(lambda: self._ended or bool(self._known()))
-            self._watching = Attempts(None, self._changed)
+            self._watching = ActivityRunner(None, self._changed)
             if self._ended:
                 return
             asked = BackendWatch(profile=self._profile.name, known=self._known())
@@ -96,19 +100,19 @@ class Keeper:
         known = next((row for row in self._known() if row.name == seen.name), None)
         if known is None or known.state is seen.state:
             return
-        self._board.set(known.model_copy(update={"state": seen.state, "detail": seen.detail}))
+        self._table.set(known.model_copy(update={"state": seen.state, "detail": seen.detail}))
         step = self._kept[seen.name]
         if seen.state in DOWN and _curable(step, seen.state):
             self._curing[step.name] = asyncio.create_task(self._cure(step))
             self._changed()
 
     async def _cure(self, step: Step) -> None:
-        cures = self._cures[step.name]
+        cures = self._budgets[step.name]
         try:
             while (pause := cures.pause(workflow.now())) is not None:
                 await self._rest(step, pause)
                 cures.begin(workflow.now())
-                self._board.mark(step, StepState.WORKING, f"cure {cures.count} after: {self._row(step).detail}")
+                self._table.mark(step, StepState.WORKING, f"cure {cures.count} after: {self._row(step).detail}")
                 if await self._cured(step):
                     return
         except Interrupted:
@@ -120,33 +124,33 @@ class Keeper:
 
     async def _cured(self, step: Step) -> bool:
         try:
-            self._board.set(await self._crew.cure(step))
+            self._table.set(await self._runner.cure(step))
         except Stopped as stop:
-            self._board.mark(step, StepState.FAILED, str(stop.diagnosis))
+            self._table.mark(step, StepState.FAILED, str(stop.diagnosis))
             return False
         return True
 
     async def _rest(self, step: Step, pause: float) -> None:
         """Until it is time, and all that the step needs is up again."""
-        await self._attempts().rest(pause)
+        await self._new_runner().rest(pause)
         needs = needed_by(self._profile.steps, step.name)
-        rows = [one for one in self._crew.wanted if one.name in needs]
+        rows = [one for one in self._runner.wanted if one.name in needs]
         await workflow.wait_condition(lambda: self._ended or all(self._row(one).state not in NOT_UP for one in rows))
         if self._ended:
             raise Interrupted
 
-    def _attempts(self) -> Attempts:
-        attempts = Attempts(self._request.spec.retry_for, self._changed)
-        self._working = [*(one for one in self._working if self._curing), attempts]
+    def _new_runner(self) -> ActivityRunner:
+        runner = ActivityRunner(self._request.spec.retry_for, self._changed)
+        self._working = [*(one for one in self._working if self._curing), runner]
         if self._ended:
-            attempts.interrupt()
-        return attempts
+            runner.interrupt()
+        return runner
 
     def _row(self, step: Step) -> StepStatus:
-        return self._board.row(step)
+        return self._table.row(step)
 
     def _down(self, step: Step) -> Diagnosis:
-        name, count = step.name, self._cures[step.name].count if step.name in self._cures else 0
+        name, count = step.name, self._budgets[step.name].count if step.name in self._budgets else 0
         because = f"it was run again {count} times and did not stay up" if count else "it ended, and is not run again"
         found = Diagnosis(
             code="BACKEND_DOWN",

@@ -20,16 +20,16 @@ with workflow.unsafe.imports_passed_through():
     from planning.backend.steps import optional_warnings
     from planning.backend.variables import built_in
     from planning.status.markdown import backend_markdown
-    from workflows.backend.graph import Board, inverted, needing, run_graph
-    from workflows.backend.steps import Crew, unknown
-    from workflows.backend.watch import Keeper
+    from workflows.backend.graph import StepTable, inverted, needing, run_graph
+    from workflows.backend.steps import StepRunner, unknown
+    from workflows.backend.watch import BackendMonitor
     from workflows.execution import activities, rejection
-    from workflows.execution.attempts import Attempts, Interrupted, Stopped
+    from workflows.execution.activity_runner import ActivityRunner, Interrupted, Stopped
 
 BLANK = 5.0  # seconds that a run without any `converge` waits for one: its first was rejected
 
 
-class Refused(Exception):
+class ChangeRefused(Exception):
     """Nothing was changed, and what is up stays as it is."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
@@ -50,10 +50,10 @@ class BackendWorkflow:
         self._report = request.known or BackendReport(
             workflow_id=names.backend_id(request.backend.host, request.profile_name), profile=request.profile_name
         )
-        self._board = Board(self._changed, self._report.steps)
+        self._table = StepTable(self._changed, self._report.steps)
         self._turn = asyncio.Lock()
-        self._running: list[Attempts] = []
-        self._keeper: Keeper | None = None
+        self._running: list[ActivityRunner] = []
+        self._monitor: BackendMonitor | None = None
         self._stops = 0  # asked and not yet done
         self._asked = workflow.info().continued_run_id is not None
         self._stopped = False
@@ -77,8 +77,8 @@ class BackendWorkflow:
         stops = request.mode is BackendMode.NONE
         self._stops += stops
         if stops:
-            for attempts in self._running:
-                attempts.interrupt()
+            for runner in self._running:
+                runner.interrupt()
         async with self._turn:
             return (await self._take_turn(request)).model_copy(update={"busy": False})
 
@@ -97,15 +97,15 @@ class BackendWorkflow:
     @workflow.query
     def status(self) -> BackendReport:
         """The steps as they stand, and what is wrong with them."""
-        down = self._keeper.diagnosis if self._keeper else None
-        retry = next((attempts.retry for attempts in self._running if attempts.retry), None)
+        down = self._monitor.diagnosis if self._monitor else None
+        retry = next((runner.retry for runner in self._running if runner.retry), None)
         return self._report.model_copy(
             update={
                 "mode": self._request.mode,
-                "steps": self._board.rows,
+                "steps": self._table.rows,
                 "ok": self._report.ok and down is None,
                 "busy": self._turn.locked(),
-                "warnings": optional_warnings(self._loaded.profile.steps if self._loaded else [], self._board.rows),
+                "warnings": optional_warnings(self._loaded.profile.steps if self._loaded else [], self._table.rows),
                 "diagnosis": self._report.diagnosis or down or (retry.diagnosis if retry else None),
             }
         )
@@ -114,13 +114,13 @@ class BackendWorkflow:
 
     async def _take_turn(self, request: BackendInput) -> BackendReport:
         stops = request.mode is BackendMode.NONE
-        if self._keeper:
-            await self._keeper.stop()
-            self._keeper = None
+        if self._monitor:
+            await self._monitor.stop()
+            self._monitor = None
         self._stopped = False
         try:
             await (self._stop(request) if stops else self._bring_up(request))
-        except Refused as refused:
+        except ChangeRefused as refused:
             self._running = []
             self._keep()
             return self.status().model_copy(update={"ok": False, "diagnosis": refused.diagnosis})
@@ -138,22 +138,22 @@ class BackendWorkflow:
 
     async def _bring_up(self, request: BackendInput) -> None:
         loaded = await self._load(request)
-        crew = Crew(request, loaded, self._board, lambda: self._attempts(request))
-        if strange := unknown([*request.restart, *request.redo], crew):
-            raise Refused(strange)
+        runner = StepRunner(request, loaded, self._table, lambda: self._new_runner(request))
+        if strange := unknown([*request.restart, *request.redo], runner):
+            raise ChangeRefused(strange)
         self._begin(request, loaded)
-        board, steps = self._board, loaded.profile.steps
+        table, steps = self._table, loaded.profile.steps
         if request.force:
             await self._stop_all(request, loaded.profile.name)
-        await run_graph([step.model_copy(update={"needs": []}) for step in crew.unwanted], crew.stop, board)
+        await run_graph([step.model_copy(update={"needs": []}) for step in runner.unwanted], runner.stop, table)
         behind = needing(steps, request.restart)
         ends = {
             step.name
-            for step in crew.wanted
+            for step in runner.wanted
             if step.name in {*request.restart, *request.redo} or (step.stays and step.name in behind)
         }
-        await run_graph(inverted(steps, ends), crew.stop, board)
-        await run_graph(crew.wanted, crew.run, board)
+        await run_graph(inverted(steps, ends), runner.stop, table)
+        await run_graph(runner.wanted, runner.run, table)
 
     async def _load(self, request: BackendInput) -> LoadedProfile:
         variables = built_in(request.spec, request.backend.circuit_dir)
@@ -163,11 +163,11 @@ class BackendWorkflow:
         wanted = None if request.mode is BackendMode.NONE else programs
         asked = ProfileRequest(backend=request.backend, variables=variables, programs=wanted)
         try:
-            return await self._attempts(request).run(activities.LOAD_PROFILE, asked, request.spec)
+            return await self._new_runner(request).run(activities.LOAD_PROFILE, asked, request.spec)
         except Stopped as stop:
             if self._loaded is None:
                 raise
-            raise Refused(stop.diagnosis) from None
+            raise ChangeRefused(stop.diagnosis) from None
 
     def _begin(self, request: BackendInput, loaded: LoadedProfile) -> None:
         self._request, self._loaded = request, loaded
@@ -177,14 +177,14 @@ class BackendWorkflow:
             circuit_dir=request.backend.circuit_dir or loaded.profile.circuit_dir,
             repo=loaded.repo,
         )
-        self._board.begin(loaded.profile.steps, loaded.left_out)
+        self._table.begin(loaded.profile.steps, loaded.left_out)
 
     async def _stop(self, request: BackendInput) -> None:
         self._request = request
-        kinds = {row.name: row.kind for row in self._board.rows}
+        kinds = {row.name: row.kind for row in self._table.rows}
         stopped = await self._stop_all(request, request.profile_name or self._report.profile)
         self._loaded = None
-        self._board.show(
+        self._table.show(
             [StepStatus(name=name, kind=kinds.get(name, "process"), state=StepState.STOPPED) for name in stopped]
         )
         if request.purge:
@@ -195,36 +195,36 @@ class BackendWorkflow:
                 repo=loaded.repo,
                 variables=built_in(request.spec, self._report.circuit_dir, loaded.repo, loaded.profile.circuit),
             )
-            purged = await self._attempts(request).run(activities.PURGE_BACKEND, asked, request.spec)
+            purged = await self._new_runner(request).run(activities.PURGE_BACKEND, asked, request.spec)
             self._report = self._report.model_copy(update={"purged": purged})
 
     async def _stop_all(self, request: BackendInput, profile: str) -> list[str]:
         asked = ProfileRequest(
             backend=request.backend, profile=profile, variables=built_in(request.spec, request.backend.circuit_dir)
         )
-        return await self._attempts(request).run(activities.STOP_BACKEND, asked, request.spec)
+        return await self._new_runner(request).run(activities.STOP_BACKEND, asked, request.spec)
 
-    def _attempts(self, request: BackendInput) -> Attempts:
-        attempts = Attempts(request.spec.retry_for, self._changed)
-        self._running.append(attempts)
+    def _new_runner(self, request: BackendInput) -> ActivityRunner:
+        runner = ActivityRunner(request.spec.retry_for, self._changed)
+        self._running.append(runner)
         if self._stops and request.mode is not BackendMode.NONE:
-            attempts.interrupt()
-        return attempts
+            runner.interrupt()
+        return runner
 
     # Between two converges
 
     def _keep(self) -> None:
         if self._loaded and self._request.mode is not BackendMode.NONE and workflow.patched("watch-backend"):
-            self._keeper = Keeper(self._request, self._loaded, self._board, self._changed)
+            self._monitor = BackendMonitor(self._request, self._loaded, self._table, self._changed)
 
     def _at_rest(self) -> bool:
-        curing = self._keeper is not None and self._keeper.busy
+        curing = self._monitor is not None and self._monitor.busy
         if curing or not workflow.all_handlers_finished():
             return False
         return self._stopped or workflow.info().is_continue_as_new_suggested()
 
     def _continue_as_new(self) -> None:
-        known = self._report.model_copy(update={"steps": self._board.rows})
+        known = self._report.model_copy(update={"steps": self._table.rows})
         done = {"force": False, "restart": [], "redo": [], "purge": False}
         workflow.continue_as_new(self._request.model_copy(update={"known": known, "loaded": self._loaded, **done}))
 
@@ -241,7 +241,7 @@ class BackendWorkflow:
         self._changed()
 
     def _changed(self) -> None:
-        retries = [attempts.retry for attempts in self._running if attempts.retry]
-        if self._keeper and self._keeper.retry:
-            retries.append(self._keeper.retry)
+        retries = [runner.retry for runner in self._running if runner.retry]
+        if self._monitor and self._monitor.retry:
+            retries.append(self._monitor.retry)
         workflow.set_current_details(backend_markdown(self.status(), retries))

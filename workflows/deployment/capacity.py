@@ -9,43 +9,43 @@ with workflow.unsafe.imports_passed_through():
     from domain.spec import ClusterSpec, Shortage
     from domain.status import Phase
     from planning.text.sizes import counted
-    from workflows.deployment.context import Site
+    from workflows.deployment.context import CommandContext
     from workflows.deployment.question import ask, may_ask
     from workflows.deployment.state import stamp
     from workflows.execution import activities
-    from workflows.execution.attempts import Stopped
+    from workflows.execution.activity_runner import Stopped
 
 PATCH = "shortage"
 NOT_OF_NODES = {"QUOTA", "LIMITRANGE"}  # no new node helps against these
 
 
-async def require_nodes(site: Site, spec: ClusterSpec) -> ClusterSpec:
+async def require_nodes(context: CommandContext, spec: ClusterSpec) -> ClusterSpec:
     """Before anything is changed: the spec to go on with, else refused with the numbers."""
-    report = await site.check_nodes(spec)
+    report = await context.check_nodes(spec)
     if report.diagnosis is None:
         return spec
     hopeless = spec.shortage is Shortage.AUTOSCALE and report.diagnosis.code in NOT_OF_NODES
     if spec.shortage is Shortage.REFUSE or hopeless or not workflow.patched(PATCH):
         raise Stopped(report.diagnosis)
     if spec.shortage is Shortage.WAIT:
-        await _wait(site, spec, report.diagnosis)
+        await _wait(context, spec, report.diagnosis)
         return spec
     if spec.shortage is Shortage.AUTOSCALE:
-        site.deployment.warn([f"an autoscaler is expected to add nodes: {report.diagnosis.what}"])
+        context.deployment.warn([f"an autoscaler is expected to add nodes: {report.diagnosis.what}"])
         return spec
     if report.possible < 1:
         raise Stopped(report.diagnosis)
-    site.fall_short(report.possible, spec.replicas, report.diagnosis)
+    context.fall_short(report.possible, spec.replicas, report.diagnosis)
     return spec.model_copy(update={"replicas": report.possible})
 
 
-async def await_nodes(site: Site, spec: ClusterSpec) -> ClusterSpec:
+async def await_nodes(context: CommandContext, spec: ClusterSpec) -> ClusterSpec:
     """Right before an apply: enough nodes still, or again within the time to retry, else a person is asked."""
     while True:
         try:
             if spec.shortage is not Shortage.REFUSE:
-                return await require_nodes(site, spec)
-            await site.check_nodes(spec, insist=True)
+                return await require_nodes(context, spec)
+            await context.check_nodes(spec, insist=True)
         except Stopped as stop:
             if stop.diagnosis.severity is not Severity.REFUSED:
                 raise
@@ -54,28 +54,28 @@ async def await_nodes(site: Site, spec: ClusterSpec) -> ClusterSpec:
             return spec
         if not may_ask(spec, trouble):
             raise Stopped(trouble)
-        found = await ask(site, spec, trouble, activities.AWAIT_NODES, site.places(spec))
-        site.deployment.enter(Phase.WAITING)
+        found = await ask(context, spec, trouble, activities.AWAIT_NODES, context.places(spec))
+        context.deployment.enter(Phase.WAITING)
         if isinstance(found, int):
             spec = spec.model_copy(update={"replicas": found})
 
 
-async def _wait(site: Site, spec: ClusterSpec, lacking: Diagnosis) -> None:
+async def _wait(context: CommandContext, spec: ClusterSpec, lacking: Diagnosis) -> None:
     """Until a node fits, for days if need be; one that comes and goes again in the time is waited for again."""
-    site.nodes_by = site.nodes_by or workflow.now() + timedelta(seconds=spec.wait_for_nodes)
-    with site.deployment.waiting(lacking.model_copy(update={"severity": Severity.PROGRESS})):
-        site.attempts.step = f"wait for nodes for {counted(spec.replicas, 'client')}, until {stamp(site.nodes_by)}"
-        found = await site.attempts.outlast(
+    context.nodes_by = context.nodes_by or workflow.now() + timedelta(seconds=spec.wait_for_nodes)
+    with context.deployment.waiting(lacking.model_copy(update={"severity": Severity.PROGRESS})):
+        context.runner.step = f"wait for nodes for {counted(spec.replicas, 'client')}, until {stamp(context.nodes_by)}"
+        found = await context.runner.outlast(
             activities.AWAIT_NODES,
-            site.places(spec),
+            context.places(spec),
             spec,
-            seconds=(site.nodes_by - workflow.now()).total_seconds(),
+            seconds=(context.nodes_by - workflow.now()).total_seconds(),
         )
     if found is None or found.diagnosis is not None:
-        report = await site.check_nodes(spec)
+        report = await context.check_nodes(spec)
         if report.diagnosis:
             raise Stopped(_in_vain(report.diagnosis, spec))
-    site.notes.append("nodes were waited for")
+    context.notes.append("nodes were waited for")
 
 
 def _in_vain(lacking: Diagnosis, spec: ClusterSpec) -> Diagnosis:

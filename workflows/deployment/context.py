@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.state import Deployment
     from workflows.deployment.watch import Watch
     from workflows.execution import activities
-    from workflows.execution.attempts import Attempts
+    from workflows.execution.activity_runner import ActivityRunner
 
 
 def not_deployed(spec: ClusterSpec) -> Diagnosis:
@@ -29,16 +29,16 @@ def not_deployed(spec: ClusterSpec) -> Diagnosis:
     )
 
 
-class Site:
-    """One command's view of the deployment: its record, the watch over it, and the attempts at it."""
+class CommandContext:
+    """One command's view of the deployment: its record, its watch, and the runner of its activities."""
 
     def __init__(
-        self, deployment: Deployment, watch: Watch, attempts: Attempts, workflow_id: str, command_id: str
+        self, deployment: Deployment, watch: Watch, runner: ActivityRunner, workflow_id: str, command_id: str
     ) -> None:
         """`touched` becomes true with the first change to the world outside the namespace, `wrote` inside it."""
         self.deployment = deployment
         self.watch = watch
-        self.attempts = attempts
+        self.runner = runner
         self.workflow_id = workflow_id
         self.command_id = command_id
         self.touched = False
@@ -56,14 +56,14 @@ class Site:
     async def check_target(self, spec: ClusterSpec) -> None:
         """Ours to write to, and the cluster that we think it is."""
         request = TargetRequest(spec=spec, deployment_id=self.workflow_id, cluster_uid=self.deployment.cluster_uid)
-        target = await self.attempts.run(activities.CHECK_TARGET, request, spec)
+        target = await self.runner.run(activities.CHECK_TARGET, request, spec)
         self.deployment.cluster_uid = target.cluster_uid
         self.deployment.warn(target.warnings)
 
     async def check_nodes(self, spec: ClusterSpec, *, insist: bool = False, briefly: bool = False) -> NodesReport:
         """The verdicts; `insist` asks again while nodes lack, `briefly` gives up soon."""
-        attempts = self.attempts.briefly() if briefly else self.attempts
-        report = await attempts.run(
+        runner = self.runner.briefly() if briefly else self.runner
+        report = await runner.run(
             activities.CHECK_NODES,
             self.places(spec),
             spec,

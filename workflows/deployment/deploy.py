@@ -17,77 +17,77 @@ with workflow.unsafe.imports_passed_through():
     from planning.manifests import circuit_name, upgrade
     from planning.plan import intent, proofs
     from workflows.deployment import capacity, rollout
-    from workflows.deployment.context import Site
+    from workflows.deployment.context import CommandContext
     from workflows.deployment.inbox import Result
     from workflows.execution import activities
-    from workflows.execution.attempts import Stopped
+    from workflows.execution.activity_runner import Stopped
 
 
-async def deploy(site: Site, command: Command) -> Result:
+async def deploy(context: CommandContext, command: Command) -> Result:
     """Converge to the spec; what is there already is not done again."""
     if command.upgrade is None:
         return Result(Verdict.REFUSED, "a deploy without a spec")
-    site.deployment.told = []
-    spec, marks = _intended(site, command.upgrade)
-    spec, source, profile_name, circuit_dir = await _prepare(site, spec)
+    context.deployment.told = []
+    spec, marks = _intended(context, command.upgrade)
+    spec, source, profile_name, circuit_dir = await _prepare(context, spec)
     notes: list[str] = []
     if spec.backend_mode is not BackendMode.NONE:
-        was_real = bool(site.deployment.backend) and not site.deployment.simulated
-        report = await _bring_up_backend(site, spec, profile_name, command.id)
-        notes = _news(report, began=was_real and site.deployment.simulated)
+        was_real = bool(context.deployment.backend) and not context.deployment.simulated
+        report = await _bring_up_backend(context, spec, profile_name, command.id)
+        notes = _news(report, began=was_real and context.deployment.simulated)
         # Again: the set-up may have pulled new commits.
-        source = await _read_source(site, spec, after_setup=True)
+        source = await _read_source(context, spec, after_setup=True)
         spec = _with_schema(spec, source)
-    deployment = site.deployment
+    deployment = context.deployment
     deployment.warn(circuit_name.warnings(spec, source))
-    release = await _make_release(site, spec, source, circuit_dir)
+    release = await _make_release(context, spec, source, circuit_dir)
     deployment.enter(Phase.WAITING)
-    spec = await capacity.await_nodes(site, spec)
+    spec = await capacity.await_nodes(context, spec)
     release = release.model_copy(update=marks | {"replicas": spec.replicas})
-    known = _same_as_serving(site, spec, release)
+    known = _same_as_serving(context, spec, release)
     if known is None:
         deployment.keep_sound()
-    if known is None and _ends_clients(site, spec, release):
+    if known is None and _ends_clients(context, spec, release):
         notes.append(proofs.ENDED)
-    applied = await rollout.converge(site, spec, known or release)
+    applied = await rollout.converge(context, spec, known or release)
     if known is None:
         deployment.outdate_warnings()
-    return site.done(changed=known is None or applied.changed or bool(notes), notes=notes)
+    return context.done(changed=known is None or applied.changed or bool(notes), notes=notes)
 
 
-def _intended(site: Site, asked: Upgrade) -> tuple[ClusterSpec, dict[str, object]]:
+def _intended(context: CommandContext, asked: Upgrade) -> tuple[ClusterSpec, dict[str, object]]:
     """The spec with the number and endpoint that commands set on what runs, and who set them."""
-    deployment = site.deployment
+    deployment = context.deployment
     if not asked.given or not workflow.patched("intent"):
         return asked.spec, {}
     running = deployment.release if deployment.applied else None
-    kept = intent.settled(asked.spec, asked.given, running, site.by())
-    site.notes += kept.notes
+    kept = intent.settled(asked.spec, asked.given, running, context.by())
+    context.notes += kept.notes
     return kept.spec, kept.marks
 
 
-async def _prepare(site: Site, spec: ClusterSpec) -> tuple[ClusterSpec, Source, str, str]:
+async def _prepare(context: CommandContext, spec: ClusterSpec) -> tuple[ClusterSpec, Source, str, str]:
     """Everything that can say no, before anything is changed anywhere; the spec may come back with fewer clients."""
-    deployment = site.deployment
+    deployment = context.deployment
     if not deployment.applied:
         deployment.spec = spec
     deployment.enter(Phase.PREPARING)
-    _require_mutable(site, spec)
-    spec = await _check_out(site, spec)
-    await site.check_target(spec)
-    site.shortfall = ""
-    spec = await capacity.require_nodes(site, spec)
+    _require_mutable(context, spec)
+    spec = await _check_out(context, spec)
+    await context.check_target(spec)
+    context.shortfall = ""
+    spec = await capacity.require_nodes(context, spec)
     profile_name, circuit_dir = "", spec.backend.circuit_dir
     if spec.backend_mode is not BackendMode.NONE or not circuit_dir:
         request = ProfileRequest(backend=spec.backend, variables=built_in(spec, circuit_dir))
-        loaded = await site.attempts.run(activities.LOAD_PROFILE, request, spec)
+        loaded = await context.runner.run(activities.LOAD_PROFILE, request, spec)
         profile_name, circuit_dir = loaded.profile.name, circuit_dir or loaded.profile.circuit_dir
-    source = await _read_source(site, spec)
+    source = await _read_source(context, spec)
     return _with_schema(spec, source), source, profile_name, circuit_dir
 
 
-def _require_mutable(site: Site, spec: ClusterSpec) -> None:
-    serving = site.deployment.serving_spec
+def _require_mutable(context: CommandContext, spec: ClusterSpec) -> None:
+    serving = context.deployment.serving_spec
     if serving is None:
         return
     sentences = upgrade.immutable_changes(serving, spec)
@@ -103,19 +103,19 @@ def _require_mutable(site: Site, spec: ClusterSpec) -> None:
         )
 
 
-async def _check_out(site: Site, spec: ClusterSpec) -> ClusterSpec:
+async def _check_out(context: CommandContext, spec: ClusterSpec) -> ClusterSpec:
     """With a work tree on the backend host in place of a repository and ref; everything later is of that commit."""
     asked = spec.backend
     if not asked.apart:
         return spec
-    made = await site.attempts.run(
+    made = await context.runner.run(
         activities.CHECKOUT_SOURCE,
         CheckoutRequest(repo=asked.repo, ref=asked.ref),
         spec,
         summary=f"check out {asked.asked}",
     )
-    site.checked_out = asked.asked
-    site.notes.append(f"{asked.asked} is commit {made.commit[:12]}")
+    context.checked_out = asked.asked
+    context.notes.append(f"{asked.asked} is commit {made.commit[:12]}")
     return spec.model_copy(update={"backend": asked.checked_out(made.directory)})
 
 
@@ -127,14 +127,16 @@ def _with_schema(spec: ClusterSpec, source: Source) -> ClusterSpec:
         raise Stopped(error.diagnosis) from None
 
 
-async def _read_source(site: Site, spec: ClusterSpec, *, after_setup: bool = False) -> Source:
+async def _read_source(context: CommandContext, spec: ClusterSpec, *, after_setup: bool = False) -> Source:
     request = source_request(spec, after_setup=after_setup)
-    return await site.attempts.run(activities.RESOLVE_SOURCE, request, spec)
+    return await context.runner.run(activities.RESOLVE_SOURCE, request, spec)
 
 
-async def _bring_up_backend(site: Site, spec: ClusterSpec, profile_name: str, request_id: str) -> BackendReport:
-    site.touched = True
-    site.deployment.enter(Phase.BACKEND)
+async def _bring_up_backend(
+    context: CommandContext, spec: ClusterSpec, profile_name: str, request_id: str
+) -> BackendReport:
+    context.touched = True
+    context.deployment.enter(Phase.BACKEND)
     request = BackendInput(
         backend=spec.backend,
         spec=spec,
@@ -142,13 +144,13 @@ async def _bring_up_backend(site: Site, spec: ClusterSpec, profile_name: str, re
         profile_name=profile_name,
         request_id=request_id,
     )
-    report = await site.attempts.run(
+    report = await context.runner.run(
         activities.CONVERGE_BACKEND, request, spec, summary=f"bring up the backend {profile_name}"
     )
     if not report.ok:
         raise Stopped(report.diagnosis or Diagnosis(code="BACKEND_STEP", what="the backend did not come up"))
-    site.deployment.warn(report.warnings)
-    site.deployment.note_backend(report.workflow_id, spec.backend_mode)
+    context.deployment.warn(report.warnings)
+    context.deployment.note_backend(report.workflow_id, spec.backend_mode)
     return report
 
 
@@ -161,10 +163,10 @@ def _news(report: BackendReport, *, began: bool) -> list[str]:
     ]
 
 
-async def _ensure_image(site: Site, spec: ClusterSpec, source: Source, circuit_dir: str) -> Image:
-    before, site.touched = site.touched, True
+async def _ensure_image(context: CommandContext, spec: ClusterSpec, source: Source, circuit_dir: str) -> Image:
+    before, context.touched = context.touched, True
     try:
-        return await site.attempts.run(
+        return await context.runner.run(
             activities.ENSURE_IMAGE,
             ImageRequest(
                 backend=spec.backend,
@@ -179,23 +181,23 @@ async def _ensure_image(site: Site, spec: ClusterSpec, source: Source, circuit_d
         )
     except Stopped as stop:
         if stop.diagnosis.severity is Severity.REFUSED:  # by the registry's tag, before a byte was sent
-            site.touched = before
+            context.touched = before
         raise
 
 
-async def _make_release(site: Site, spec: ClusterSpec, source: Source, circuit_dir: str) -> Release:
-    deployment = site.deployment
+async def _make_release(context: CommandContext, spec: ClusterSpec, source: Source, circuit_dir: str) -> Release:
+    deployment = context.deployment
     deployment.enter(Phase.IMAGE)
-    image = await _ensure_image(site, spec, source, circuit_dir)
+    image = await _ensure_image(context, spec, source, circuit_dir)
     deployment.warn(image.warnings)
     if image.replaced:
-        site.notes.append(f"tag {names.image_tag(source.stage)} moved; it named {image.replaced} before")
+        context.notes.append(f"tag {names.image_tag(source.stage)} moved; it named {image.replaced} before")
     return Release(
         revision=deployment.next_revision(),
         stage=source.stage,
         commit=source.commit,
         submodules=source.submodules,
-        checked_out=site.checked_out,
+        checked_out=context.checked_out,
         dirty=source.dirty,
         image=image.reference,
         image_user=image.user,
@@ -207,18 +209,18 @@ async def _make_release(site: Site, spec: ClusterSpec, source: Source, circuit_d
     )
 
 
-def _ends_clients(site: Site, spec: ClusterSpec, release: Release) -> bool:
+def _ends_clients(context: CommandContext, spec: ClusterSpec, release: Release) -> bool:
     """Whether clients that serve are replaced or removed."""
-    serving, serving_spec = site.deployment.serving, site.deployment.serving_spec
+    serving, serving_spec = context.deployment.serving, context.deployment.serving_spec
     if serving is None or serving_spec is None or not serving.replicas:
         return False
     return release.replicas < serving.replicas or upgrade.replaces(serving_spec, spec, serving, release)
 
 
-def _same_as_serving(site: Site, spec: ClusterSpec, release: Release) -> Release | None:
+def _same_as_serving(context: CommandContext, spec: ClusterSpec, release: Release) -> Release | None:
     """The serving release, when clients could not tell this one from it: then there is no new revision."""
-    serving, serving_spec = site.deployment.serving, site.deployment.serving_spec
-    if serving is None or serving_spec is None or site.deployment.unconfirmed:
+    serving, serving_spec = context.deployment.serving, context.deployment.serving_spec
+    if serving is None or serving_spec is None or context.deployment.unconfirmed:
         return None
     if not upgrade.same(serving_spec, spec, serving, release):
         return None

@@ -9,14 +9,14 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.release import ApplyRequest
     from domain.spec import ClusterSpec
     from domain.status import Phase, Release
-    from workflows.deployment.context import Site
+    from workflows.deployment.context import CommandContext
     from workflows.execution import activities
-    from workflows.execution.attempts import Interrupted, Stopped
+    from workflows.execution.activity_runner import Interrupted, Stopped
 
 PATCH = "pre-pull"
 
 
-async def open_way(site: Site, spec: ClusterSpec, release: Release) -> None:
+async def open_way(context: CommandContext, spec: ClusterSpec, release: Release) -> None:
     """Service and EndpointSlice before the pods, with a wait where they are new.
 
     A client that starts within a second of its Service may hang in its first call until its connection is given up.
@@ -24,63 +24,63 @@ async def open_way(site: Site, spec: ClusterSpec, release: Release) -> None:
     """
     if not workflow.patched("service-first"):
         return
-    deployment = site.deployment
+    deployment = context.deployment
     if deployment.serving is not None and deployment.serving_spec is not None:
         spec, release = deployment.serving_spec, deployment.serving
     else:
-        site.wrote = deployment.applied = True  # before the fact, as of any apply
+        context.wrote = deployment.applied = True  # before the fact, as of any apply
         deployment.spec = spec
         deployment.record(release)
         deployment.enter(Phase.APPLYING)
     request = ApplyRequest(
-        spec=spec, release=release, deployment_id=site.workflow_id, cluster_uid=deployment.cluster_uid
+        spec=spec, release=release, deployment_id=context.workflow_id, cluster_uid=deployment.cluster_uid
     )
-    applied = await site.attempts.run(activities.APPLY_SERVICE, request, spec)
+    applied = await context.runner.run(activities.APPLY_SERVICE, request, spec)
     if applied.settle:
-        await _settle(site, applied.settle)
+        await _settle(context, applied.settle)
 
 
-async def _settle(site: Site, seconds: float) -> None:
-    site.attempts.step = f"give the nodes {seconds:.0f} s to learn of the new Service"
+async def _settle(context: CommandContext, seconds: float) -> None:
+    context.runner.step = f"give the nodes {seconds:.0f} s to learn of the new Service"
     with contextlib.suppress(TimeoutError):
         await workflow.wait_condition(
-            lambda: site.attempts.interrupted, timeout=seconds, timeout_summary=site.attempts.step
+            lambda: context.runner.interrupted, timeout=seconds, timeout_summary=context.runner.step
         )
-    if site.attempts.interrupted:
+    if context.runner.interrupted:
         raise Interrupted
 
 
-async def pre_pull(site: Site, spec: ClusterSpec, release: Release) -> None:
+async def pre_pull(context: CommandContext, spec: ClusterSpec, release: Release) -> None:
     """Stopped when no client would get the image, before any is touched; nothing to do where none serves another."""
-    if not _replaces(site, spec, release) or not workflow.patched(PATCH):
+    if not _replaces(context, spec, release) or not workflow.patched(PATCH):
         return
-    deployment = site.deployment
+    deployment = context.deployment
     deployment.enter(Phase.WAITING)  # for nodes: a newer deploy need not wait for its end
-    found = await _ask(site, spec, release)
+    found = await _ask(context, spec, release)
     deployment.warn(found.warnings)
     if found.diagnosis:
         served = deployment.observed
         serving = f"{sum(pod.ready for pod in served.pods)}/{served.wanted}" if served.pods else ""
-        site.notes.append("no client was stopped")
+        context.notes.append("no client was stopped")
         raise Stopped(found.diagnosis.model_copy(update={"serving": serving}))
     if found.warnings:
-        site.notes.append(f"{found.pulled} of {found.nodes} nodes had the image before clients were replaced")
+        context.notes.append(f"{found.pulled} of {found.nodes} nodes had the image before clients were replaced")
 
 
-def _replaces(site: Site, spec: ClusterSpec, release: Release) -> bool:
-    serving = site.deployment.serving
+def _replaces(context: CommandContext, spec: ClusterSpec, release: Release) -> bool:
+    serving = context.deployment.serving
     if not spec.pre_pull or serving is None:
         return False
     return serving.image != release.image and serving.replicas > 0 and release.replicas > 0
 
 
-async def _ask(site: Site, spec: ClusterSpec, release: Release) -> PrePulled:
+async def _ask(context: CommandContext, spec: ClusterSpec, release: Release) -> PrePulled:
     """Without an answer the rollout goes on, for it would have done so as well."""
     request = PrePullRequest(
-        spec=spec, release=release, deployment_id=site.workflow_id, cluster_uid=site.deployment.cluster_uid
+        spec=spec, release=release, deployment_id=context.workflow_id, cluster_uid=context.deployment.cluster_uid
     )
     step = f"have the nodes pull the image of stage {release.stage} before clients are replaced"
     try:
-        return await site.attempts.run(activities.PRE_PULL, request, spec, summary=step)
+        return await context.runner.run(activities.PRE_PULL, request, spec, summary=step)
     except Stopped as stop:
         return PrePulled(warnings=[f"The image was not pulled before clients were replaced: {stop.diagnosis}"])

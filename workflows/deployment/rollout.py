@@ -10,55 +10,57 @@ with workflow.unsafe.imports_passed_through():
     from planning.status import question
     from planning.text.sizes import counted
     from workflows.deployment.capacity import PATCH as CAPACITY_PATCH
-    from workflows.deployment.context import Site, not_deployed
+    from workflows.deployment.context import CommandContext, not_deployed
     from workflows.deployment.pre_pull import open_way, pre_pull
     from workflows.deployment.question import ask, may_ask
     from workflows.execution import activities
-    from workflows.execution.attempts import Stopped
+    from workflows.execution.activity_runner import Stopped
 
 
 AFRESH = 60.0  # seconds; a trouble's own grace where it has one
 
 
-async def converge(site: Site, spec: ClusterSpec, release: Release) -> Applied:
+async def converge(context: CommandContext, spec: ClusterSpec, release: Release) -> Applied:
     """Apply, await the rollout, and take the release as the one that serves."""
-    serving = site.deployment.serving
+    serving = context.deployment.serving
     trial = serving is None or serving.revision != release.revision
     if trial:
-        await open_way(site, spec, release)
-    await pre_pull(site, spec, release)
+        await open_way(context, spec, release)
+    await pre_pull(context, spec, release)
     afresh = 0.0
     while True:
-        applied, seen = await _roll_out(site, spec, release, (Phase.APPLYING, Phase.ROLLING_OUT), afresh, trial=trial)
+        applied, seen = await _roll_out(
+            context, spec, release, (Phase.APPLYING, Phase.ROLLING_OUT), afresh, trial=trial
+        )
         if not seen.complete:
             afresh = float(seen.diagnosis.grace if seen.diagnosis else 0) or AFRESH
-            found = await _decide(site, spec, release, applied, seen)
+            found = await _decide(context, spec, release, applied, seen)
             if isinstance(found, int):
                 update = {"replicas": found}
                 spec, release = spec.model_copy(update=update), release.model_copy(update=update)
                 continue
             seen = found
         final = release.model_copy(update={"config_hash": applied.config_hash})
-        site.deployment.shortfall = site.shortfall
-        site.deployment.confirm(spec, final, seen)
+        context.deployment.shortfall = context.shortfall
+        context.deployment.confirm(spec, final, seen)
         return applied
 
 
-async def restore(site: Site, back: tuple[ClusterSpec, Release] | None) -> Observation:
+async def restore(context: CommandContext, back: tuple[ClusterSpec, Release] | None) -> Observation:
     """Apply an earlier release again; Stopped when even that does not come up."""
     if back is None:
-        raise Stopped(not_deployed(site.deployment.spec))
+        raise Stopped(not_deployed(context.deployment.spec))
     spec, release = back
     afresh = AFRESH if workflow.patched("afresh") else 0.0
-    _, seen = await _roll_out(site, spec, release, (Phase.ROLLING_BACK, Phase.ROLLING_BACK), afresh)
+    _, seen = await _roll_out(context, spec, release, (Phase.ROLLING_BACK, Phase.ROLLING_BACK), afresh)
     if not seen.complete:
-        raise Stopped(_trouble(site, spec, seen))
-    site.deployment.confirm(spec, release, seen)
+        raise Stopped(_trouble(context, spec, seen))
+    context.deployment.confirm(spec, release, seen)
     return seen
 
 
 async def _roll_out(
-    site: Site,
+    context: CommandContext,
     spec: ClusterSpec,
     release: Release,
     phases: tuple[Phase, Phase],
@@ -71,37 +73,37 @@ async def _roll_out(
     For `afresh` seconds old trouble does not count: pods that were stuck before are so since long, and still listed.
     """
     began = workflow.now()
-    applied = await _apply(site, spec, release, phases[0])
-    site.deployment.enter(phases[1])
-    site.watch.start()
+    applied = await _apply(context, spec, release, phases[0])
+    context.deployment.enter(phases[1])
+    context.watch.start()
     verb = "is" if release.replicas == 1 else "are"
     step = f"wait until {counted(release.replicas, 'client')} of stage {release.stage} {verb} ready"
     request = _request(spec, release, applied).model_copy(update={"trial": trial})
-    seen = await _await_patiently(site, request, step, afresh) if afresh else None
+    seen = await _await_patiently(context, request, step, afresh) if afresh else None
     if seen is None:
-        seen = await site.attempts.run(activities.AWAIT_ROLLOUT, request, spec, summary=step)
+        seen = await context.runner.run(activities.AWAIT_ROLLOUT, request, spec, summary=step)
     if _autoscaler_may_help(spec, seen):
-        site.deployment.observe(seen)
+        context.deployment.observe(seen)
         left = spec.progress_deadline - (workflow.now() - began).total_seconds()
         step = f"wait for the nodes of an autoscaler, at most {left:.0f} s more"
-        seen = await _await_patiently(site, request, step, left) or seen
+        seen = await _await_patiently(context, request, step, left) or seen
     return applied, seen
 
 
-async def _apply(site: Site, spec: ClusterSpec, release: Release, phase: Phase) -> Applied:
-    deployment = site.deployment
-    await site.watch.stop()
-    site.wrote = deployment.applied = True  # before the fact: an apply that was cut off may have written
+async def _apply(context: CommandContext, spec: ClusterSpec, release: Release, phase: Phase) -> Applied:
+    deployment = context.deployment
+    await context.watch.stop()
+    context.wrote = deployment.applied = True  # before the fact: an apply that was cut off may have written
     deployment.spec = spec
     deployment.record(release)
     deployment.replace_clients()
     deployment.enter(phase)
-    applied = await site.attempts.run(
+    applied = await context.runner.run(
         activities.APPLY,
         ApplyRequest(
             spec=spec,
             release=release,
-            deployment_id=site.workflow_id,
+            deployment_id=context.workflow_id,
             cluster_uid=deployment.cluster_uid,
             image_user=release.image_user,
         ),
@@ -120,10 +122,12 @@ def _patient(request: RolloutRequest) -> RolloutRequest:
     return request.model_copy(update={"patient": True})
 
 
-async def _await_patiently(site: Site, request: RolloutRequest, step: str, seconds: float) -> Observation | None:
+async def _await_patiently(
+    context: CommandContext, request: RolloutRequest, step: str, seconds: float
+) -> Observation | None:
     """Only completion or a hopeless trouble ends it before its time."""
-    site.attempts.step = step
-    return await site.attempts.outlast(
+    context.runner.step = step
+    return await context.runner.outlast(
         activities.AWAIT_CLEARING, _patient(request), request.spec, seconds=max(seconds, 0)
     )
 
@@ -136,26 +140,26 @@ def _autoscaler_may_help(spec: ClusterSpec, seen: Observation) -> bool:
 
 
 async def _decide(
-    site: Site, spec: ClusterSpec, release: Release, applied: Applied, seen: Observation
+    context: CommandContext, spec: ClusterSpec, release: Release, applied: Applied, seen: Observation
 ) -> Observation | int:
     """The complete rollout after all, or with how many clients to try again; Stopped."""
-    trouble = _trouble(site, spec, seen)
+    trouble = _trouble(context, spec, seen)
     if not may_ask(spec, trouble):
         raise Stopped(trouble)
     request = _patient(_request(spec, release, applied))
-    found = await ask(site, spec, trouble, activities.AWAIT_CLEARING, request)
+    found = await ask(context, spec, trouble, activities.AWAIT_CLEARING, request)
     if isinstance(found, Observation):
         if not found.complete:
-            raise Stopped(_trouble(site, spec, found))
-        site.notes.append(f"{trouble.code} cleared by itself")
+            raise Stopped(_trouble(context, spec, found))
+        context.notes.append(f"{trouble.code} cleared by itself")
     return found
 
 
-def _trouble(site: Site, spec: ClusterSpec, seen: Observation) -> Diagnosis:
+def _trouble(context: CommandContext, spec: ClusterSpec, seen: Observation) -> Diagnosis:
     """Why the rollout did not end; with what serves all the same."""
-    site.deployment.observe(seen)
+    context.deployment.observe(seen)
     found = seen.diagnosis or _incomplete(spec, seen)
-    if found.serving or site.deployment.serving is None:
+    if found.serving or context.deployment.serving is None:
         return found
     return found.model_copy(update={"serving": f"{sum(pod.ready for pod in seen.pods)}/{seen.wanted}"})
 

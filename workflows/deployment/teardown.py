@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Retry
     from planning.backend.variables import built_in
     from workflows.execution import activities
-    from workflows.execution.attempts import Attempts, Stopped
+    from workflows.execution.activity_runner import ActivityRunner, Stopped
 
 
 @workflow.defn
@@ -22,7 +22,7 @@ class TeardownWorkflow:
     @workflow.init
     def __init__(self, request: TeardownInput) -> None:
         """Nothing has happened yet."""
-        self._attempts = Attempts(request.spec.retry_for, self._tell_parent)
+        self._attempts = ActivityRunner(request.spec.retry_for, self._tell_parent)
         self._told = asyncio.Queue[Retry | None]()
 
     @workflow.run

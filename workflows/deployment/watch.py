@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Observation, Retry
     from workflows.deployment.state import SETTLED, Deployment
     from workflows.execution import activities
-    from workflows.execution.attempts import Attempts, Interrupted, Stopped
+    from workflows.execution.activity_runner import ActivityRunner, Interrupted, Stopped
     from workflows.execution.failure import WORKER_LOST
 
 
@@ -21,7 +21,7 @@ class Watch:
         """`changed` is called after each observation."""
         self._deployment = deployment
         self._changed = changed
-        self._attempts: Attempts | None = None
+        self._attempts: ActivityRunner | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -33,7 +33,7 @@ class Watch:
     def start(self) -> None:
         """Begin; one that runs goes on."""
         if self._task is None and self._deployment.release is not None:
-            self._attempts = Attempts(None, self._changed)
+            self._attempts = ActivityRunner(None, self._changed)
             self._task = asyncio.create_task(self._follow(self._attempts))
 
     async def stop(self) -> None:
@@ -48,13 +48,13 @@ class Watch:
         busy = self._deployment.inbox.running is not None
         return busy and workflow.info().is_continue_as_new_suggested() and workflow.patched("quiet-watch")
 
-    async def _follow(self, attempts: Attempts) -> None:
+    async def _follow(self, runner: ActivityRunner) -> None:
         deployment = self._deployment
         while deployment.release is not None:
             request = WatchRequest(spec=deployment.spec, release=deployment.release, known=deployment.observed)
             afresh = request.model_copy(update={"known": Observation()})  # answers at once, which ends the retry
             try:
-                seen = await attempts.run(activities.WATCH_RELEASE, request, deployment.spec, again=afresh)
+                seen = await runner.run(activities.WATCH_RELEASE, request, deployment.spec, again=afresh)
             except Interrupted:
                 return
             except Stopped as stop:

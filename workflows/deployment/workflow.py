@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Phase, Retry, Status
     from planning.plan import proofs
     from workflows.deployment import changes, validation
-    from workflows.deployment.context import Site
+    from workflows.deployment.context import CommandContext
     from workflows.deployment.deploy import deploy
     from workflows.deployment.inbox import Result, interrupts
     from workflows.deployment.recovery import recover
@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.state import SETTLED, Deployment
     from workflows.deployment.watch import Watch
     from workflows.execution import rejection
-    from workflows.execution.attempts import Attempts, Interrupted, Stopped
+    from workflows.execution.activity_runner import ActivityRunner, Interrupted, Stopped
 
 STORIES = {
     Kind.UPGRADE: deploy,
@@ -54,7 +54,7 @@ class ProverClusterWorkflow:
         self._deployment = Deployment(request, workflow.now, self._changed)
         self._report = Report(self._deployment, self.status)
         self._watch = Watch(self._deployment, self._changed)
-        self._attempts: Attempts | None = None
+        self._attempts: ActivityRunner | None = None
         self._teardown_retry: Retry | None = None
         self._acted = False
         if request.command_id and not self._deployment.inbox.knows(request.command_id):
@@ -88,16 +88,16 @@ class ProverClusterWorkflow:
     async def _act(self, command: Command) -> None:
         deployment = self._deployment
         retry_for = command.upgrade.spec.retry_for if command.upgrade else deployment.spec.retry_for
-        self._attempts = Attempts(retry_for, self._changed)
-        site = Site(deployment, self._watch, self._attempts, self._id, command.id)
+        self._attempts = ActivityRunner(retry_for, self._changed)
+        context = CommandContext(deployment, self._watch, self._attempts, self._id, command.id)
         deployment.over = False
         deployment.begin()
         try:
-            result = await STORIES[command.kind](site, command)
+            result = await STORIES[command.kind](context, command)
         except Stopped as stop:
-            result = await recover(site, command, stop.diagnosis)
+            result = await recover(context, command, stop.diagnosis)
         except Interrupted:
-            if site.wrote or not workflow.patched("unwritten"):  # else what is recorded is another command's
+            if context.wrote or not workflow.patched("unwritten"):  # else what is recorded is another command's
                 deployment.end_release("superseded")
             result = Result(Verdict.SUPERSEDED, f"superseded by {deployment.inbox.pending[-1].title}")
         self._attempts = self._teardown_retry = None
@@ -199,9 +199,9 @@ class ProverClusterWorkflow:
     @workflow.query
     def status(self) -> Status:
         """Everything `proverctl status` shows."""
-        attempts = self._attempts
-        retry = (attempts.retry if attempts else None) or self._teardown_retry or self._watch.retry
-        return self._deployment.status(self._id, attempts.step if attempts else "", retry)
+        runner = self._attempts
+        retry = (runner.retry if runner else None) or self._teardown_retry or self._watch.retry
+        return self._deployment.status(self._id, runner.step if runner else "", retry)
 
     def _judge(self, request: Scale | ResetEndpoint | Upgrade) -> None:
         diagnosis = validation.judge(self._deployment, self._id, _command(request))

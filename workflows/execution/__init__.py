@@ -1,1 +1,1 @@
-"""How workflows run activities: table of queues and timeouts, attempts, back-off and failures."""
+"""How workflows run activities: table of queues and timeouts, runner, back-off and failures."""

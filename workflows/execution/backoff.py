@@ -17,7 +17,7 @@ MOST_WORKERS_LOST = 10  # in a row: the step itself kills them, e.g. by its hung
 
 
 @dataclass
-class Patience:
+class Backoff:
     """Of one step: `retry_for` bounds the time spent failing; None is for ever."""
 
     retry_for: timedelta | None
@@ -60,7 +60,7 @@ def step_pause(failures: int) -> float:
 
 
 @dataclass
-class Cures:
+class RestartBudget:
     """Of one step that does not stay up: a few in a while, with growing pauses, then it takes a person."""
 
     _began: list[datetime] = field(default_factory=list)

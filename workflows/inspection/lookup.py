@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from planning.backend.variables import built_in
     from workflows.execution import activities, rejection
     from workflows.execution.activities import Answer, Asked, Work
-    from workflows.execution.attempts import Attempts, Stopped
+    from workflows.execution.activity_runner import ActivityRunner, Stopped
 
 
 class _Lookup:
@@ -19,7 +19,7 @@ class _Lookup:
     def __init__(self, spec: ClusterSpec) -> None:
         """`spec` says whom to ask, and how long to go on asking."""
         self._spec = spec
-        self._attempts = Attempts(spec.retry_for, self._changed)
+        self._attempts = ActivityRunner(spec.retry_for, self._changed)
 
     async def _ask(self, work: Work[Asked, Answer], request: Asked) -> Answer:
         try:

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from planning.diagnosis import findings
     from planning.manifests import circuit_name, render
     from workflows.execution import activities, rejection
-    from workflows.execution.attempts import Attempts, Stopped
+    from workflows.execution.activity_runner import ActivityRunner, Stopped
 
 
 _HOST_SECONDS = 10.0  # that a diagnosis waits for the backend host
@@ -35,7 +35,7 @@ class InspectWorkflow:
     @workflow.init
     def __init__(self, request: InspectInput) -> None:
         """Asking is retried like a command."""
-        self._attempts = Attempts(request.spec.retry_for, self._changed)
+        self._attempts = ActivityRunner(request.spec.retry_for, self._changed)
 
     @workflow.run
     async def run(self, request: InspectInput) -> Inspection:
@@ -51,10 +51,10 @@ class InspectWorkflow:
         return self._attempts.retry
 
     async def _answer(self, request: InspectInput) -> Inspection:
-        spec, attempts = request.spec, self._attempts
+        spec, runner = request.spec, self._attempts
         if request.what == "nodes":
             nodes = NodesRequest(spec=spec, replicas=request.replicas)
-            return Inspection(nodes=await attempts.run(activities.CHECK_NODES, nodes, spec))
+            return Inspection(nodes=await runner.run(activities.CHECK_NODES, nodes, spec))
         if request.what == "preflight":
             return Inspection(preflight=await self._preflight(request))
         if request.what == "plan":
@@ -62,7 +62,7 @@ class InspectWorkflow:
         if request.what == "diagnose":
             return Inspection(diagnose=await self._diagnose(request))
         if request.what == "images" and request.images:
-            return Inspection(images=await attempts.run(activities.SURVEY_IMAGES, request.images, spec))
+            return Inspection(images=await runner.run(activities.SURVEY_IMAGES, request.images, spec))
         known = "nodes, preflight, plan, diagnose or images"
         raise Stopped(rejection.invalid(f"an inspection of {request.what!r}", f"ask for {known}"))
 

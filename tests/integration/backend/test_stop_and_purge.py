@@ -318,7 +318,7 @@ def _fill(path: Path) -> None:
 
 
 def test_a_full_disk(small: Path, repo: Path) -> None:
-    """StepProgress with the path before anything runs; with room again the same step goes on, once."""
+    """Said with the path before anything runs; with room again the same step goes on, once."""
     host = LocalBackendHost(small, ENVIRON)
     run(host, repo, sh("first", "true"))
     _fill(small / "ballast")

@@ -23,7 +23,7 @@ def test_without_a_host(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("address", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_a_port_that_is_open_on_loopback_only(world: dict[str, str], tmp_path: Path, address: str, shown: str) -> None:
-    """StepProgress with the address, since `Connection refused` alone reads as if nothing listened."""
+    """Said with the address, since `Connection refused` alone reads as if nothing listened."""
     with socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as server:
         port = server.getsockname()[1]
         lacking = _lacking(tmp_path, f"{world['COORDINATOR_EP']}:{port}") or ""

@@ -17,7 +17,7 @@ import pytest
 from clients.docker import build
 from clients.docker.build import CONTEXT_LABEL, ensure_base
 from clients.docker.engine import Engine
-from clients.image.preflight import ImageGroundwork
+from clients.image.preflight import LocalImagePreflight
 from clients.registry.credentials import WorkerSecrets
 from domain.errors import ImageInputMissing, PermanentError, Unavailable
 from sandbox.go import go_command
@@ -113,16 +113,16 @@ def test_the_pipeline_reads_it_like_any_base_image(engine: Any, repo: _Repo, wor
 def test_a_preflight_tells_whether_it_is_built(engine: Any, repo: _Repo) -> None:
     """Without building; a context without a Dockerfile is a fault that names the setting."""
     assert engine.ping()
-    groundwork = ImageGroundwork(repo.environ["DOCKER_HOST"], WorkerSecrets({}))
+    image_preflight = LocalImagePreflight(repo.environ["DOCKER_HOST"], WorkerSecrets({}))
     size = sum(file.stat().st_size for file in repo.client.iterdir())
     told = (f"client: 2 files, {size} B", "")
-    assert groundwork.base_context(str(repo.folder), "client", "Dockerfile") == told
-    assert groundwork.base_context(str(repo.folder), "client", "Dockerfile") == told
+    assert image_preflight.base_context(str(repo.folder), "client", "Dockerfile") == told
+    assert image_preflight.base_context(str(repo.folder), "client", "Dockerfile") == told
     built = repo.build()
-    assert groundwork.base_context(str(repo.folder), "client", "Dockerfile") == (told[0], built)
+    assert image_preflight.base_context(str(repo.folder), "client", "Dockerfile") == (told[0], built)
     (repo.client / "Dockerfile").unlink()
     with pytest.raises(ImageInputMissing, match="PROVER_BASE_CONTEXT=client"):
-        groundwork.base_context(str(repo.folder), "client", "Dockerfile")
+        image_preflight.base_context(str(repo.folder), "client", "Dockerfile")
 
 
 def test_another_dockerfile_of_the_same_context(engine: Any, repo: _Repo) -> None:
@@ -133,8 +133,8 @@ def test_another_dockerfile_of_the_same_context(engine: Any, repo: _Repo) -> Non
     users = [engine.images.get(name).attrs["Config"]["User"] for name in (usual, other)]
     assert users == ["65532", "7"]
     (repo.client / "Dockerfile").unlink()
-    groundwork = ImageGroundwork(repo.environ["DOCKER_HOST"], WorkerSecrets({}))
-    assert groundwork.base_context(str(repo.folder), "client", "prover.docker")[1] == ""
+    image_preflight = LocalImagePreflight(repo.environ["DOCKER_HOST"], WorkerSecrets({}))
+    assert image_preflight.base_context(str(repo.folder), "client", "prover.docker")[1] == ""
 
 
 def test_files_alone_give_the_same_layers(engine: Any, repo: _Repo) -> None:

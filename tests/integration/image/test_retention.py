@@ -18,9 +18,9 @@ from clients.docker import build
 from clients.image.inventory import LocalImageStores
 from clients.registry import repository
 from clients.registry.client import Registry
-from clients.registry.connection_pool import Breaker
+from clients.registry.connection_pool import ConnectionPool
 from clients.registry.credentials import RegistryLogin
-from clients.registry.transport import Answer
+from clients.registry.transport import Response
 from domain.errors import CredentialsRejected, PermanentError, Unavailable
 from domain.images import ImagesReport, ImagesRequest
 from domain.spec import Backend, ImageTarget, SecretRef
@@ -89,7 +89,7 @@ class _Shop:
 
     def registry(self) -> Registry:
         login = RegistryLogin(USER, PASSWORD)
-        return Registry(self.room.host, _REPOSITORY, login, breaker=Breaker(), insecure=True)
+        return Registry(self.room.host, _REPOSITORY, login, connections=ConnectionPool(), insecure=True)
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[httpx.Client]:
@@ -187,7 +187,7 @@ def test_tags_come_in_pages(old_shop: _Shop, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_registry_that_does_not_delete(shop: _Shop) -> None:
-    """StepProgress with host, repository and remedy; nothing was removed."""
+    """Said with host, repository and remedy; nothing was removed."""
     shop.put("client-old", day=1)
     shop.room.restart(readonly=True)
     with pytest.raises(PermanentError) as caught:
@@ -289,10 +289,10 @@ def test_the_engine_of_the_backend_host(engine: _Engine, old_shop: _Shop) -> Non
 class _Redirecting(Registry):
     """Its blobs are somewhere else, as those of most hosted registries."""
 
-    def call(self, method: str, target: str, **arguments: Any) -> Answer:
+    def call(self, method: str, target: str, **arguments: Any) -> Response:
         if "/blobs/" in target and not target.startswith("http"):
             scheme = f"http://{self.host}"
-            return Answer(307, {"Location": f"{scheme}{target}"})
+            return Response(307, {"Location": f"{scheme}{target}"})
         return super().call(method, target, **arguments)
 
 
@@ -300,7 +300,7 @@ def test_configurations_at_another_host(old_shop: _Shop) -> None:
     """A redirect is followed."""
     digest = old_shop.put("client-a", day=1)
     registry = _Redirecting(
-        old_shop.room.host, _REPOSITORY, RegistryLogin(USER, PASSWORD), breaker=Breaker(), insecure=True
+        old_shop.room.host, _REPOSITORY, RegistryLogin(USER, PASSWORD), connections=ConnectionPool(), insecure=True
     )
     found = repository.describe(registry, digest)
     assert found is not None

@@ -10,7 +10,7 @@ import pytest
 from clients.image.images import PushedImages
 from clients.registry.blob_upload import send
 from clients.registry.client import Registry
-from clients.registry.connection_pool import Breaker
+from clients.registry.connection_pool import ConnectionPool
 from clients.registry.credentials import RegistryLogin, WorkerSecrets
 from clients.registry.transport import Payload
 from clients.registry.upload_journal import UploadJournal
@@ -58,7 +58,7 @@ def own_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _registry(host: str, repository: str = _NEW, *, login: RegistryLogin = _LOGIN, insecure: bool = False) -> Registry:
-    return Registry(host, repository, login, breaker=Breaker(), insecure=insecure, patience=10)
+    return Registry(host, repository, login, connections=ConnectionPool(), insecure=insecure, patience=10)
 
 
 def _put(path: Path, source: Path) -> None:

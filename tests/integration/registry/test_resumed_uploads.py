@@ -157,10 +157,10 @@ def test_a_killed_push(
         worker.stdin.close()
         until(lambda: registry.received() > _MET, "the push of mon.key is under way", 60)
         _signal(registry, signal.SIGSTOP)
-        courier = _courier(worker.pid)
+        process = _upload_process(worker.pid)
         worker.kill()
         if victims == "all":
-            os.kill(courier, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
     there = registry.received()
     _signal(registry, signal.SIGCONT)
     watcher = _Watcher()
@@ -177,7 +177,7 @@ def _signal(registry: RegistryRoom, number: signal.Signals) -> None:
     registry.process.send_signal(number)
 
 
-def _courier(parent: int) -> int:
+def _upload_process(parent: int) -> int:
     """The child of one of the worker's threads."""
     children = [
         int(child)

@@ -13,10 +13,10 @@ from uuid import uuid4
 import docker
 
 from activities.host.preflight import Host, host_checks
-from activities.inspection.preflight import Site, cluster_checks
+from activities.inspection.preflight import PreflightCluster, cluster_checks
 from clients.backend.host import LocalBackendHost
 from clients.git.work_tree import GitSources
-from clients.image.preflight import ImageGroundwork
+from clients.image.preflight import LocalImagePreflight
 from clients.kubernetes.cluster import KubernetesCluster
 from clients.kubernetes.pods import PodTrials
 from clients.registry.credentials import WorkerSecrets
@@ -86,7 +86,9 @@ class Room:
         """Return the cluster's checks by name, as an administrator or with the rights of `cluster`."""
         asked = self.request(spec).model_copy(update={"stage": "abc", "image_user": "65532"} | changes)
         used = cluster or self.cluster
-        site = Site(used, PodTrials(used.connection), WorkerSecrets(self.world), reach, self.owner(asked.spec))
+        site = PreflightCluster(
+            used, PodTrials(used.connection), WorkerSecrets(self.world), reach, self.owner(asked.spec)
+        )
         return {check.name: check for check in cluster_checks(site, asked, lambda _: None)}
 
     def owner(self, spec: ClusterSpec) -> str:
@@ -96,9 +98,9 @@ class Room:
     def on_host(self, spec: ClusterSpec | None = None, **environ: str) -> PreflightReport:
         """Return the checks of the backend host, whose environment is the world's with these changes."""
         secrets = WorkerSecrets(self.world | environ)
-        groundwork = ImageGroundwork(self.world["DOCKER_HOST"], secrets)
+        image_preflight = LocalImagePreflight(self.world["DOCKER_HOST"], secrets)
         backend = LocalBackendHost(self._folder / "state", self.world)
-        host = Host(GitSources(self._folder / "state"), groundwork, backend, secrets)
+        host = Host(GitSources(self._folder / "state"), image_preflight, backend, secrets)
         return host_checks(host, self.request(spec), lambda _: None)
 
     def request(self, spec: ClusterSpec | None = None) -> PreflightRequest:

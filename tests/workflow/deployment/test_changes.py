@@ -69,7 +69,7 @@ async def test_consecutive_scales_collapse_to_the_last(stage: "Stage", world: "W
 
 
 async def test_scale_to_the_same_number_is_no_change(stage: "Stage") -> None:
-    """StepProgress so, and not refused."""
+    """Said so, and not refused."""
     await serving(stage)
     await stage.ask(Cluster.scale, Scale(replicas=2), "s1")
     assert await stage.verdict("s1") is Verdict.UNCHANGED

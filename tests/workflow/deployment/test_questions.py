@@ -214,7 +214,7 @@ async def test_an_answer_that_is_not_offered_is_refused_with_those_that_are(stag
 
 
 async def test_without_a_question_there_is_nothing_to_answer(stage: "Stage") -> None:
-    """StepProgress so, with the command that shows how it stands."""
+    """Said so, with the command that shows how it stands."""
     await serving(stage)
     with pytest.raises(WorkflowUpdateFailedError) as raised:
         await answer(stage, Choice.RETRY)

@@ -30,7 +30,7 @@ def verdicts(checks: list[Check]) -> dict[str, CheckVerdict]:
     return {check.name: check.verdict for check in checks if check.verdict is not OK}
 
 
-class FakeGroundwork:
+class FakeImagePreflight:
     """Everything is there; `faults` by method are raised."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class HostRoom:
     """A backend host that has everything, and the checks of it."""
 
     def __init__(self) -> None:
-        self.groundwork = FakeGroundwork()
+        self.image_preflight = FakeImagePreflight()
         self.sources = FakeSources()
         self.facts_ = ProfileFacts(name="example")
         self.spec = make_spec(backend=Backend(repo="/srv/backend", circuit_dir="circuit"))
@@ -123,7 +123,7 @@ class HostRoom:
 
     def look(self, secrets: Secrets | None = None) -> PreflightReport:
         """The report."""
-        host = Host(self.sources, self.groundwork, self, secrets or FakeSecrets())
+        host = Host(self.sources, self.image_preflight, self, secrets or FakeSecrets())
         request = PreflightRequest(spec=self.spec, deployment_id=ID)
         return host_checks(host, request, lambda _: None)
 
@@ -186,7 +186,7 @@ def test_an_image_that_runs_as_root_is_a_warning(room: HostRoom) -> None:
 
 def test_what_the_clients_run_is_told(room: HostRoom) -> None:
     """A base image without a command of its own is judged by its configuration."""
-    room.groundwork.command = ["bash"]
+    room.image_preflight.command = ["bash"]
     base = next(check for check in room.look().checks if check.name == "base image")
     said = "clients run `client` in /opt, in place of `bash` in /, as the base image has it"
     assert (base.verdict, base.detail) == (OK, f"prover is there; {said}, as user 65532")
@@ -200,19 +200,19 @@ def test_a_base_image_from_a_context(room: HostRoom) -> None:
     base = next(check for check in report.checks if check.name == "base image")
     assert (base.verdict, report.image_user) == (OK, None)
     assert base.detail == "a deploy builds it from 2 files in /srv/backend/client"
-    room.groundwork.built = "prover"
+    room.image_preflight.built = "prover"
     report = room.look()
     assert (verdicts(report.checks), report.image_user) == ({}, "65532")
-    room.groundwork.faults["base_context"] = ImageInputMissing("there is no Dockerfile")
+    room.image_preflight.faults["base_context"] = ImageInputMissing("there is no Dockerfile")
     assert verdicts(room.look().checks) == {"base image": FAILED}
 
 
 def test_without_docker_nothing_of_it_is_asked_again(room: HostRoom) -> None:
     """It also says which registries are insecure; the circuit is looked at all the same."""
-    room.groundwork.faults["engine"] = Unavailable("Docker does not answer", code="DOCKER_DOWN")
+    room.image_preflight.faults["engine"] = Unavailable("Docker does not answer", code="DOCKER_DOWN")
     report = room.look()
     assert (verdicts(report.checks), report.image_user) == ({"Docker": FAILED}, None)
-    assert room.groundwork.asked == ["engine", "circuit"]
+    assert room.image_preflight.asked == ["engine", "circuit"]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_without_docker_nothing_of_it_is_asked_again(room: HostRoom) -> None:
 )
 def test_each_fault_is_its_own_check(room: HostRoom, method: str, fault: Exception, name: str) -> None:
     """The others are looked at all the same."""
-    room.groundwork.faults[method] = fault
+    room.image_preflight.faults[method] = fault
     assert verdicts(room.look().checks) == {name: FAILED}
 
 
@@ -269,7 +269,7 @@ def test_a_configuration_that_the_client_does_not_take(
     room.spec = make_spec(backend=room.spec.backend, config_schema=asked)
     room.sources.schema = found
     assert verdicts(room.look().checks) == verdict
-    assert room.groundwork.schema is (asked if verdict else found or asked)
+    assert room.image_preflight.schema is (asked if verdict else found or asked)
 
 
 def test_a_credential_that_this_host_lacks(room: HostRoom) -> None:
@@ -282,7 +282,7 @@ def test_a_credential_that_this_host_lacks(room: HostRoom) -> None:
 
     room.spec = with_login(room.spec)
     assert verdicts(room.look(Empty()).checks) == {"pull credentials": FAILED}
-    assert "pull" not in room.groundwork.asked
+    assert "pull" not in room.image_preflight.asked
 
 
 def test_the_profile_names_the_circuit(room: HostRoom) -> None:
@@ -294,7 +294,7 @@ def test_the_profile_names_the_circuit(room: HostRoom) -> None:
 
 def test_the_activity_beats(room: HostRoom) -> None:
     """By the name of each check."""
-    host = Host(room.sources, room.groundwork, room, FakeSecrets())
+    host = Host(room.sources, room.image_preflight, room, FakeSecrets())
     calls = Room()
     report = calls.run(HostPreflightActivities(host).preflight_host, PreflightRequest(spec=room.spec, deployment_id=ID))
     assert calls.beats == [f"checking {check.name}" for check in report.checks]

@@ -4,7 +4,7 @@ import pytest
 from temporalio.exceptions import CancelledError
 
 from activities.inspection.checks import Checks
-from activities.inspection.preflight import PreflightActivities, Site, cluster_checks
+from activities.inspection.preflight import PreflightActivities, PreflightCluster, cluster_checks
 from activities.inspection.probe import Probe
 from domain import names
 from domain.errors import (
@@ -72,9 +72,9 @@ class ClusterRoom:
         assert (host, port) == ("10.0.0.9", 50055)
         return self.ending
 
-    def site(self) -> Site:
+    def site(self) -> PreflightCluster:
         """What the checks are made with."""
-        return Site(self.cluster, self.trials, FakeSecrets(), self.reach, OWNER)
+        return PreflightCluster(self.cluster, self.trials, FakeSecrets(), self.reach, OWNER)
 
     def request(self, spec: ClusterSpec | None = None, **changes: object) -> PreflightRequest:
         """Of two clients, whose image runs as 65532."""
@@ -198,7 +198,7 @@ def test_a_credential_that_this_worker_lacks(room: ClusterRoom) -> None:
         def login(self, ref: SecretRef | None, host: str) -> None:
             raise CredentialsMissing("cannot be resolved", on=f"{ref} for {host}")
 
-    site = Site(room.cluster, room.trials, Empty(), room.reach, OWNER)
+    site = PreflightCluster(room.cluster, room.trials, Empty(), room.reach, OWNER)
     found = {one.name: one for one in cluster_checks(site, room.request(with_login(make_spec())), room.beats.append)}
     assert verdicts(found) == {"pull credentials for pods": FAILED}
 

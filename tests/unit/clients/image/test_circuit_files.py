@@ -101,7 +101,7 @@ def test_everything_that_is_no_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_the_worker_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """StepProgress before hours of reading the others."""
+    """Said before hours of reading the others."""
     circuit(tmp_path)
     real = os.open
 

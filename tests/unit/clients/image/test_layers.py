@@ -10,7 +10,7 @@ import pytest
 
 from clients.image import layers
 from clients.image.circuit import circuit_entries
-from clients.image.layers import Entry
+from clients.image.layers import LayerFile
 from clients.registry.content import length, packed, read, unpacked
 from domain.errors import ImageInputMissing, Unavailable
 
@@ -25,7 +25,7 @@ def _circuit(repo: Path, mode: int = 0o644) -> Path:
     return circuit
 
 
-def _bytes(entries: list[Entry]) -> bytes:
+def _bytes(entries: list[LayerFile]) -> bytes:
     return b"".join(read(layers.pieces(entries)))
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from clients.registry.auth import Authorizer, challenge
-from clients.registry.transport import Answer, insecure
+from clients.registry.transport import Response, insecure
 from domain.errors import CredentialsRejected, Unavailable
 from domain.ports import TOKEN_USER
 
@@ -32,9 +32,9 @@ class _Realm:
     def __init__(self, status: int, *bodies: object) -> None:
         self.asked: list[tuple[str, Mapping[str, str]]] = []
         self.forms: list[dict[str, list[str]]] = []
-        self._answers = [Answer(status, {}, json.dumps(body).encode()) for body in bodies]
+        self._answers = [Response(status, {}, json.dumps(body).encode()) for body in bodies]
 
-    def __call__(self, url: str, headers: Mapping[str, str], form: bytes | None = None) -> Answer:
+    def __call__(self, url: str, headers: Mapping[str, str], form: bytes | None = None) -> Response:
         self.asked.append((url, headers))
         if form is not None:
             self.forms.append(parse_qs(form.decode()))
@@ -166,8 +166,8 @@ def test_a_mount_asks_to_read_the_other_repository_as_well() -> None:
 def test_a_realm_that_refuses_the_other_repository_gives_a_token_for_ours() -> None:
     """A mount is a shortcut: that it is not allowed must not end the push."""
 
-    def realm(url: str, _: Mapping[str, str]) -> Answer:
-        return Answer(403, {}) if "old" in url else Answer(200, {}, b'{"token": "ours"}')
+    def realm(url: str, _: Mapping[str, str]) -> Response:
+        return Response(403, {}) if "old" in url else Response(200, {}, b'{"token": "ours"}')
 
     authorizer = _authorizer(_Login())
     authorizer.answer(challenge(_BEARER), realm)
@@ -244,7 +244,7 @@ def test_a_broken_realm_is_transient(status: int, body: object) -> None:
 
 def test_a_busy_realm_says_when_to_come_back() -> None:
     """Retry-After is kept."""
-    answer = Answer(429, {"Retry-After": "7"})
+    answer = Response(429, {"Retry-After": "7"})
     with pytest.raises(Unavailable, match=r"token realm of reg\.example answers 429") as caught:
         _authorizer(_Login()).answer(challenge(_BEARER), lambda *_: answer)
     assert caught.value.delay == 7.0
@@ -253,7 +253,7 @@ def test_a_busy_realm_says_when_to_come_back() -> None:
 def test_a_realm_that_is_away_is_named() -> None:
     """Not the registry is down: its token realm is."""
 
-    def realm(*_: object) -> Answer:
+    def realm(*_: object) -> Response:
         raise ConnectionRefusedError(111, "Connection refused")
 
     with pytest.raises(Unavailable, match=r"token realm of reg\.example does not answer.*Connection refused"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from clients.registry import connection_pool
-from clients.registry.connection_pool import Aborted, Breaker
+from clients.registry.connection_pool import Cancelled, ConnectionPool
 from clients.registry.transport import Payload, Transport
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -38,8 +38,8 @@ class _Peer:
                 mine = (connection, script, self.requests[-1], self.open[-1])
                 threading.Thread(target=_talk, args=mine, daemon=True).start()
 
-    def get(self, breaker: Breaker, method: str = "GET", payload: Payload | None = None) -> int:
-        return self.transport.send(method, "/v2/", {}, payload, breaker, 5).status
+    def get(self, connections: ConnectionPool, method: str = "GET", payload: Payload | None = None) -> int:
+        return self.transport.send(method, "/v2/", {}, payload, connections, 5).status
 
 
 def _talk(connection: socket.socket, script: list[bytes], requests: list[str], closed: threading.Event) -> None:
@@ -72,76 +72,78 @@ def peer() -> Iterator[_Peer]:
 
 def test_one_connection_serves_request_after_request(peer: _Peer) -> None:
     """Also those with a body; it is closed when its errand is over."""
-    breaker = Breaker()
-    assert [peer.get(breaker), peer.get(breaker, "POST"), peer.get(breaker, "PUT", Payload(lambda: [b"abc"], 3))] == [
-        200
-    ] * 3
+    connections = ConnectionPool()
+    assert [
+        peer.get(connections),
+        peer.get(connections, "POST"),
+        peer.get(connections, "PUT", Payload(lambda: [b"abc"], 3)),
+    ] == [200] * 3
     assert peer.requests == [["GET", "POST", "PUT"]]
     assert not peer.open[0].is_set()
-    del breaker
+    del connections
     assert peer.open[0].wait(_WAIT)
 
 
 def test_errands_share_nothing(peer: _Peer) -> None:
     """What breaks one must not break another."""
-    one, two = Breaker(), Breaker()
+    one, two = ConnectionPool(), ConnectionPool()
     assert [peer.get(one), peer.get(two)] == [200, 200]
     assert peer.requests == [["GET"], ["GET"]]
 
 
 def test_a_connection_that_the_peer_closed_at_rest_is_not_used(peer: _Peer) -> None:
     """Whatever the method: nothing was asked on it."""
-    breaker = Breaker()
+    connections = ConnectionPool()
     peer.scripts = [[_OK], [_BEGUN, _LAST], [_OK]]
-    assert peer.get(breaker) == 200
-    _ended(breaker)
-    assert [peer.get(breaker, "POST"), peer.get(breaker), peer.get(breaker)] == [202, 200, 200]
+    assert peer.get(connections) == 200
+    _ended(connections)
+    assert [peer.get(connections, "POST"), peer.get(connections), peer.get(connections)] == [202, 200, 200]
     assert peer.requests == [["GET"], ["POST", "GET"], ["GET"]]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_what_meets_the_end_of_a_connection_is_asked_again(peer: _Peer, method: str) -> None:
     """It changes nothing, so once more does no harm; on a new connection the same end is a fault."""
-    breaker = Breaker()
+    connections = ConnectionPool()
     peer.scripts = [[_BEGUN, _BROKEN], [_BEGUN], [_BROKEN]]
-    assert [peer.get(breaker), peer.get(breaker, method)] == [202, 202]
+    assert [peer.get(connections), peer.get(connections, method)] == [202, 202]
     assert peer.requests == [["GET", method], [method]]
-    _ended(breaker)
+    _ended(connections)
     with pytest.raises(ConnectionError):
-        peer.get(breaker, method)
+        peer.get(connections, method)
 
 
 def test_what_may_have_been_done_is_not_asked_again(peer: _Peer) -> None:
     """Who sent it knows how to find out."""
-    breaker = Breaker()
+    connections = ConnectionPool()
     peer.scripts = [[_OK, _BROKEN]]
-    assert peer.get(breaker) == 200
+    assert peer.get(connections) == 200
     with pytest.raises(ConnectionError):
-        peer.get(breaker, "POST")
+        peer.get(connections, "POST")
     assert peer.requests == [["GET", "POST"]]
 
 
 def test_a_connection_that_rested_for_long_is_closed(peer: _Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The peer may be about to close it."""
-    breaker = Breaker()
+    connections = ConnectionPool()
     monkeypatch.setattr(connection_pool, "_IDLE_SECONDS", 0)
-    assert [peer.get(breaker), peer.get(breaker)] == [200, 200]
+    assert [peer.get(connections), peer.get(connections)] == [200, 200]
     assert peer.requests == [["GET"], ["GET"]]
     assert peer.open[0].wait(_WAIT)
 
 
 def test_nothing_is_open_after_a_break(peer: _Peer) -> None:
     """Neither what rested nor what would come to rest."""
-    breaker = Breaker()
-    assert peer.get(breaker) == 200
-    breaker.trip()
+    connections = ConnectionPool()
+    assert peer.get(connections) == 200
+    connections.cancel()
     assert peer.open[0].wait(_WAIT)
-    with pytest.raises(Aborted):
-        peer.get(breaker)
+    with pytest.raises(Cancelled):
+        peer.get(connections)
 
 
-def _ended(breaker: Breaker) -> None:
+def _ended(connections: ConnectionPool) -> None:
     """Wait until the peer's end of the connection at rest has come."""
-    sock = breaker._idle[0].connection.sock  # noqa: SLF001 - nobody else needs to know
+    sock = connections._idle[0].connection.sock  # noqa: SLF001 - nobody else needs to know
     sock.settimeout(_WAIT)
     assert sock.recv(1, socket.MSG_PEEK) == b""

@@ -3,7 +3,7 @@
 import pytest
 
 from planning.git import tree
-from planning.git.tree import Entry, Submodule
+from planning.git.tree import Submodule, TreeEntry
 
 URL = "https://git.example.com/team/backend.git"
 
@@ -105,7 +105,11 @@ def test_the_listing_of_a_tree() -> None:
     """Names of any kind, sizes where git knows them."""
     listing = "100644 blob aa      12\ta b\x00120000 blob bb       3\tl\n\x00160000 commit cc       -\tsub\x00"
     found = tree.entries(listing)
-    assert found == [Entry("100644", "aa", 12, "a b"), Entry("120000", "bb", 3, "l\n"), Entry("160000", "cc", 0, "sub")]
+    assert found == [
+        TreeEntry("100644", "aa", 12, "a b"),
+        TreeEntry("120000", "bb", 3, "l\n"),
+        TreeEntry("160000", "cc", 0, "sub"),
+    ]
     assert tree.pins(found) == {"sub": "cc"}
     assert tree.modules_fault(found) == ""
-    assert tree.modules_fault([Entry("120000", "dd", 1, ".gitmodules")]) == ".gitmodules is no plain file"
+    assert tree.modules_fault([TreeEntry("120000", "dd", 1, ".gitmodules")]) == ".gitmodules is no plain file"

@@ -11,7 +11,7 @@ from domain.kubernetes import Manifest, Snapshot
 from domain.spec import ClusterSpec, Endpoint, ImageTarget
 from domain.status import Release
 from planning.image import pre_pull
-from planning.image.pre_pull import State
+from planning.image.pre_pull import NodePull
 from planning.manifests import render
 from tests.support.kubernetes import objects
 from tests.support.kubernetes.objects import IMAGE, NOW, ago, event, unscheduled, waiting
@@ -156,7 +156,7 @@ def ended(why: str, **status: Any) -> Manifest:
 )
 def test_what_only_comes_after_the_pull_tells_that_the_image_is_there(pod: Manifest) -> None:
     """Whether its command exists, and whether the container may run, is no matter."""
-    assert judged(pod).state is State.PULLED
+    assert judged(pod).state is NodePull.PULLED
 
 
 def test_an_event_tells_it_as_well_and_how_long_it_took() -> None:
@@ -165,9 +165,9 @@ def test_an_event_tells_it_as_well_and_how_long_it_took() -> None:
     pulled = event(
         pod, "Pulled", 'Successfully pulled image "x" in 1m12.5s (1m13s including waiting). Image size: 7 bytes.'
     )
-    assert judged(pod, pulled)[1:3] == (State.PULLED, 72.5)
+    assert judged(pod, pulled)[1:3] == (NodePull.PULLED, 72.5)
     assert judged(pod, event(pod, "Pulled", 'Container image "x" already present on machine'))[1:3] == (
-        State.PULLED,
+        NodePull.PULLED,
         0.0,
     )
 
@@ -176,23 +176,23 @@ def test_a_pull_takes_the_time_it_takes() -> None:
     """Counted from the event, and no trouble."""
     pod = waiting(age=500)
     pulling = event(pod, "Pulling", 'Pulling image "x"') | {"firstTimestamp": ago(42)}
-    assert judged(pod, pulling) == ("n1", State.PULLING, 42.0, None)
+    assert judged(pod, pulling) == ("n1", NodePull.PULLING, 42.0, None)
 
 
 @pytest.mark.parametrize(
     ("message", "count", "age", "state", "code"),
     [
-        (MISSING, 1, 20, State.PULLING, "IMAGE_NOT_FOUND"),
-        (MISSING, 2, 20, State.HOPELESS, "IMAGE_NOT_FOUND"),
-        (DENIED, 1, 20, State.PULLING, "IMAGE_AUTH"),
-        (DENIED, 2, 20, State.HOPELESS, "IMAGE_AUTH"),
-        (AWAY, 9, 300, State.PULLING, "IMAGE_REGISTRY_DOWN"),
-        (AWAY, 9, 700, State.STUCK, "IMAGE_REGISTRY_DOWN"),
-        (FULL, 9, 700, State.LEFT_OUT, "IMAGE_REGISTRY_DOWN"),
+        (MISSING, 1, 20, NodePull.PULLING, "IMAGE_NOT_FOUND"),
+        (MISSING, 2, 20, NodePull.HOPELESS, "IMAGE_NOT_FOUND"),
+        (DENIED, 1, 20, NodePull.PULLING, "IMAGE_AUTH"),
+        (DENIED, 2, 20, NodePull.HOPELESS, "IMAGE_AUTH"),
+        (AWAY, 9, 300, NodePull.PULLING, "IMAGE_REGISTRY_DOWN"),
+        (AWAY, 9, 700, NodePull.STUCK, "IMAGE_REGISTRY_DOWN"),
+        (FULL, 9, 700, NodePull.LEFT_OUT, "IMAGE_REGISTRY_DOWN"),
     ],
 )
 def test_failed_pulls_are_judged_as_those_of_clients_are(
-    message: str, count: int, age: float, state: State, code: str
+    message: str, count: int, age: float, state: NodePull, code: str
 ) -> None:
     """A registry says no twice before it counts, may be away for ten minutes, and a full disk is the node's own."""
     pod = waiting(reason="ImagePullBackOff", message='Back-off pulling image "x"', age=age)
@@ -204,7 +204,7 @@ def test_failed_pulls_are_judged_as_those_of_clients_are(
 def test_a_name_that_is_none_is_hopeless_at_once() -> None:
     """No registry is asked."""
     found = judged(waiting(reason="InvalidImageName", message="couldn't parse image reference"))
-    assert found.state is State.HOPELESS
+    assert found.state is NodePull.HOPELESS
 
 
 @pytest.mark.parametrize(
@@ -220,13 +220,13 @@ def test_a_name_that_is_none_is_hopeless_at_once() -> None:
 def test_a_node_that_cannot_be_had_to_pull_is_left_out(pod: Manifest, words: str) -> None:
     """That says nothing against the image."""
     found = judged(pod)
-    assert found.state is State.LEFT_OUT
+    assert found.state is NodePull.LEFT_OUT
     assert words in str(found.trouble)
 
 
 def test_a_pod_may_wait_for_its_node_a_while() -> None:
     """The scheduler is busy."""
-    assert judged(unscheduled(message="0/2 nodes are available: 2 Too many pods.", age=5)).state is State.PULLING
+    assert judged(unscheduled(message="0/2 nodes are available: 2 Too many pods.", age=5)).state is NodePull.PULLING
 
 
 def test_credentials_for_other_hosts_stay_in_the_secret() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from domain.diagnosis import Diagnosis, Severity
 from planning.image import pre_pull_progress
-from planning.image.pre_pull import Chosen, Pull, State
+from planning.image.pre_pull import Chosen, NodePull, Pull
 from planning.image.pre_pull_progress import Tally
 
 NOT_THERE = Diagnosis(code="IMAGE_NOT_FOUND", what="the image is not there", severity=Severity.FATAL)
@@ -31,7 +31,7 @@ def test_only_so_many_pull_at_once() -> None:
     while not made.over:
         assert len(made.running) <= pre_pull_progress.AT_ONCE
         for node in list(made.running):
-            assert made.saw(Pull(node, State.PULLED))
+            assert made.saw(Pull(node, NodePull.PULLED))
         start(made)
         rounds += 1
     assert rounds == 13
@@ -41,26 +41,26 @@ def test_only_so_many_pull_at_once() -> None:
 def test_progress_names_nodes_when_they_are_few() -> None:
     """And else how many, with the longest."""
     made = tally("n1", "n2", "n3", having=("n0",))
-    made.saw(Pull("n1", State.PULLED, 12.0))
-    made.saw(Pull("n2", State.PULLING, 4.2))
-    made.saw(Pull("n3", State.PULLING, 42.0))
+    made.saw(Pull("n1", NodePull.PULLED, 12.0))
+    made.saw(Pull("n2", NodePull.PULLING, 4.2))
+    made.saw(Pull("n3", NodePull.PULLING, 42.0))
     assert made.progress() == "image on 2 of 4 nodes; n3 pulls for 42 s, n2 pulls for 4 s; it took up to 12 s"
     many = tally(*(f"n{number}" for number in range(8)))
-    many.saw(Pull("n5", State.PULLING, 7.0))
+    many.saw(Pull("n5", NodePull.PULLING, 7.0))
     assert many.progress() == "image on 0 of 8 nodes; 8 pull, the longest n5 for 7 s"
 
 
 def test_progress_says_what_is_wrong_meanwhile() -> None:
     """A trouble that may pass."""
     made = tally("n1")
-    made.saw(Pull("n1", State.PULLING, 1.0, AWAY))
+    made.saw(Pull("n1", NodePull.PULLING, 1.0, AWAY))
     assert made.progress().endswith("; n1: IMAGE_REGISTRY_DOWN: no answer")
 
 
 def test_one_node_that_will_never_get_the_image_is_enough() -> None:
     """No client would run there: the rollout would stop at it."""
     made = tally("n1", "n2", having=("n0",))
-    assert not made.saw(Pull("n2", State.HOPELESS, 1.0, NOT_THERE))
+    assert not made.saw(Pull("n2", NodePull.HOPELESS, 1.0, NOT_THERE))
     found = made.result([]).diagnosis
     assert found is not None
     assert (found.code, found.on) == (
@@ -69,14 +69,14 @@ def test_one_node_that_will_never_get_the_image_is_enough() -> None:
     )
 
 
-@pytest.mark.parametrize("others", [State.PULLED, State.PULLING])
-def test_a_registry_that_is_away_for_one_node_stops_nothing(others: State) -> None:
+@pytest.mark.parametrize("others", [NodePull.PULLED, NodePull.PULLING])
+def test_a_registry_that_is_away_for_one_node_stops_nothing(others: NodePull) -> None:
     """Others pull well."""
     made = tally("n1", "n2")
     made.saw(Pull("n1", others))
-    assert made.saw(Pull("n2", State.STUCK, 700, AWAY))
+    assert made.saw(Pull("n2", NodePull.STUCK, 700, AWAY))
     assert made.hopeless is None
-    made.saw(Pull("n1", State.PULLED))
+    made.saw(Pull("n1", NodePull.PULLED))
     assert made.result([]).warnings == [
         "The image was not pulled beforehand on n2: IMAGE_REGISTRY_DOWN: no answer.",
     ]
@@ -85,8 +85,8 @@ def test_a_registry_that_is_away_for_one_node_stops_nothing(others: State) -> No
 def test_a_registry_that_is_away_for_all_stops_the_rollout() -> None:
     """It could only replace clients that serve by clients that wait."""
     made = tally("n1", "n2")
-    made.saw(Pull("n1", State.PULLING, 600, AWAY))
-    made.saw(Pull("n2", State.STUCK, 700, AWAY))
+    made.saw(Pull("n1", NodePull.PULLING, 600, AWAY))
+    made.saw(Pull("n2", NodePull.STUCK, 700, AWAY))
     assert made.hopeless is not None
     assert made.hopeless.on.startswith("node n2 (2 of 2 nodes)")
 
@@ -100,7 +100,7 @@ def test_a_pod_that_somebody_removes_is_made_again_but_not_for_ever() -> None:
         made.missed("n1", 31.0)
         assert made.todo == ["n1"]
         made.begin("n1", 0.0)
-        made.saw(Pull("n1", State.PULLING))
+        made.saw(Pull("n1", NodePull.PULLING))
     made.missed("n1", 0.0)
     assert made.over
     assert "somebody removes the pods" in made.result([]).warnings[0]
@@ -109,7 +109,7 @@ def test_a_pod_that_somebody_removes_is_made_again_but_not_for_ever() -> None:
 def test_a_pod_of_an_earlier_run_goes_on() -> None:
     """It is seen before its turn."""
     made = Tally(Chosen(["n1", "n2"], [], {}))
-    made.saw(Pull("n1", State.PULLING))
+    made.saw(Pull("n1", NodePull.PULLING))
     assert (made.todo, list(made.running)) == (["n2"], ["n1"])
 
 

@@ -34,7 +34,7 @@ def test_a_change_that_is_queued_says_what_it_awaits() -> None:
 
 
 def test_news_are_the_steps_that_were_settled_since() -> None:
-    """How long it took, and why it was skipped; what was known, or still works, is no settled_lines."""
+    """The line has the time and the reason of a skip; known or unfinished steps have none."""
     found = backend.settled_lines({"setup": StepState.WORKING, "circuit": StepState.PENDING}, [SETUP, CIRCUIT, NODE])
     assert found == [("setup: done", " after 3 min 5 s"), ("circuit: skipped", ", its inputs did not change")]
     assert backend.settled_lines({"setup": StepState.DONE}, [SETUP]) == []

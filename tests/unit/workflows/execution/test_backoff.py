@@ -15,7 +15,7 @@ from temporalio.exceptions import (
 )
 
 from domain.diagnosis import Diagnosis, Severity
-from workflows.execution.backoff import LONGEST_PAUSE, MOST_WORKERS_LOST, Cures, Patience, step_pause
+from workflows.execution.backoff import LONGEST_PAUSE, MOST_WORKERS_LOST, Backoff, RestartBudget, step_pause
 from workflows.execution.failure import Failure, Fault, Place, read
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,7 +43,7 @@ def timeout(kind: TimeoutType) -> TemporalTimeout:
     return TemporalTimeout("timed out", type=kind, last_heartbeat_details=[])
 
 
-def pauses(patience: Patience, failure: Failure) -> list[float]:
+def pauses(patience: Backoff, failure: Failure) -> list[float]:
     """Every pause until it gives up, at most 200, each attempt lasting no time."""
     now, found = START, list[float]()
     while len(found) < 200:
@@ -57,20 +57,20 @@ def pauses(patience: Patience, failure: Failure) -> list[float]:
 
 def test_pauses_double_up_to_half_a_minute_within_the_time_to_retry() -> None:
     """1, 2, 4, 8, 16, 30, 30 … and not a second beyond."""
-    found = pauses(Patience(timedelta(seconds=100)), Failure(Fault.TRANSIENT, AWAY))
+    found = pauses(Backoff(timedelta(seconds=100)), Failure(Fault.TRANSIENT, AWAY))
     assert found == [1, 2, 4, 8, 16, 30, 30]
 
 
 def test_a_peers_own_wish_is_honoured() -> None:
     """Retry-After beats the backoff, within reason."""
-    found = pauses(Patience(timedelta(seconds=20)), Failure(Fault.TRANSIENT, AWAY, delay=7))
+    found = pauses(Backoff(timedelta(seconds=20)), Failure(Fault.TRANSIENT, AWAY, delay=7))
     assert found == [7, 7]
-    assert pauses(Patience(None), Failure(Fault.TRANSIENT, AWAY, delay=9999))[0] < 9999
+    assert pauses(Backoff(None), Failure(Fault.TRANSIENT, AWAY, delay=9999))[0] < 9999
 
 
 def test_an_attempt_that_worked_long_starts_the_clock_anew() -> None:
     """A push of hours that loses its registry near the end is not given up for the time it took."""
-    patience = Patience(timedelta(seconds=60))
+    patience = Backoff(timedelta(seconds=60))
     now = START
     for _ in range(5):
         began, now = now, now + timedelta(hours=1)
@@ -79,21 +79,21 @@ def test_an_attempt_that_worked_long_starts_the_clock_anew() -> None:
 
 def test_dead_workers_cost_no_time_but_not_for_ever() -> None:
     """A step that kills every worker, e.g. by its hunger for memory, is given up."""
-    found = pauses(Patience(timedelta(seconds=1)), Failure(Fault.LOST, AWAY))
+    found = pauses(Backoff(timedelta(seconds=1)), Failure(Fault.LOST, AWAY))
     assert found == [0.0] * (MOST_WORKERS_LOST - 1)
 
 
 def test_no_worker_is_waited_for_without_end_and_ever_more_patiently() -> None:
     """Each wait is an event in history."""
-    patience = Patience(timedelta(seconds=1))
+    patience = Backoff(timedelta(seconds=1))
     assert len(pauses(patience, Failure(Fault.UNATTENDED, AWAY))) == 200
     assert timedelta(hours=1) == patience.unattended
 
 
 def test_the_watch_is_never_given_up() -> None:
-    """Patience without an end."""
-    assert pauses(Patience(None), Failure(Fault.TRANSIENT, AWAY))[-1] == LONGEST_PAUSE
-    assert len(pauses(Patience(None), Failure(Fault.LOST, AWAY))) == 200
+    """Retry without an end."""
+    assert pauses(Backoff(None), Failure(Fault.TRANSIENT, AWAY))[-1] == LONGEST_PAUSE
+    assert len(pauses(Backoff(None), Failure(Fault.LOST, AWAY))) == 200
 
 
 def test_a_permanent_error_carries_its_diagnosis() -> None:
@@ -131,7 +131,7 @@ def test_every_other_failure_gets_a_diagnosis(cause: BaseException, fault: Fault
 
 def test_cures_come_with_growing_pauses_and_then_no_more() -> None:
     """Three in ten minutes; when the first of them is older there is room for one more."""
-    cures, pauses = Cures(), []
+    cures, pauses = RestartBudget(), []
     for minute in (0, 1, 2, 3):
         pauses.append(cures.pause(START + timedelta(minutes=minute)))
         cures.begin(START + timedelta(minutes=minute))

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Retry
     from workflows.execution import failure
     from workflows.execution.activities import Answer, Asked, Work, start_to_close
-    from workflows.execution.backoff import LONGEST_PAUSE, LONGEST_VIGIL_PAUSE, Patience
+    from workflows.execution.backoff import LONGEST_PAUSE, LONGEST_VIGIL_PAUSE, Backoff
     from workflows.execution.failure import Failure, Fault, Place
 
 ONCE = RetryPolicy(maximum_attempts=1)
@@ -39,10 +39,12 @@ class Interrupted(Exception):
     """A newer command takes over."""
 
 
-class Attempts:
+class ActivityRunner:
     """The steps of one command, one at a time; `retry` is what a person should see meanwhile."""
 
-    def __init__(self, retry_for: float | None, changed: Callable[[], None], parent: "Attempts | None" = None) -> None:
+    def __init__(
+        self, retry_for: float | None, changed: Callable[[], None], parent: "ActivityRunner | None" = None
+    ) -> None:
         """`retry_for` in seconds, None for ever; `changed` is called whenever `retry` or `step` changed.
 
         With a `parent` these are part of its step: they end with it, and it shows their trouble.
@@ -63,9 +65,9 @@ class Attempts:
         """Whether nothing more is to be done."""
         return self._cut or (self._parent is not None and self._parent.interrupted)
 
-    def briefly(self) -> "Attempts":
+    def briefly(self) -> "ActivityRunner":
         """For a step that only helps: what does not work soon is left out."""
-        return Attempts(BRIEFLY, self._changed, self)
+        return ActivityRunner(BRIEFLY, self._changed, self)
 
     async def run(
         self,
@@ -83,7 +85,7 @@ class Attempts:
         after a failure, `request` by default.
         """
         self.step = summary or work.title
-        patience = Patience(self._retry_for, LONGEST_VIGIL_PAUSE if self._parent else LONGEST_PAUSE)
+        patience = Backoff(self._retry_for, LONGEST_VIGIL_PAUSE if self._parent else LONGEST_PAUSE)
         while True:
             began = workflow.now()
             got = await self._once(work, request, spec, patience.unattended, lacking)
@@ -113,7 +115,7 @@ class Attempts:
 
         Failures that may pass are outlasted, too. Stopped or Interrupted.
         """
-        vigil = Attempts(None, self._changed, self)
+        vigil = ActivityRunner(None, self._changed, self)
         answer = asyncio.create_task(vigil.run(work, request, spec, summary=self.step))
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(
