@@ -214,7 +214,7 @@ class BackendWorkflow:
     # Between two converges
 
     def _keep(self) -> None:
-        if self._loaded and self._request.mode is not BackendMode.NONE and workflow.patched("watch-backend"):
+        if self._loaded and self._request.mode is not BackendMode.NONE:
             self._monitor = BackendMonitor(self._request, self._loaded, self._table, self._changed)
 
     def _at_rest(self) -> bool:

@@ -15,7 +15,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.execution import activities
     from workflows.execution.activity_runner import Stopped
 
-PATCH = "shortage"
 NOT_OF_NODES = {"QUOTA", "LIMITRANGE"}  # no new node helps against these
 
 
@@ -25,7 +24,7 @@ async def require_nodes(context: CommandContext, spec: ClusterSpec) -> ClusterSp
     if report.diagnosis is None:
         return spec
     hopeless = spec.shortage is Shortage.AUTOSCALE and report.diagnosis.code in NOT_OF_NODES
-    if spec.shortage is Shortage.REFUSE or hopeless or not workflow.patched(PATCH):
+    if spec.shortage is Shortage.REFUSE or hopeless:
         raise Stopped(report.diagnosis)
     if spec.shortage is Shortage.WAIT:
         await _wait(context, spec, report.diagnosis)

@@ -13,24 +13,19 @@ with workflow.unsafe.imports_passed_through():
     from workflows.execution import activities
     from workflows.execution.activity_runner import Interrupted, Stopped
 
-PATCH = "pre-pull"
 
-
-async def open_way(context: CommandContext, spec: ClusterSpec, release: Release) -> None:
+async def apply_service_first(context: CommandContext, spec: ClusterSpec, release: Release) -> None:
     """Service and EndpointSlice before the pods, with a wait where they are new.
 
     A client that starts within a second of its Service may hang in its first call until its connection is given up.
     Where clients serve, their own way is made sure of: another endpoint comes with the release, which may yet fail.
     """
-    if not workflow.patched("service-first"):
-        return
     deployment = context.deployment
     if deployment.serving is not None and deployment.serving_spec is not None:
         spec, release = deployment.serving_spec, deployment.serving
     else:
         context.wrote = deployment.applied = True  # before the fact, as of any apply
         deployment.spec = spec
-        deployment.record(release)
         deployment.enter(Phase.APPLYING)
     request = ApplyRequest(
         spec=spec, release=release, deployment_id=context.workflow_id, cluster_uid=deployment.cluster_uid
@@ -52,7 +47,7 @@ async def _settle(context: CommandContext, seconds: float) -> None:
 
 async def pre_pull(context: CommandContext, spec: ClusterSpec, release: Release) -> None:
     """Stopped when no client would get the image, before any is touched; nothing to do where none serves another."""
-    if not _replaces(context, spec, release) or not workflow.patched(PATCH):
+    if not _replaces(context, spec, release):
         return
     deployment = context.deployment
     deployment.enter(Phase.WAITING)  # for nodes: a newer deploy need not wait for its end

@@ -15,12 +15,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.execution.activities import Answer, Asked, Work
     from workflows.execution.activity_runner import Stopped
 
-PATCH = "questions"
-
 
 def may_ask(spec: ClusterSpec, trouble: Diagnosis) -> bool:
     """Whether a person can help, and is given the time for it."""
-    return trouble.severity is Severity.NEEDS_HUMAN and spec.answer_within > 0 and workflow.patched(PATCH)
+    return trouble.severity is Severity.NEEDS_HUMAN and spec.answer_within > 0
 
 
 async def ask(

@@ -95,7 +95,7 @@ async def _remove(context: CommandContext, command: Command, diagnosis: Diagnosi
 async def _keep_evidence(context: CommandContext) -> None:
     """Before it is replaced or removed, what failed is kept on the worker; a failure of that stops nothing."""
     spec, release = context.deployment.spec, context.deployment.release
-    if release is None or not context.deployment.applied or not workflow.patched("evidence"):
+    if release is None or not context.deployment.applied:
         return
     request = DiagnoseRequest(spec=spec, stage=release.stage, image=release.image, bundle=True)
     try:

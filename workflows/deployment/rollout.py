@@ -9,9 +9,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Observation, Phase, Release
     from planning.status import question
     from planning.text.sizes import counted
-    from workflows.deployment.capacity import PATCH as CAPACITY_PATCH
     from workflows.deployment.context import CommandContext, not_deployed
-    from workflows.deployment.pre_pull import open_way, pre_pull
+    from workflows.deployment.pre_pull import apply_service_first, pre_pull
     from workflows.deployment.question import ask, may_ask
     from workflows.execution import activities
     from workflows.execution.activity_runner import Stopped
@@ -25,7 +24,7 @@ async def converge(context: CommandContext, spec: ClusterSpec, release: Release)
     serving = context.deployment.serving
     trial = serving is None or serving.revision != release.revision
     if trial:
-        await open_way(context, spec, release)
+        await apply_service_first(context, spec, release)
     await pre_pull(context, spec, release)
     afresh = 0.0
     while True:
@@ -51,8 +50,7 @@ async def restore(context: CommandContext, back: tuple[ClusterSpec, Release] | N
     if back is None:
         raise Stopped(not_deployed(context.deployment.spec))
     spec, release = back
-    afresh = AFRESH if workflow.patched("afresh") else 0.0
-    _, seen = await _roll_out(context, spec, release, (Phase.ROLLING_BACK, Phase.ROLLING_BACK), afresh)
+    _, seen = await _roll_out(context, spec, release, (Phase.ROLLING_BACK, Phase.ROLLING_BACK), AFRESH)
     if not seen.complete:
         raise Stopped(_trouble(context, spec, seen))
     context.deployment.confirm(spec, release, seen)
@@ -136,7 +134,7 @@ def _autoscaler_may_help(spec: ClusterSpec, seen: Observation) -> bool:
     """Pods that no node takes are what an autoscaler goes by: until the progress deadline that is no trouble."""
     found = seen.diagnosis
     lacking = found is not None and found.severity is Severity.NEEDS_HUMAN and question.is_capacity(found.code)
-    return lacking and spec.shortage is Shortage.AUTOSCALE and workflow.patched(CAPACITY_PATCH)
+    return lacking and spec.shortage is Shortage.AUTOSCALE
 
 
 async def _decide(

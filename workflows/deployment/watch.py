@@ -21,32 +21,32 @@ class Watch:
         """`changed` is called after each observation."""
         self._deployment = deployment
         self._changed = changed
-        self._attempts: ActivityRunner | None = None
+        self._runner: ActivityRunner | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def retry(self) -> Retry | None:
         """Why the picture may be old; the end of a worker is no reason, for the next one begins with a look."""
-        retry = self._attempts.retry if self._attempts else None
+        retry = self._runner.retry if self._runner else None
         return None if retry and retry.diagnosis.code == WORKER_LOST else retry
 
     def start(self) -> None:
         """Begin; one that runs goes on."""
         if self._task is None and self._deployment.release is not None:
-            self._attempts = ActivityRunner(None, self._changed)
-            self._task = asyncio.create_task(self._follow(self._attempts))
+            self._runner = ActivityRunner(None, self._changed)
+            self._task = asyncio.create_task(self._follow(self._runner))
 
     async def stop(self) -> None:
         """End it; the activity is abandoned, for it changes nothing."""
-        if self._task is not None and self._attempts is not None:
-            self._attempts.interrupt()
+        if self._task is not None and self._runner is not None:
+            self._runner.interrupt()
             await self._task
-        self._task = self._attempts = None
+        self._task = self._runner = None
 
     def _fills_history(self) -> bool:
         """A command of days must not grow the history without end: it cannot be cut before the command has ended."""
         busy = self._deployment.inbox.running is not None
-        return busy and workflow.info().is_continue_as_new_suggested() and workflow.patched("quiet-watch")
+        return busy and workflow.info().is_continue_as_new_suggested()
 
     async def _follow(self, runner: ActivityRunner) -> None:
         deployment = self._deployment

@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.execution import rejection
     from workflows.execution.activity_runner import ActivityRunner, Interrupted, Stopped
 
-STORIES = {
+HANDLERS = {
     Kind.UPGRADE: deploy,
     Kind.SCALE: changes.scale,
     Kind.RESET_ENDPOINT: changes.reset_endpoint,
@@ -54,7 +54,7 @@ class ProverClusterWorkflow:
         self._deployment = Deployment(request, workflow.now, self._changed)
         self._report = Report(self._deployment, self.status)
         self._watch = Watch(self._deployment, self._changed)
-        self._attempts: ActivityRunner | None = None
+        self._runner: ActivityRunner | None = None
         self._teardown_retry: Retry | None = None
         self._acted = False
         if request.command_id and not self._deployment.inbox.knows(request.command_id):
@@ -88,19 +88,19 @@ class ProverClusterWorkflow:
     async def _act(self, command: Command) -> None:
         deployment = self._deployment
         retry_for = command.upgrade.spec.retry_for if command.upgrade else deployment.spec.retry_for
-        self._attempts = ActivityRunner(retry_for, self._changed)
-        context = CommandContext(deployment, self._watch, self._attempts, self._id, command.id)
+        self._runner = ActivityRunner(retry_for, self._changed)
+        context = CommandContext(deployment, self._watch, self._runner, self._id, command.id)
         deployment.over = False
         deployment.begin()
         try:
-            result = await STORIES[command.kind](context, command)
+            result = await HANDLERS[command.kind](context, command)
         except Stopped as stop:
             result = await recover(context, command, stop.diagnosis)
         except Interrupted:
-            if context.wrote or not workflow.patched("unwritten"):  # else what is recorded is another command's
+            if context.wrote and deployment.release and deployment.release.outcome == "deploying":
                 deployment.end_release("superseded")
             result = Result(Verdict.SUPERSEDED, f"superseded by {deployment.inbox.pending[-1].title}")
-        self._attempts = self._teardown_retry = None
+        self._runner = self._teardown_retry = None
         self._acted = True
         deployment.inbox.settle(command, result, deployment.now)
         self._changed()
@@ -199,7 +199,7 @@ class ProverClusterWorkflow:
     @workflow.query
     def status(self) -> Status:
         """Everything `proverctl status` shows."""
-        runner = self._attempts
+        runner = self._runner
         retry = (runner.retry if runner else None) or self._teardown_retry or self._watch.retry
         return self._deployment.status(self._id, runner.step if runner else "", retry)
 
@@ -215,14 +215,14 @@ class ProverClusterWorkflow:
         if not inbox.knows(command.id):
             inbox.put(command, deployment.now)
             running = inbox.running
-            retrying = self._attempts is not None and self._attempts.retry is not None
+            retrying = self._runner is not None and self._runner.retry is not None
             asking = deployment.question is not None
             if (
                 running
-                and self._attempts
+                and self._runner
                 and interrupts(command, running, deployment.phase, retrying=retrying, asking=asking)
             ):
-                self._attempts.interrupt()
+                self._runner.interrupt()
             self._changed()
         return Receipt(
             command_id=command.id,
