@@ -25,7 +25,7 @@ class BackendActivities:
     """Needs the Temporal client, since a workflow cannot join another that already runs."""
 
     def __init__(self, client: Client) -> None:
-        """The worker's own connection."""
+        """Take the worker's own connection to Temporal."""
         self._client = client
 
     @activity.defn

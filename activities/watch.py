@@ -76,7 +76,7 @@ class WatchActivities:
         raise AssertionError("the watch of nodes never ends by itself")
 
     def _explaining(self, spec: ClusterSpec) -> Explain:
-        """Logs are read once a minute, however often the watch is started or something changes."""
+        """Return the reader of logs, which reads once a minute whatever changes."""
         fresh = Registration(self._clusters[spec.cluster], self._reach)
         registration = self._registrations.setdefault((spec.cluster, spec.namespace), fresh)
 
@@ -94,7 +94,7 @@ class WatchActivities:
 
 
 def progress(report: NodesReport) -> str:
-    """One line for the heartbeat, e.g. `48 of 50 nodes usable; node-9: cordoned`."""
+    """Return one line for the heartbeat, e.g. `48 of 50 nodes usable; node-9: cordoned`."""
     text = f"{report.usable} of {report.wanted} nodes usable"
     unusable = [node for node in report.nodes if not node.usable]
     named = [f"{node.name}: {', '.join(node.reasons) or node.booked_by}" for node in unusable]
@@ -102,7 +102,7 @@ def progress(report: NodesReport) -> str:
 
 
 def _beaten(_text: str) -> None:
-    """The event loop beats meanwhile."""
+    """Ignore a text: the event loop sends heartbeats meanwhile."""
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""One JSON object a line on stderr, so that people and machines can read what a worker did."""
+"""Logs of a worker: one JSON object a line on stderr."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ class JsonLines(logging.Formatter):
     """Scrubbed once more: a second line of defence against secrets in a library's message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line of JSON."""
+        """Return the record as one line of JSON."""
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -28,7 +28,7 @@ class JsonLines(logging.Formatter):
 
 
 def _matters(record: logging.LogRecord) -> bool:
-    """A watch is cancelled at each return to serving: the SDK logs that as a failure, with a traceback."""
+    """Return whether a record matters: the SDK logs each cancelled watch as a failure with a traceback."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 

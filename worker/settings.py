@@ -1,4 +1,4 @@
-"""What one worker is and where it finds its things, read once at its start."""
+"""Settings of one worker, read once at its start."""
 
 import os
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""What the other activities share about one Kubernetes cluster: reading, inventory, identity, capacity and outages."""
+"""Parts that activities share about one Kubernetes cluster: reading, inventory, identity, capacity, outages."""

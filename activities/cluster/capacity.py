@@ -16,7 +16,7 @@ _NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 def look(cluster: Cluster, request: NodesRequest, beat: Beat, nodes: list[Manifest] | None = None) -> NodesReport:
-    """The verdict on each node and in sum; only the right to list nodes is required.
+    """Return the verdict on each node and on all; only the right to list nodes is required.
 
     `nodes` are all of them, where they are at hand.
     """

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def enrich(cluster: Cluster, spec: ClusterSpec, snapshot: Snapshot, reach: Reach | None = None) -> Snapshot:
-    """The snapshot with the parts that tell why; what may not be read, or cannot be now, stays None.
+    """Return the snapshot with the parts that explain it; parts that cannot be read stay None.
 
     `reach` is how this machine tries the coordinator, where that tells anything.
     Decide on the enriched snapshot: that nodes are free, or a quota has room again, takes findings back.
@@ -56,7 +56,7 @@ def enrich(cluster: Cluster, spec: ClusterSpec, snapshot: Snapshot, reach: Reach
 
 
 class Registration:
-    """What is read of clients that run, kept between readings: seldom, however much changes."""
+    """Logs of running clients and the coordinator's reachability, read at an interval and kept in between."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Registration:
         self._due_at = float("-inf")
 
     def add(self, spec: ClusterSpec, snapshot: Snapshot, *, fresh: bool = False) -> Snapshot:
-        """The snapshot with what was read lately, or with `fresh` now."""
+        """Return the snapshot with the last reading; `fresh` reads now."""
         if fresh or self.due:
             self._known = _ClusterReader(self._cluster, spec, snapshot).registration(self._reach)
             self._due_at = self._clock() + self._every
@@ -113,11 +113,11 @@ class _ClusterReader:
         )
 
     def quotas(self) -> list[Manifest]:
-        """The namespace's quotas."""
+        """Return the quotas of the namespace."""
         return self._cluster.find("ResourceQuota", self._spec.namespace, slim=objects.bare)
 
     def pull_hosts(self) -> list[str]:
-        """The hosts that `img-cred` has credentials for; the credentials are dropped at once."""
+        """Return the hosts that `img-cred` has credentials for; the credentials are dropped at once."""
         secret = self._cluster.get("Secret", names.PULL_SECRET, self._spec.namespace)
         content = ((secret or {}).get("data") or {}).get(".dockerconfigjson") or ""
         try:
@@ -127,7 +127,7 @@ class _ClusterReader:
             return []  # no Docker configuration: to kubelet it is as good as none
 
     def last_words(self) -> Iterator[tuple[str, str]]:
-        """What clients said before they ended."""
+        """Yield pod name and last log lines of clients that ended."""
         ended = [pod for pod in self._snapshot.pods if any(map(_has_ended, objects.container_statuses(pod)))]
         for pod in ended[:MAX_LOGS]:
             text = self._log(pod, previous=True) or self._log(pod, previous=False)
@@ -135,7 +135,7 @@ class _ClusterReader:
                 yield objects.name(pod), text
 
     def registration(self, reach: Reach | None) -> dict[str, Any]:
-        """The way from clients that run to their coordinator, and what they say about it; the youngest pods first."""
+        """Read Service, EndpointSlices and logs of running clients; the youngest pods first."""
         running = sorted(filter(objects.ready, self._snapshot.pods), key=objects.started, reverse=True)
         if not running:
             return {}
@@ -178,7 +178,7 @@ def clients_circuit(cluster: Cluster, spec: ClusterSpec, deployment: Manifest | 
 
 
 def _unless_refused(read: Callable[[], T]) -> T | None:
-    """What was read; None without the right to, or while the API server is away: an explanation can do without."""
+    """Return what was read; None without the right, or while the API server is away."""
     try:
         return read()
     except ProverError:
@@ -196,7 +196,7 @@ def _has_ended(container: dict[str, Any]) -> bool:
 
 
 def _slim_pod(pod: Manifest) -> Manifest:
-    """What tells whose it is and what it takes."""
+    """Return a pod reduced to its owner, node and requests."""
     metadata, spec = pod["metadata"], objects.spec(pod)
     containers = [{"name": found.get("name"), "resources": found.get("resources")} for found in spec["containers"]]
     return {

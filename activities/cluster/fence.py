@@ -9,7 +9,7 @@ from domain.ports import Cluster
 
 
 def known_cluster(clusters: Mapping[str, Cluster], name: str) -> Cluster:
-    """The cluster of that CLUSTER name; SettingsInvalid when this worker has no such one."""
+    """Return the cluster of a CLUSTER name; SettingsInvalid when this worker has none of that name."""
     if name not in clusters:
         known = ", ".join(sorted(clusters))
         raise SettingsInvalid(
@@ -28,7 +28,7 @@ def same_cluster(known: str, seen: str) -> bool:
 
 
 def check_fence(cluster: Cluster, expected: str, name: str) -> str:
-    """The cluster's fence; WrongCluster when another one was expected (empty: the first contact)."""
+    """Return the cluster's identity; WrongCluster when another was expected (empty: the first contact)."""
     seen = cluster.uid()
     if expected and not same_cluster(expected, seen):
         raise WrongCluster(
@@ -41,7 +41,7 @@ def check_fence(cluster: Cluster, expected: str, name: str) -> str:
 
 
 def worker_stopping(what: str) -> Unavailable:
-    """The failure that hands an unfinished wait to the next worker."""
+    """Return the failure that hands an unfinished wait to the next worker."""
     return Unavailable(
         f"this worker stops while {what}",
         because="it was told to shut down",
@@ -51,5 +51,5 @@ def worker_stopping(what: str) -> Unavailable:
 
 
 def owner_of(manifest: Manifest) -> str:
-    """The owner mark on an object, empty without one."""
+    """Return the owner mark on an object, empty without one."""
     return str((manifest["metadata"].get("annotations") or {}).get(names.OWNER_ANNOTATION, ""))

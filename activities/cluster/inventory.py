@@ -28,25 +28,25 @@ MAY_BE_UNREADABLE = ("Secret", "Endpoints")  # an anonymous registry needs no ri
 
 
 class Inventory(NamedTuple):
-    """What is there; `readable` is False when the Namespace itself may not be read."""
+    """Objects that exist; `readable` is False when the Namespace itself may not be read."""
 
     namespace: Manifest | None
     objects: list[Manifest]
     readable: bool
 
     def find(self, kind: str, name: str) -> Manifest | None:
-        """The live object of that name."""
+        """Return the live object of a kind and name."""
         return next((o for o in self.objects if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
 
     def judged(self, owner: str) -> list[Manifest]:
-        """What ownership is judged by: v1 Endpoints beside a Service of ours are a leftover and no claim."""
+        """Return the objects that ownership is judged by: v1 Endpoints beside our own Service do not count."""
         service = self.find("Service", names.COORDINATOR_SERVICE)
         ours = service is not None and owner_of(service) == owner
         return [found for found in self.objects if not (ours and found["kind"] == "Endpoints")]
 
 
 def take(cluster: Cluster, spec: ClusterSpec) -> Inventory:
-    """The Namespace and every live object of our names in it, an old v1 Endpoints included."""
+    """Read the Namespace and every live object of our names in it, an old v1 Endpoints included."""
     found, readable = read_namespace(cluster, spec.namespace)
     if readable and found is None:
         return Inventory(None, [], readable)
@@ -57,7 +57,7 @@ def take(cluster: Cluster, spec: ClusterSpec) -> Inventory:
 
 
 def judge_ownership(cluster: Cluster, spec: ClusterSpec, owner: str, *, cluster_uid: str = "") -> Target:
-    """What is there already; OwnedByAnother, or Unavailable while the namespace is being deleted."""
+    """Return the existing objects; OwnedByAnother, or Unavailable while the namespace is being deleted."""
     live = take(cluster, spec)
     return ownership.judge_target(
         live.namespace, live.judged(owner), spec, owner, cluster_uid=cluster_uid, readable=live.readable
@@ -65,7 +65,7 @@ def judge_ownership(cluster: Cluster, spec: ClusterSpec, owner: str, *, cluster_
 
 
 def read_namespace(cluster: Cluster, namespace: str) -> tuple[Manifest | None, bool]:
-    """The Namespace, and whether we may read it at all."""
+    """Return the Namespace, and whether it may be read at all."""
     try:
         return cluster.get("Namespace", namespace), True
     except Forbidden:
@@ -92,7 +92,7 @@ def review_rights(cluster: Cluster, spec: ClusterSpec) -> Lacking:
 
 
 def review_optional_rights(cluster: Cluster, spec: ClusterSpec) -> tuple[list[Right], list[Right]]:
-    """Optional rights that lack, in the namespace and in the whole cluster; Forbidden."""
+    """Return missing optional rights, in the namespace and in the whole cluster; Forbidden."""
     lacking = cluster.missing(spec.namespace, rbac.optional_rights())
     return lacking, cluster.missing("", rbac.optional_cluster_rights())
 
@@ -139,7 +139,7 @@ def check_namespace(cluster: Cluster, spec: ClusterSpec) -> bool:
 
 
 def namespace_missing(namespace: str) -> Refused:
-    """The refusal when the namespace is not there and may not be created."""
+    """Return the refusal when the namespace does not exist and may not be created."""
     return Refused(
         "the namespace does not exist, and the worker may not create it",
         on=f"namespace {namespace}",
@@ -150,7 +150,7 @@ def namespace_missing(namespace: str) -> Refused:
 
 
 def _check_exists(cluster: Cluster, spec: ClusterSpec) -> None:
-    """A Namespace that we may not read shows its absence only when something is written into it, here on trial."""
+    """Detect a missing Namespace that may not be read by a dry-run write into it."""
     trial = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -10,7 +10,7 @@ OUTAGE = 60.0  # seconds that an unreachable API server is waited for here, befo
 
 
 class Outage:
-    """One wait, which may meet several outages."""
+    """Outages of a peer during one wait."""
 
     def __init__(self, cluster: Cluster, namespace: str, beat: Beat, clock: Callable[[], float]) -> None:
         """`clock` gives seconds."""
@@ -21,7 +21,7 @@ class Outage:
         self._lost_at: float | None = None
 
     def over(self) -> None:
-        """It answers."""
+        """End the outage: the peer answers."""
         self._lost_at = None
 
     def ask_why(self) -> None:

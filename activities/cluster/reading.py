@@ -12,14 +12,14 @@ from planning.kubernetes import objects, rbac
 
 
 class Found(NamedTuple):
-    """One live object; `unread` is a sentence when it may not be read."""
+    """Live object, or the sentence `unread` when it may not be read."""
 
     manifest: Manifest | None
     unread: str = ""
 
 
 def read(cluster: Cluster, kind: str, name: str, namespace: str) -> Found:
-    """The object, its absence, or why neither is known."""
+    """Return the object, its absence, or the reason why neither is known."""
     try:
         return Found(cluster.get(kind, name, "" if kind == "Namespace" else namespace))
     except Forbidden as error:
@@ -27,7 +27,7 @@ def read(cluster: Cluster, kind: str, name: str, namespace: str) -> Found:
 
 
 def labels(spec: ClusterSpec, deployment: Manifest | None) -> dict[str, str]:
-    """What the clients are found by: the Deployment's own selector, whoever made it, else that of these settings."""
+    """Return the labels of the clients: the Deployment's own selector, else that of the settings."""
     selected = (objects.spec(deployment or {}).get("selector") or {}).get("matchLabels") or {}
     return selected or {"app": spec.deploy_name, names.ROLE_LABEL: names.ROLE_VALUE}
 
@@ -35,7 +35,7 @@ def labels(spec: ClusterSpec, deployment: Manifest | None) -> dict[str, str]:
 def clients(
     cluster: Cluster, namespace: str, selected: Mapping[str, str], kind: str, warnings: list[str]
 ) -> list[Manifest]:
-    """The pods or ReplicaSets with these labels; none, with a warning, when they may not be listed."""
+    """Return the pods or ReplicaSets with these labels; none, with a warning, when they may not be listed."""
     selector = ",".join(f"{key}={value}" for key, value in selected.items())
     try:
         return cluster.find(kind, namespace, selector=selector)
@@ -45,5 +45,5 @@ def clients(
 
 
 def unknown(error: ProverError, what: str, kind: str, verb: str) -> str:
-    """One sentence, and the rule of the Role that would let us know."""
+    """Return a sentence on what is unknown, and the Role rule that would allow it."""
     return f"{what} is unknown: {error.diagnosis.what}. {rbac.snippet(kind, verb)}".strip()

@@ -35,12 +35,12 @@ class HostActivities:
 
     @activity.defn
     def checkout_source(self, request: CheckoutRequest) -> Checkout:
-        """A repository at a ref, in a work tree of this host's own; heartbeats; NotARepository, Unavailable."""
+        """Check out a repository at a ref in a work tree of this host; heartbeats; NotARepository, Unavailable."""
         return self._sources.checkout(request.repo, request.ref, activity.heartbeat)
 
     @activity.defn
     def resolve_source(self, request: SourceRequest) -> Source:
-        """The commit, once, and what the profile says of it; DirtyTree, NotARepository, SettingsInvalid.
+        """Resolve the commit, and read what the profile says of it; DirtyTree, NotARepository, SettingsInvalid.
 
         A backend whose source is apart is read as its last checkout left it.
         """
@@ -99,12 +99,12 @@ class HostActivities:
 
     @activity.defn
     def read_log(self, request: LogRequest) -> LogChunk:
-        """A piece of a step's log; awaits more for as long as asked."""
+        """Return a piece of a step's log; wait for more as long as asked."""
         return self._host.read_log(request, activity.heartbeat)
 
     @activity.defn
     async def watch_backend(self, request: BackendWatch) -> list[StepStatus]:
-        """The known steps as they stand, once one is in another state; with none known all of them, at once."""
+        """Return the known steps once one has another state; with none known return all at once."""
         while True:
             activity.heartbeat()
             seen = await asyncio.to_thread(self._host.observe, request.profile)
@@ -125,7 +125,7 @@ def _wanted() -> bool:
 
 
 def _as_known(known: list[StepStatus], seen: list[StepStatus]) -> list[StepStatus]:
-    """The same steps in the same order; one of which nothing is recorded any more does not run."""
+    """Return the known steps in their order as seen; one without a record does not run."""
     found = {row.name: row for row in seen}
     gone = {"state": StepState.STOPPED, "detail": "nothing is recorded of it"}
     return [found.get(row.name) or row.model_copy(update=gone) for row in known] if known else seen

@@ -22,7 +22,7 @@ UNKNOWN_STAGE = "preflight"
 
 @dataclass(frozen=True)
 class Host:
-    """What the checks of the backend host are made with."""
+    """Clients that the checks of the backend host use."""
 
     sources: Sources
     image_preflight: ImagePreflight
@@ -66,7 +66,7 @@ def host_checks(host: Host, request: PreflightRequest, beat: Beat) -> PreflightR
 
 
 class _HostChecks:
-    """One look for each check; each may raise what a deploy would."""
+    """Checks of the backend host, one method each; each may raise what a deploy would."""
 
     def __init__(self, host: Host, request: PreflightRequest, beat: Beat) -> None:
         self._host = host

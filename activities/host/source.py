@@ -11,23 +11,23 @@ from domain.spec import Backend
 
 
 class Profiles(Protocol):
-    """What is asked of the backend host."""
+    """Questions to the backend host about its profile."""
 
     def load(self, backend: Backend, variables: Mapping[str, str]) -> LoadedProfile:
-        """The profile, judged for a set-up."""
+        """Return the profile, judged for a set-up."""
         ...
 
     def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:
-        """What a deploy of the clients needs of the profile."""
+        """Return what a deploy of the clients needs of the profile."""
         ...
 
     def step_at(self, key: str, moment: int) -> str:
-        """The step that was started last before this moment."""
+        """Return the step that was started last before a moment."""
         ...
 
 
 def resolved(sources: Sources, profiles: Profiles, request: SourceRequest) -> Source:
-    """The commit, once; DirtyTree names the steps of a set-up that may have changed the tree."""
+    """Resolve the commit; DirtyTree names the steps of a set-up that may have changed the tree."""
     facts = profiles.facts(request.backend, request.variables) if request.backend else ProfileFacts()
     try:
         found = sources.resolve(request.repo, stage=request.stage, allow_dirty=request.allow_dirty, data=facts.data)
@@ -39,7 +39,7 @@ def resolved(sources: Sources, profiles: Profiles, request: SourceRequest) -> So
 
 
 def _by_setup(error: DirtyTree, step_at: Callable[[int], str]) -> DirtyTree:
-    """The same refusal, with the step after whose start each path was written."""
+    """Return the refusal with the step after whose start each path was written."""
     found = error.diagnosis
     steps = {path: step_at(moment) if moment else "" for path, moment in error.changed.items()}
     shown = [f"{path} (written after step {step} began)" if step else path for path, step in steps.items()]

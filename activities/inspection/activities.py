@@ -34,7 +34,7 @@ class InspectionActivities:
 
     @activity.defn
     def plan(self, request: PlanRequest) -> PlanReport:
-        """What a deploy would change, object by object, by the API server's dry-run."""
+        """Return what a deploy would change, object by object, by the API server's dry-run."""
         owner = f"{self._owner_prefix}/{request.deployment_id}"
         cluster = self._cluster(request.spec.cluster)
         return Planner(cluster, request, owner, activity.heartbeat, looking=False).run(self._secrets)
@@ -46,7 +46,7 @@ class InspectionActivities:
 
     @activity.defn
     def capture_evidence(self, request: DiagnoseRequest) -> DiagnoseReport:
-        """The same, for the worker itself before it rolls back or cleans up: the evidence is always kept."""
+        """Diagnose and always keep the evidence, before a rollback or removal."""
         return self._look(request.model_copy(update={"bundle": True}))
 
     def _look(self, request: DiagnoseRequest) -> DiagnoseReport:

@@ -22,7 +22,7 @@ MAX_FINDINGS = 50  # causes, not pods: equal pods are one finding
 
 
 class Look(NamedTuple):
-    """What was seen, what is wrong with it, and what could not be seen."""
+    """Snapshot of a deployment, the findings about it, and what could not be read."""
 
     snapshot: Snapshot
     observed: Observation
@@ -38,7 +38,7 @@ class Look(NamedTuple):
 
 
 def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat, reach: Reach | None = None) -> Look:
-    """One look at the deployment and what it stands on; Forbidden when not even the Deployment may be read."""
+    """Read and judge the deployment once; Forbidden when not even the Deployment may be read."""
     spec, warnings = request.spec, list[str]()
     beat("looking at the clients")
     deployment = cluster.get("Deployment", names.DEPLOYMENT, spec.namespace)
@@ -64,7 +64,7 @@ def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat, reach: Reach | 
 def evidence(
     cluster: Cluster, request: DiagnoseRequest, seen: Look, beat: Beat, clock: Callable[[], float] = time.monotonic
 ) -> dict[str, Any]:
-    """The bundle, with the logs of those pods that tell something, as far as they come in time."""
+    """Return the evidence bundle, with the logs that can be read in time."""
     logs: dict[str, str] = {}
     begun = clock()
     for pod, restarted in bundle.worth_reading(seen.snapshot.pods):
@@ -79,7 +79,7 @@ def evidence(
 
 
 def bundle_name(request: DiagnoseRequest, now: float) -> str:
-    """The namespace and the time, so that a directory of bundles reads as a history."""
+    """Return the file name of a bundle: cluster, namespace and time, so that files sort by age."""
     return f"{request.spec.cluster}-{request.spec.namespace}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
 
 

@@ -27,10 +27,10 @@ UNTRIED = "compared without the API server, for you may not have it tried: "
 
 
 class Planner:
-    """One plan of one release."""
+    """Maker of the plan of one release."""
 
     def __init__(self, cluster: Cluster, request: PlanRequest, owner: str, beat: Beat, *, looking: bool) -> None:
-        """`looking`: with somebody's own rights, which say nothing of what the worker may write."""
+        """Take the cluster; `looking` means the caller's rights, which say nothing of the worker's."""
         self._cluster = cluster
         self._request = request
         self._spec: ClusterSpec = request.spec
@@ -41,7 +41,7 @@ class Planner:
         self._warnings: list[str] = []
 
     def run(self, secrets: Secrets) -> PlanReport:
-        """The plan; raises only when the cluster as a whole cannot be asked."""
+        """Return the plan; raise only when the cluster as a whole does not answer."""
         namespace = self._read("Namespace", self._spec.namespace)
         self._exists = bool(namespace.manifest or namespace.unread)
         deployment = self._read("Deployment", names.DEPLOYMENT)
@@ -70,7 +70,7 @@ class Planner:
         return plan.report(changes, trials[-1], pods, found, judged, self._spec, self._warnings)
 
     def _mark(self, namespace: Found, stage: str) -> ObjectChange:
-        """The Namespace: made when missing; its marks are written where that is allowed, and not needed."""
+        """Plan the Namespace: created when missing; its marks are optional."""
         manifest = render.namespace_marks(self._spec, stage, self._owner)
         trial = DryRun(manifest, note=namespace.unread, unread=bool(namespace.unread))
         if not namespace.unread:
@@ -102,7 +102,7 @@ class Planner:
         return self._tried(manifest, found)
 
     def _spared(self, trial: DryRun) -> DryRun:
-        """What clients do without is left out where it is refused."""
+        """Leave out an optional object where it is refused."""
         if not trial.refusal or not render.dispensable(trial.manifest, self._spec):
             return trial
         note = f"it would be left out, since clients use COORDINATOR_SERV: {trial.refusal.what}"

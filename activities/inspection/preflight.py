@@ -27,7 +27,7 @@ from planning.preflight import checks
 
 @dataclass(frozen=True)
 class PreflightCluster:
-    """What the checks of one cluster are made with; `owner` is the mark of the deployment about to be made."""
+    """Clients that the checks of one cluster use; `owner` is the mark of the deployment about to be made."""
 
     cluster: Cluster
     trials: Trials
@@ -98,7 +98,7 @@ def _in_cluster(results: Checks, looks: "_ClusterChecks") -> None:
 
 
 class _ClusterChecks:
-    """One look for each check; each may raise what a deploy would."""
+    """Checks of the cluster, one method each; each may raise what a deploy would."""
 
     def __init__(self, site: PreflightCluster, request: PreflightRequest, beat: Beat) -> None:
         self._site = site

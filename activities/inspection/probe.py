@@ -14,7 +14,7 @@ WAIT = 75.0  # seconds in all; the pod's own deadline and some time to find a no
 
 
 class Probe:
-    """One probe; a run that was killed leaves a pod that Kubernetes ends and the next run removes."""
+    """Probe of the coordinator by a pod; Kubernetes ends the pod of a killed run, and the next run removes it."""
 
     def __init__(
         self, cluster: Cluster, trials: Trials, request: PreflightRequest, owner: str, beat: Beat, wait: float = WAIT
@@ -28,7 +28,7 @@ class Probe:
         self._wait = wait
 
     def run(self, host: str, port: int, stopping: Callable[[], bool]) -> Check:
-        """What a node says of the coordinator's address."""
+        """Return how a node reaches the coordinator's address."""
         pod = coordinator_probe.pod(self._request.spec, self._owner, self._request.probe_image, host, port)
         stranger = self._remove_leftover(stopping)
         if stranger:

@@ -55,7 +55,7 @@ class KubeActivities:
 
     @activity.defn
     def check_nodes(self, request: NodesRequest) -> NodesReport:
-        """A verdict for each node; the caller decides."""
+        """Return a verdict for each node; the caller decides."""
         return capacity.look(self._cluster(request.spec.cluster), request, activity.heartbeat)
 
     @activity.defn
@@ -80,7 +80,7 @@ class KubeActivities:
 
     @activity.defn
     def observe(self, request: RolloutRequest) -> Observation:
-        """The live state, once."""
+        """Return the live state, read once."""
         return look(self._cluster(request.spec.cluster), request, time.time())
 
     @activity.defn

@@ -21,7 +21,7 @@ POLL = 0.1  # seconds; nothing watches these kinds
 
 
 class Application:
-    """One pass over one namespace; may be killed between any two lines and run again."""
+    """Application of one release to a namespace; may be killed between any two lines and run again."""
 
     def __init__(self, cluster: Cluster, request: ApplyRequest, owner: str, beat: Beat) -> None:
         self._cluster = cluster
@@ -58,7 +58,7 @@ class Application:
         return Applied(config_hash="", generation=0, changed=self._changed, settle=SETTLE if made else 0.0)
 
     def _begin(self) -> Inventory:
-        """What is there, which is ours to write to, and the namespace."""
+        """Return the existing objects after the owner check, and create the namespace where it is missing."""
         self._fence()
         live = take(self._cluster, self._spec)
         objects = live.judged(self._owner)

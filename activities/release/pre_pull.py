@@ -48,7 +48,7 @@ class PrePullActivities:
 
 
 class PrePull:
-    """One pass over the nodes; may be killed between any two lines and run again, also twice at once."""
+    """Pull of one image by the nodes; may be killed between any two lines and run again, also twice at once."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class PrePull:
         raise worker_stopping("nodes pull an image")
 
     def _take(self, tally: Tally, snapshot: Snapshot) -> None:
-        """What the pods show; those that have done their duty go at once, for a fleet may have hundreds."""
+        """Read the state of the pods and delete those that are done at once: there may be hundreds."""
         seen = pre_pull.evidence(snapshot)
         pods = {objects.name(pod): pod for pod in snapshot.pods if self._is_ours(pod) and not objects.terminating(pod)}
         now = self._clock()
@@ -173,7 +173,7 @@ class PrePull:
                 tally.begin(node, self._clock())
 
     def _later(self, tally: Tally, error: ObjectRejected | Unavailable) -> None:
-        """What passes is tried again: a pod of that name on its way out, admission that is down, a quota in use."""
+        """Return whether a refusal is transient: a terminating pod of that name, admission down, a used quota."""
         now = self._clock()
         self._refused_at = now if self._refused_at is None else self._refused_at
         full = error.diagnosis.code == "QUOTA" and tally.running

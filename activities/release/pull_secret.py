@@ -25,7 +25,7 @@ class PullSecret:
         self._wrote = False
 
     def write(self, login: Login) -> None:
-        """It has this worker's credentials afterwards, beside those for other hosts."""
+        """Write this worker's credentials into the Secret, beside those for other hosts."""
         self._old = self._cluster.get("Secret", names.PULL_SECRET, self._spec.namespace)
         if self._old is None or owner_of(self._old) == self._owner:  # of somebody else's the apply says what is wrong
             self._apply(pre_pull.beside_others(self._render(login), self._old))

@@ -19,7 +19,7 @@ STUCK = 60  # seconds beyond a pod's own grace period after which somebody holds
 
 
 class Removal:
-    """One pass over one namespace; may be killed between any two lines and run again."""
+    """Removal of one deployment; may be killed between any two lines and run again."""
 
     def __init__(self, cluster: Cluster, request: TargetRequest, owner: str, beat: Beat) -> None:
         self._cluster = cluster

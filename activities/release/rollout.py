@@ -32,7 +32,7 @@ class Clock(Protocol):
 
 
 def look(cluster: Cluster, request: RolloutRequest, now: float) -> Observation:
-    """The live state of the clients, once; what explains it is read only when something is not as wanted."""
+    """Return the live state of the clients, read once; explanations are read only when something is wrong."""
     spec = request.spec
     namespace, selector = spec.namespace, f"app={spec.deploy_name}"
     snapshot = Snapshot(
@@ -69,7 +69,7 @@ class Rollout:
         self._registration = Registration(cluster, reach, clock, REGISTRATION_EVERY)
 
     def run(self, stopping: Callable[[], bool]) -> Observation:
-        """The observation that ends the wait: complete, or with a diagnosis that waiting cannot mend."""
+        """Return the observation that ends the wait: complete, or with a diagnosis that waiting does not change."""
         spec = self._request.spec
         for snapshot in self._cluster.follow(spec.namespace, spec.deploy_name, stopping):
             if snapshot is None:
@@ -83,7 +83,7 @@ class Rollout:
         raise worker_stopping("waiting for a rollout")
 
     def _judge(self, snapshot: Snapshot) -> Observation:
-        """What is there; complete for somebody else is not complete for us."""
+        """Return the observation; a release of somebody else is never complete."""
         seen = _observe(self._request, snapshot)
         if seen.exists and not seen.complete and _troubled(seen):
             seen = self._explained(snapshot)
@@ -113,7 +113,7 @@ class Rollout:
 
 
 class _Explanations:
-    """What explains a trouble and is not watched: nodes, quotas, logs. Read seldom, however much changes."""
+    """Explanations that are not watched (nodes, quotas, logs), read at an interval."""
 
     def __init__(self, cluster: Cluster, spec: ClusterSpec, clock: Clock) -> None:
         self._cluster = cluster
@@ -154,7 +154,7 @@ def _troubled(seen: Observation) -> bool:
 
 
 def progress(seen: Observation) -> str:
-    """One line for the heartbeat, e.g. `1 of 2 clients ready; IMAGE_NOT_FOUND: …`."""
+    """Return one line for the heartbeat, e.g. `1 of 2 clients ready; IMAGE_NOT_FOUND: …`."""
     text = f"{seen.ready} of {seen.wanted} clients ready, {seen.updated} updated"
     return f"{text}; {seen.diagnosis.code}: {seen.diagnosis.what}" if seen.diagnosis else text
 

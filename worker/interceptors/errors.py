@@ -18,7 +18,7 @@ class ErrorTranslation(Interceptor):
         self,
         next: ActivityInboundInterceptor,  # noqa: A002 - the SDK passes it by this name
     ) -> ActivityInboundInterceptor:
-        """The activity's own chain, with the translation around it."""
+        """Return the activity's chain with the translation around it."""
         return _Translating(super().intercept_activity(next))
 
 
@@ -35,7 +35,7 @@ class _Translating(ActivityInboundInterceptor):
 
 
 def translated(error: Exception) -> ApplicationError:
-    """The failure that history shows: details[0] is the Diagnosis as a JSON object, `type` its code.
+    """Return the failure that history shows: details[0] is the Diagnosis as a JSON object, `type` its code.
 
     A permanent error is not retried; a transient one after its own delay, when the peer named one. Anything else is
     a fault of ours: its type stays, its text is scrubbed, and the retry policy decides.

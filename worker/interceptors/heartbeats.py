@@ -30,7 +30,7 @@ class SteadyBeats(Interceptor):
         self,
         next: ActivityInboundInterceptor,  # noqa: A002 - the SDK passes it by this name
     ) -> ActivityInboundInterceptor:
-        """The activity's own chain, with beats around it."""
+        """Return the activity's chain with heartbeats around it."""
         return _Inbound(super().intercept_activity(next), self._up_to)
 
 

@@ -13,10 +13,10 @@ Run = Callable[[Step], Awaitable[StepStatus]]
 
 
 class StepTable:
-    """The rows that people see, in the order of the profile."""
+    """Table of the steps as users see it, in the order of the profile."""
 
     def __init__(self, changed: Callable[[], None], rows: Sequence[StepStatus] = ()) -> None:
-        """`changed` is called after each change of a row; `rows` are those of the run before."""
+        """Take the rows of the run before; `changed` is called after each change of a row."""
         self._rows = {row.name: row for row in rows}
         self._changed = changed
 
@@ -26,7 +26,7 @@ class StepTable:
         return list(self._rows.values())
 
     def row(self, step: Step) -> StepStatus:
-        """The step's own."""
+        """Return the row of a step."""
         return self._rows.get(step.name) or StepStatus(name=step.name, kind=step.kind)
 
     def begin(self, steps: list[Step], left_out: Mapping[str, str]) -> None:
@@ -41,22 +41,22 @@ class StepTable:
         )
 
     def show(self, rows: list[StepStatus]) -> None:
-        """These rows and no others."""
+        """Replace all rows."""
         self._rows = {row.name: row for row in rows}
         self._changed()
 
     def set(self, row: StepStatus) -> None:
-        """One row changes."""
+        """Replace one row."""
         self._rows[row.name] = row
         self._changed()
 
     def mark(self, step: Step, state: StepState, detail: str = "") -> None:
-        """One row changes its state."""
+        """Set the state of one row."""
         self.set(StepStatus(name=step.name, kind=step.kind, state=state, detail=detail))
 
 
 async def run_graph(steps: list[Step], run: Run, table: StepTable) -> None:
-    """Returns when every step is done; after a failure nothing new is started, and the first one is raised.
+    """Run the steps until every one is done; after a failure start nothing new and raise the first failure.
 
     What a step needs beyond `steps` counts as done. The failure of an optional step stops only those that need it.
     """
@@ -91,13 +91,13 @@ async def run_graph(steps: list[Step], run: Run, table: StepTable) -> None:
 
 
 def ready(waiting: dict[str, Step], running: list[str]) -> list[Step]:
-    """The steps that need nothing which still waits or runs."""
+    """Return the steps whose needs are all done."""
     unfinished = {*waiting, *running}
     return [step for step in waiting.values() if not unfinished.intersection(step.needs)]
 
 
 def inverted(steps: Sequence[Step], names: Collection[str]) -> list[Step]:
-    """Those of the names, each needing all of them that needed it, be it through others: the order of stopping."""
+    """Return the named steps with inverted needs, also indirect ones: the order of stopping."""
     return [
         step.model_copy(update={"needs": sorted(needing(steps, [step.name]).intersection(names))})
         for step in steps

@@ -1,4 +1,4 @@
-"""What one profile asks of the host's worker: run a step, with the retries that it wants, or stop one."""
+"""Steps of one profile, run by the host's worker with the retries of each step, or stopped."""
 
 from collections.abc import Callable
 
@@ -86,7 +86,7 @@ class StepRunner:
 
 
 def unknown(names: list[str], runner: StepRunner) -> Diagnosis | None:
-    """The refusal to do steps again that are not part of this set-up; None when all are."""
+    """Return the refusal to repeat steps that are not part of this set-up; None when all are."""
     known = [step.name for step in runner.done]
     strange = [name for name in names if name not in known]
     if not strange:

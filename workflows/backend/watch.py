@@ -23,12 +23,12 @@ NOT_UP = {StepState.PENDING, StepState.WORKING, *DOWN}
 
 
 class BackendMonitor:
-    """One watch activity at a time, and beside it one cure for each step that is down."""
+    """Monitor of a backend that is up: one watch activity, and one restart for each step that is down."""
 
     def __init__(
         self, request: BackendInput, loaded: LoadedProfile, table: StepTable, changed: Callable[[], None]
     ) -> None:
-        """What stays and was begun is kept; what a failed set-up never came to is not."""
+        """Monitor the steps that stay and were begun, not those that a failed set-up never reached."""
         self._request = request
         self._profile = loaded.profile
         self._table = table
@@ -91,7 +91,7 @@ class BackendMonitor:
                 self._take(row)
 
     def _known(self) -> list[StepStatus]:
-        """What is not being cured; a step that was skipped, or is done, is expected to run."""
+        """Return the rows of steps that are not being restarted; a skipped or done step is expected to run."""
         rows = [self._row(step) for step in self._kept.values() if step.name not in self._curing]
         up = {StepState.DONE, StepState.SKIPPED}
         return [row.model_copy(update={"state": StepState.RUNNING}) if row.state in up else row for row in rows]
@@ -167,5 +167,5 @@ class BackendMonitor:
 
 
 def _curable(step: Step, state: StepState) -> bool:
-    """The supervisor starts a process again by itself, and what it gave up is a person's; unless it died itself."""
+    """Return whether a step is run again: a process is restarted by its supervisor unless that died."""
     return not step.process or state is StepState.STOPPED

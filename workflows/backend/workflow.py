@@ -96,7 +96,7 @@ class BackendWorkflow:
 
     @workflow.query
     def status(self) -> BackendReport:
-        """The steps as they stand, and what is wrong with them."""
+        """Return the present state of the steps and the finding about them."""
         down = self._monitor.diagnosis if self._monitor else None
         retry = next((runner.retry for runner in self._running if runner.retry), None)
         return self._report.model_copy(

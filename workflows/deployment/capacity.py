@@ -1,4 +1,4 @@
-"""What is done when fewer clients fit than are wanted: refuse, wait for nodes, go on with fewer, or let them pend."""
+"""Decision when fewer clients fit than are wanted: refuse, wait for nodes, use fewer, or leave pods pending."""
 
 from datetime import timedelta
 

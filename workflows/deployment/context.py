@@ -1,4 +1,4 @@
-"""What the stories share: one command's view of the deployment, and the looks at the cluster that precede a change."""
+"""Context of a command: its view of the deployment, and the checks of the cluster before a change."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 def not_deployed(spec: ClusterSpec) -> Diagnosis:
-    """The refusal of a command that needs clients."""
+    """Return the refusal of a command that needs clients."""
     return Diagnosis(
         code="NOT_DEPLOYED",
         what="there are no clients to act on",
@@ -30,7 +30,7 @@ def not_deployed(spec: ClusterSpec) -> Diagnosis:
 
 
 class CommandContext:
-    """One command's view of the deployment: its record, its watch, and the runner of its activities."""
+    """View that one command has of the deployment: its record, its watch, and the runner of its activities."""
 
     def __init__(
         self, deployment: Deployment, watch: Watch, runner: ActivityRunner, workflow_id: str, command_id: str
@@ -61,7 +61,7 @@ class CommandContext:
         self.deployment.warn(target.warnings)
 
     async def check_nodes(self, spec: ClusterSpec, *, insist: bool = False, briefly: bool = False) -> NodesReport:
-        """The verdicts; `insist` asks again while nodes lack, `briefly` gives up soon."""
+        """Return the verdicts; `insist` asks again while nodes are missing, `briefly` gives up soon."""
         runner = self.runner.briefly() if briefly else self.runner
         report = await runner.run(
             activities.CHECK_NODES,
@@ -74,7 +74,7 @@ class CommandContext:
         return report
 
     def places(self, spec: ClusterSpec) -> NodesRequest:
-        """What is asked of the nodes; clients that are not replaced need no new place."""
+        """Return the request to the nodes; clients that are not replaced need no new node."""
         return NodesRequest(spec=spec, replicas=spec.replicas, keep=self.keep)
 
     def fall_short(self, fits: int, wanted: int, lacking: Diagnosis) -> None:
@@ -83,16 +83,16 @@ class CommandContext:
         self.notes.append(f"{fits} of {wanted} clients, as many as fit")
 
     def by(self) -> str:
-        """This command and its time, as what it sets is marked with."""
+        """Return the mark of values that this command sets: its id and its time."""
         return f"{self.command_id} on {self.deployment.now}"
 
     def ready(self) -> str:
-        """The good end of a story."""
+        """Return the sentence of a successful end."""
         seen, release = self.deployment.observed, self.deployment.release
         return f"{seen.ready} of {release.replicas} clients ready, stage {release.stage}" if release else ""
 
     def done(self, *, changed: bool, notes: list[str] | None = None) -> Result:
-        """The verdict of a story that came to its end."""
+        """Return the result of a command that succeeded."""
         found = self.deployment.observed.diagnosis
         wrong = found if found and found.severity is not Severity.PROGRESS else None
         warned = [f"warning: {wrong.code}: {wrong.what}"] if wrong else []

@@ -56,7 +56,7 @@ async def deploy(context: CommandContext, command: Command) -> Result:
 
 
 def _intended(context: CommandContext, asked: Upgrade) -> tuple[ClusterSpec, dict[str, object]]:
-    """The spec with the number and endpoint that commands set on what runs, and who set them."""
+    """Return the spec with the number and endpoint that earlier commands set, and the marks of who set them."""
     deployment = context.deployment
     if not asked.given:
         return asked.spec, {}
@@ -155,7 +155,7 @@ async def _bring_up_backend(
 
 
 def _news(report: BackendReport, *, began: bool) -> list[str]:
-    """What changed beside the clients; a stopped step with a detail did not run anyway."""
+    """Return what changed beside the clients; a stopped step with a detail was not running before."""
     stopped = [step.name for step in report.steps if step.state is StepState.STOPPED and not step.detail]
     return [
         *(f"stopped {name}, for nothing is simulated now" for name in stopped),
@@ -218,7 +218,7 @@ def _ends_clients(context: CommandContext, spec: ClusterSpec, release: Release) 
 
 
 def _same_as_serving(context: CommandContext, spec: ClusterSpec, release: Release) -> Release | None:
-    """The serving release, when clients could not tell this one from it: then there is no new revision."""
+    """Return the serving release when the new one makes no difference to clients: no new revision is made."""
     serving, serving_spec = context.deployment.serving, context.deployment.serving_spec
     if serving is None or serving_spec is None or context.deployment.unconfirmed:
         return None

@@ -34,7 +34,7 @@ class Inbox:
         return any(command_id == one.id for one in accepted) or self.outcome(command_id) is not None
 
     def outcome(self, command_id: str) -> Outcome | None:
-        """What came of it, if it ended among the last ones."""
+        """Return the outcome of a command, if it is among the last ones."""
         return next((one for one in reversed(self.outcomes) if one.command_id == command_id), None)
 
     def put(self, command: Command, at: str) -> None:
@@ -46,7 +46,7 @@ class Inbox:
         self.pending.append(command)
 
     def take(self) -> Command:
-        """The next command; it runs until it is settled."""
+        """Return the next command, which runs until it is settled."""
         self.running = self.pending.pop(0)
         return self.running
 

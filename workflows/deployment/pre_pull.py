@@ -1,4 +1,4 @@
-"""Prepares nodes for a release before its clients start: they learn the way to the coordinator and pull the image."""
+"""Preparation of nodes before clients start: they learn of the Service and pull the image."""
 
 import contextlib
 
@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 async def apply_service_first(context: CommandContext, spec: ClusterSpec, release: Release) -> None:
-    """Service and EndpointSlice before the pods, with a wait where they are new.
+    """Apply Service and EndpointSlice before the pods, and wait where they are new.
 
     A client that starts within a second of its Service may hang in its first call until its connection is given up.
     Where clients serve, their own way is made sure of: another endpoint comes with the release, which may yet fail.
@@ -46,7 +46,7 @@ async def _settle(context: CommandContext, seconds: float) -> None:
 
 
 async def pre_pull(context: CommandContext, spec: ClusterSpec, release: Release) -> None:
-    """Stopped when no client would get the image, before any is touched; nothing to do where none serves another."""
+    """Have the nodes pull the image before clients are replaced; Stopped when no client would get it."""
     if not _replaces(context, spec, release):
         return
     deployment = context.deployment
@@ -70,7 +70,7 @@ def _replaces(context: CommandContext, spec: ClusterSpec, release: Release) -> b
 
 
 async def _ask(context: CommandContext, spec: ClusterSpec, release: Release) -> PrePulled:
-    """Without an answer the rollout goes on, for it would have done so as well."""
+    """Ask the nodes; without an answer the rollout continues, as it does without a pre-pull."""
     request = PrePullRequest(
         spec=spec, release=release, deployment_id=context.workflow_id, cluster_uid=context.deployment.cluster_uid
     )

@@ -1,4 +1,4 @@
-"""What follows a story that stopped: leave all as it was, roll back, park, remove, or give up, as the case may be."""
+"""Recovery of a command that stopped: leave all as it was, roll back, park, remove, or fail."""
 
 from temporalio import workflow
 
@@ -93,7 +93,7 @@ async def _remove(context: CommandContext, command: Command, diagnosis: Diagnosi
 
 
 async def _keep_evidence(context: CommandContext) -> None:
-    """Before it is replaced or removed, what failed is kept on the worker; a failure of that stops nothing."""
+    """Keep the evidence of a failed release on the worker before it is replaced; a failure of that stops nothing."""
     spec, release = context.deployment.spec, context.deployment.release
     if release is None or not context.deployment.applied:
         return

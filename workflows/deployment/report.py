@@ -56,7 +56,7 @@ def _details(status: Status) -> str:
 
 
 def short_form(status: Status) -> dict[str, Any]:
-    """What `list` shows when no worker answers."""
+    """Return the fields that `list` shows when no worker answers."""
     wanted = status.release.replicas if status.release else 0
     return {
         "phase": status.phase.value,

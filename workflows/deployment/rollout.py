@@ -131,7 +131,7 @@ async def _await_patiently(
 
 
 def _autoscaler_may_help(spec: ClusterSpec, seen: Observation) -> bool:
-    """Pods that no node takes are what an autoscaler goes by: until the progress deadline that is no trouble."""
+    """Return whether an autoscaler may still add nodes: pending pods are no trouble until the progress deadline."""
     found = seen.diagnosis
     lacking = found is not None and found.severity is Severity.NEEDS_HUMAN and question.is_capacity(found.code)
     return lacking and spec.shortage is Shortage.AUTOSCALE
@@ -140,7 +140,7 @@ def _autoscaler_may_help(spec: ClusterSpec, seen: Observation) -> bool:
 async def _decide(
     context: CommandContext, spec: ClusterSpec, release: Release, applied: Applied, seen: Observation
 ) -> Observation | int:
-    """The complete rollout after all, or with how many clients to try again; Stopped."""
+    """Return the completed rollout, or the number of clients to try again with; Stopped."""
     trouble = _trouble(context, spec, seen)
     if not may_ask(spec, trouble):
         raise Stopped(trouble)

@@ -1,4 +1,4 @@
-"""What is known about one deployment while its workflow runs, and the three forms it is given out in."""
+"""Record of one deployment while its workflow runs, and its three external forms."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,11 +67,11 @@ class Deployment:
         return self.applied and self.release != self.serving
 
     def begin(self) -> None:
-        """A command takes over: what stopped the one before it is history."""
+        """Begin a command: the finding that stopped the one before is cleared."""
         self.diagnosis = None
 
     def enter(self, phase: Phase) -> None:
-        """A new phase begins; entering the present one again is no change."""
+        """Enter a phase; entering the present one again is no change."""
         if phase is not self.phase:
             self.phase, self.since = phase, self.now
         self._changed()
@@ -94,16 +94,16 @@ class Deployment:
         self.releases = [known[revision] for revision in sorted(known)][-MAX_RELEASES:]
 
     def end_release(self, outcome: str) -> None:
-        """Say of the release at hand how it ended."""
+        """Record how the present release ended."""
         if self.release is not None:
             self.record(self.release.model_copy(update={"outcome": outcome}))
 
     def next_revision(self) -> int:
-        """One more than any that was ever tried."""
+        """Return the number after that of every revision that was tried."""
         return max((one.revision for one in self.releases), default=0) + 1
 
     def forget(self) -> None:
-        """Nothing of it exists any more; what was said about it stays."""
+        """Clear what no longer exists after a removal; outcomes stay."""
         self.release = self.serving = self.serving_spec = self.diagnosis = None
         self.sound = self.sound_spec = None
         self.shortfall = ""
@@ -138,7 +138,7 @@ class Deployment:
         return self.sound_spec.model_copy(update=present), intent.carried(self.sound, serving)
 
     def replace_clients(self) -> None:
-        """What troubled the clients so far says nothing of those that an apply is about to make."""
+        """Clear the findings about the clients that an apply is about to replace."""
         self.observed = self.observed.model_copy(update={"diagnosis": None})
 
     def observe(self, seen: Observation) -> None:
@@ -146,20 +146,20 @@ class Deployment:
         self.observed = seen
 
     def settle(self) -> None:
-        """Serving or degraded, as observed; the phase of a deployment that no command works on."""
+        """Enter serving or degraded, as observed: the phases without a running command."""
         wanted = self.serving.replicas if self.serving else self.observed.wanted
         short = self.observed.available < wanted * self.spec.min_ready
         self.diagnosis = self.observed.diagnosis if short else None
         self.enter(Phase.DEGRADED if short else Phase.SERVING)
 
     def park(self, diagnosis: Diagnosis) -> None:
-        """A person must choose what is next."""
+        """Enter the phase in which a person must choose what is next."""
         self.diagnosis = diagnosis
         self.enter(Phase.PARKED)
 
     @contextmanager
     def waiting(self, diagnosis: Diagnosis) -> Iterator[None]:
-        """A wait for something outside, with its reason; whatever ends it, the phase is what it was."""
+        """Enter a wait for something outside, with its reason, and restore the phase afterwards."""
         phase, since = self.phase, self.since
         self.diagnosis = diagnosis
         self.enter(Phase.WAITING)
@@ -169,7 +169,7 @@ class Deployment:
             self.phase, self.since, self.diagnosis = phase, since, None
 
     def ask(self, question: Question) -> None:
-        """A person must choose how the command at hand goes on."""
+        """Ask a person how the present command continues."""
         self.question, self.reply = question, None
         self.park(question.diagnosis)
 
@@ -183,7 +183,7 @@ class Deployment:
         return self.answers[update_id]
 
     def state(self) -> State:
-        """What survives continue-as-new."""
+        """Return the state that survives continue-as-new."""
         return State(
             phase=self.phase,
             since=self.since,
@@ -207,7 +207,7 @@ class Deployment:
         )
 
     def status(self, deployment: str, step: str, retry: Retry | None) -> Status:
-        """The answer of query `status`; `deployment` is the workflow id."""
+        """Return the answer to the query `status`; `deployment` is the workflow id."""
         return Status(
             deployment=deployment,
             cluster=self.spec.cluster,
@@ -236,5 +236,5 @@ class Deployment:
         return [f"stage {self.release.stage} {DIRTY}"] if self.release and self.release.dirty else []
 
     def note_backend(self, workflow_id: str, mode: BackendMode) -> None:
-        """Which backend feeds this deployment, and whether its data is simulated."""
+        """Note which backend serves this deployment, and whether its data is simulated."""
         self.backend, self.simulated = workflow_id, mode is BackendMode.SIMULATED

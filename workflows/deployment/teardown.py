@@ -27,7 +27,7 @@ class TeardownWorkflow:
 
     @workflow.run
     async def run(self, request: TeardownInput) -> Removed:
-        """The objects that were removed; ApplicationError with the diagnosis."""
+        """Remove everything and return the removed objects; ApplicationError with the diagnosis."""
         teller = asyncio.create_task(self._tell())
         work = asyncio.create_task(self._remove(request))
         try:
@@ -73,7 +73,7 @@ class TeardownWorkflow:
         self._told.put_nowait(self._attempts.retry)
 
     async def _tell(self) -> None:
-        """The parent answers `status` for us, so it has to know why it takes long."""
+        """Tell the parent, which answers `status`, why the removal takes long."""
         parent = workflow.info().parent
         while parent is not None:
             retry = await self._told.get()

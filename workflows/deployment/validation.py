@@ -64,7 +64,7 @@ def judge_answer(deployment: Deployment, update_id: str, request: Answer) -> Dia
 
 
 def command(command_id: str, request: Scale | ResetEndpoint | Upgrade | TearDown) -> Command:
-    """The request as a command of the inbox."""
+    """Return the request as a command of the inbox."""
     if isinstance(request, Scale):
         return Command(id=command_id, kind=Kind.SCALE, by=request.by, scale=request)
     if isinstance(request, ResetEndpoint):
@@ -75,7 +75,7 @@ def command(command_id: str, request: Scale | ResetEndpoint | Upgrade | TearDown
 
 
 def decode(raw: Any, shape: type[Asked], bare: str) -> Asked | Diagnosis:
-    """A signal's payload; a bare value stands for the field `bare`, as people type it into the Temporal UI."""
+    """Return a signal's payload; a bare value is the field `bare`, as people type it into the Temporal UI."""
     value = raw if isinstance(raw, dict) else {bare: raw}
     try:
         return shape.model_validate(value)

@@ -18,7 +18,7 @@ class Watch:
     """At most one watch activity at a time; it is stopped before each apply, since it judges by the old release."""
 
     def __init__(self, deployment: Deployment, changed: Callable[[], None]) -> None:
-        """`changed` is called after each observation."""
+        """Watch nothing yet; `changed` is called after each observation."""
         self._deployment = deployment
         self._changed = changed
         self._runner: ActivityRunner | None = None
@@ -44,7 +44,7 @@ class Watch:
         self._task = self._runner = None
 
     def _fills_history(self) -> bool:
-        """A command of days must not grow the history without end: it cannot be cut before the command has ended."""
+        """Return whether observations would grow the history of a command that runs for days."""
         busy = self._deployment.inbox.running is not None
         return busy and workflow.info().is_continue_as_new_suggested()
 

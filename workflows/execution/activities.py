@@ -1,4 +1,4 @@
-"""One table of what workflows may ask of workers: where it is done, how long it may take, and how it is called."""
+"""Table of the activities that workflows use: queue, timeouts and title of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -89,7 +89,7 @@ def _deploy_queue(_spec: ClusterSpec) -> str:
 
 @dataclass(frozen=True)
 class Work(Generic[Asked, Answer]):
-    """One activity: `title` is what operators read, `role` is the worker role that polls `queue`."""
+    """Activity of the table: `title` is what operators read, `role` is the worker role that polls `queue`."""
 
     method: Callable[..., Any]
     title: str

@@ -1,4 +1,4 @@
-"""Tries steps until they succeed, cannot succeed, or are interrupted, and shows the reason of each failure at once.
+"""Runner of activities: retries each until it succeeds, cannot succeed or is interrupted, and shows each failure.
 
 The retrying is done here and not by Temporal's retry policy, which would keep the reason of a failed attempt from
 the workflow, and so from `status`, until the very last attempt.
@@ -79,7 +79,7 @@ class ActivityRunner:
         lacking: Callable[[Answer], Diagnosis | None] | None = None,
         again: Asked | None = None,
     ) -> Answer:
-        """The answer of the activity; Stopped or Interrupted.
+        """Run an activity and return its answer; Stopped or Interrupted.
 
         `lacking` may find a good answer wanting: then it is asked again as if it had failed. `again` is what is asked
         after a failure, `request` by default.
@@ -111,7 +111,7 @@ class ActivityRunner:
         seconds: float,
         ended: Callable[[], bool] = lambda: False,
     ) -> Answer | None:
-        """The answer of work that may take days; None when the time is over first, or `ended` is.
+        """Run an activity that may take days; None when the time is over first, or `ended` is true.
 
         Failures that may pass are outlasted, too. Stopped or Interrupted.
         """

@@ -78,5 +78,5 @@ class RestartBudget:
         return FIRST_CURE_PAUSE * 4.0 ** (len(self._began) - 1) if self._began else 0.0
 
     def begin(self, now: datetime) -> None:
-        """One more."""
+        """Count one more restart."""
         self._began.append(now)

@@ -15,7 +15,7 @@ SHUTDOWN = "WorkerShutdown"  # the SDK's type for an activity that ended because
 
 
 class Fault(Enum):
-    """What kind of failure it was, as far as trying again is concerned."""
+    """Kind of a failure, as far as a retry is concerned."""
 
     PERMANENT = auto()  # a person has to change something
     TRANSIENT = auto()  # a peer is away; counts against the time to retry
@@ -25,7 +25,7 @@ class Fault(Enum):
 
 @dataclass(frozen=True)
 class Failure:
-    """One failed attempt; `delay` in seconds is the peer's own wish, None leaves it to the backoff."""
+    """Failed attempt; `delay` in seconds is what the peer asked for, None leaves it to the backoff."""
 
     fault: Fault
     diagnosis: Diagnosis
@@ -43,7 +43,7 @@ class Place:
 
 
 def read(error: ActivityError, place: Place) -> Failure:
-    """The failure behind an ActivityError; anything that we do not know is shown verbatim and tried again."""
+    """Return the failure behind an ActivityError; an unknown one is shown verbatim and retried."""
     cause = error.cause
     if isinstance(cause, CancelledError) or (isinstance(cause, ApplicationError) and cause.type == SHUTDOWN):
         return Failure(Fault.LOST, worker_lost(place))  # of an activity that we did not cancel: a worker's shutdown
@@ -108,7 +108,7 @@ def no_worker(place: Place) -> Diagnosis:
 
 
 def worker_lost(place: Place) -> Diagnosis:
-    """The worker stopped beating in the middle of the step."""
+    """Return the diagnosis of a worker that stopped heartbeating in the middle of a step."""
     return Diagnosis(
         code=WORKER_LOST,
         what=f"the worker went silent while it was to {place.title}",

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class _Lookup:
-    """One question, retried like a command."""
+    """Workflow of one question to a backend host, retried like a command."""
 
     def __init__(self, spec: ClusterSpec) -> None:
         """`spec` says whom to ask, and how long to go on asking."""
@@ -38,12 +38,12 @@ class ProfileWorkflow(_Lookup):
 
     @workflow.init
     def __init__(self, spec: ProfileQuestion) -> None:
-        """The host is `spec.backend.host`."""
+        """Take the host from `spec.backend.host`."""
         super().__init__(spec)
 
     @workflow.run
     async def run(self, spec: ProfileQuestion) -> LoadedProfile:
-        """The profile as it would be run; ApplicationError with the diagnosis in its details.
+        """Return the profile as it would be run; ApplicationError with the diagnosis in its details.
 
         With `programs` the programs of its steps are looked for, too. Only for a backend that is to be brought up its
         source is checked out anew; else it is read as it is.
@@ -70,14 +70,14 @@ class LogWorkflow(_Lookup):
 
     @workflow.init
     def __init__(self, request: LogRequest) -> None:
-        """The host is `request.backend.host`; of the spec nothing else is used."""
+        """Take the host from `request.backend.host`; nothing else of the spec is used."""
         super().__init__(
             ClusterSpec(coordinator=Endpoint(ip=""), image=ImageTarget(repository=""), backend=request.backend)
         )
 
     @workflow.run
     async def run(self, request: LogRequest) -> LogChunk:
-        """The piece, after at most `request.wait` seconds; ApplicationError with the diagnosis in its details."""
+        """Return the piece of the log within `request.wait` seconds; ApplicationError with the diagnosis."""
         return await self._ask(activities.READ_LOG, request)
 
     @workflow.query

@@ -30,7 +30,7 @@ _HOST_SECONDS = 10.0  # that a diagnosis waits for the backend host
 
 @workflow.defn
 class InspectWorkflow:
-    """One question, one look, one answer."""
+    """Workflow that answers one read-only question."""
 
     @workflow.init
     def __init__(self, request: InspectInput) -> None:
@@ -39,7 +39,7 @@ class InspectWorkflow:
 
     @workflow.run
     async def run(self, request: InspectInput) -> Inspection:
-        """The answer, by what was asked; ApplicationError with the diagnosis in its details."""
+        """Return the answer to the request; ApplicationError with the diagnosis in its details."""
         try:
             return await self._answer(request)
         except Stopped as stop:
@@ -67,7 +67,7 @@ class InspectWorkflow:
         raise Stopped(rejection.invalid(f"an inspection of {request.what!r}", f"ask for {known}"))
 
     async def _preflight(self, request: InspectInput) -> PreflightReport:
-        """The host's checks first, for those of the cluster depend on the stage and the image that it would make."""
+        """Run the host's checks first: those of the cluster depend on its stage and image."""
         spec = request.spec
         asked = PreflightRequest(
             spec=spec, deployment_id=spec.deployment_id, probe=request.probe, probe_image=request.probe_image
