@@ -25,12 +25,17 @@ async def apply_service_first(context: CommandContext, spec: ClusterSpec, releas
         spec, release = deployment.serving_spec, deployment.serving
     else:
         context.wrote = deployment.applied = True  # before the fact, as of any apply
-        deployment.spec = spec
         deployment.enter(Phase.APPLYING)
     request = ApplyRequest(
         spec=spec, release=release, deployment_id=context.workflow_id, cluster_uid=deployment.cluster_uid
     )
-    applied = await context.runner.run(activities.APPLY_SERVICE, request, spec)
+    try:
+        applied = await context.runner.run(activities.APPLY_SERVICE, request, spec)
+    except Stopped:
+        if deployment.serving is None:  # not before: an equal deploy that interrupts the apply reuses the revision
+            deployment.spec = spec
+            deployment.record(release)
+        raise
     if applied.settle:
         await _settle(context, applied.settle)
 

@@ -202,7 +202,7 @@ def test_without_the_right_to_make_pods_it_goes_on(room: Room) -> None:
 def _leave_pod(room: Room, serving: Serving) -> None:
     deployment = room.admin.get("Deployment", names.DEPLOYMENT, room.namespace)
     assert deployment is not None
-    place = (f"10.255.255.1:5000/none@sha256:{'0' * 64}", "test-node1")
+    place = (f"10.255.255.1:5000/none@sha256:{'0' * 64}", Settings.from_environment().node_name(1))
     owner = f"{room.prefix}/{serving.spec.deployment_id}"
     left = pre_pull.pod(serving.spec, owner, "prover-cli-t-pull-left", place, deployment=deployment, pull_secret=False)
     PodTrials(room.admin.connection).create(left, dry_run=False)

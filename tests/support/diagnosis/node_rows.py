@@ -9,10 +9,12 @@ from typing import Any
 from domain import names
 from domain.diagnosis import Severity
 from domain.kubernetes import Manifest
+from sandbox.settings import Settings
 from tests.support.diagnosis.case import Case
 
 FATAL, HUMAN, TRANSIENT, PROGRESS = Severity.FATAL, Severity.NEEDS_HUMAN, Severity.TRANSIENT, Severity.PROGRESS
 ABSENT = "sha256:" + "a" * 64
+_NODES = Settings.from_environment().node_name(1).removesuffix("1")  # the beginning of the node names of this world
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ KUBELET = {
         "IMAGE_REGISTRY_DOWN",
         TRANSIENT,
         lambda case: case.deploy(f"{registry(case).partition(':')[0]}:9/prover:client-abc@{ABSENT}"),
-        ("refused", "cannot fetch it: test-node"),
+        ("refused", f"cannot fetch it: {_NODES}"),
     ),
     "image_slow": Row("IMAGE_SLOW", PROGRESS, _silent_registry, ("0 of 1 nodes have it",)),
     "image_arch": Row("IMAGE_ARCH", FATAL, lambda case: case.deploy(case.scene.alien), ("exec format error",)),

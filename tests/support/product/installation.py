@@ -181,8 +181,9 @@ class Product:
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
     def start_worker(self, env: Mapping[str, str] | None = None) -> None:
-        """Start the worker as a process of its own; `env` replaces parts of its environment."""
+        """Start the worker as a process of its own and wait until it polls; `env` replaces parts of its environment."""
         with self.log.open("ab") as log:
+            begin = log.tell()
             self._worker = subprocess.Popen(
                 [sys.executable, "-m", "worker"],
                 env={**self.env, **(env or {})},
@@ -191,6 +192,14 @@ class Product:
                 stderr=log,
                 start_new_session=True,
             )
+        until(lambda: self._is_ready(begin), seconds=90, what=f"a worker that polls, by its log {self.log}")
+
+    def _is_ready(self, begin: int) -> bool:
+        """Return whether the worker polls or has ended; its own lines of the log start at byte `begin`."""
+        assert self._worker is not None
+        with self.log.open("rb") as log:
+            log.seek(begin)
+            return b"ready for roles" in log.read() or self._worker.poll() is not None
 
     @property
     def worker_pid(self) -> int:

@@ -45,33 +45,6 @@ async def test_a_deploy_checks_before_it_changes_and_ends_serving(stage: "Stage"
     assert (status.release.revision, status.release.outcome, status.release.image_user) == (1, "done", "65532")
 
 
-async def test_nodes_are_given_time_to_learn_of_a_new_service(stage: "Stage", world: "World") -> None:
-    """By a timer, before any client starts; what ends the wait leaves no client behind."""
-    world.settle = 300
-    await stage.deploy()
-    await stage.until(lambda status: status.step == "give the nodes 300 s to learn of the new Service")
-    assert "apply_release" not in world.names()
-    world.settle = 0.2
-    await stage.tear_down("t1")
-    assert await stage.verdict("d1") is Verdict.SUPERSEDED
-    await stage.outcome("t1")
-    await stage.deploy("d2")
-    assert await stage.verdict("d2") is Verdict.DONE
-    assert world.names()[-3:] == ["apply_service", "apply_release", "await_rollout"]
-
-
-async def test_a_second_equal_deploy_during_the_wait_makes_one_revision(stage: "Stage", world: "World") -> None:
-    """No release is recorded before its clients are applied."""
-    world.settle = 2
-    await stage.deploy()
-    await stage.until(lambda status: status.step == "give the nodes 2 s to learn of the new Service")
-    world.settle = 0
-    await stage.deploy("d2")
-    await stage.outcome("d1")
-    assert await stage.verdict("d2") in {Verdict.DONE, Verdict.UNCHANGED}
-    assert [(one.revision, one.outcome) for one in (await stage.status()).releases] == [(1, "done")]
-
-
 async def test_a_deploy_whose_coordinator_is_away_says_so(stage: "Stage", world: "World") -> None:
     """It is done, for the clients run; the trouble is in its outcome, in the status and in the Temporal UI."""
     away = Diagnosis(code="COORDINATOR_DOWN", what="the coordinator refuses connections", severity=Severity.TRANSIENT)
