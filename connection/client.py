@@ -22,7 +22,7 @@ async def connect(
     identity: str = "",
     timeout: float = 8.0,  # noqa: ASYNC109 - the library's own connect has none, and hangs on a silent address
 ) -> Client:
-    """A connected client by TEMPORAL_ADDRESS, _NAMESPACE, _API_KEY, _TLS…, or a profile of Temporal's own file.
+    """Connect by TEMPORAL_ADDRESS, _NAMESPACE, _API_KEY, _TLS…, or a profile of Temporal's own file.
 
     `timeout` in seconds; TemporalUnreachable after it, SettingsInvalid when the settings make no sense.
     """
@@ -51,7 +51,7 @@ def _config(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _reason(message: str) -> str:
-    """What the system said, out of the library's nested debug text, e.g. `Connection refused`."""
+    """Return the system's message out of the library's nested debug text, e.g. `Connection refused`."""
     told = re.findall(r'(?:message|error): "([^"]+)"', message)
     return str(told[-1]) if told else message[:500]
 

@@ -1,4 +1,4 @@
-"""What can go wrong on the way to Temporal."""
+"""Errors of the connection to Temporal."""
 
 from domain.errors import Unavailable
 

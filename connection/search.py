@@ -48,6 +48,6 @@ async def register(client: Client) -> bool:
 
 
 def command(client: Client) -> str:
-    """What somebody with the right has to run."""
+    """Return the command that an administrator has to run."""
     parts = " ".join(f"--name {key.name} --type Keyword" for key in ALL)
     return f"temporal operator search-attribute create --namespace {client.namespace} {parts}"

@@ -1,4 +1,4 @@
-"""Which Temporal this is, so that two servers never take the same namespace of Kubernetes for theirs."""
+"""Identity of the Temporal server, so that two servers never claim the same Kubernetes namespace."""
 
 from temporalio.api.workflowservice.v1 import GetClusterInfoRequest
 from temporalio.client import Client

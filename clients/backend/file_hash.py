@@ -1,4 +1,4 @@
-"""What files hold, as hashes that decide whether a step has to be done again."""
+"""Hashes of file contents, which decide whether a step has to be done again."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ _CHUNK = 1 << 20
 
 
 def content(path: Path, beat: Beat) -> str:
-    """A hash of the file; telling so when it takes long."""
+    """Return a hash of the file; heartbeat while it is read."""
     running = hashlib.sha256()
     pace = PollingInterval(beat)
     with path.open("rb") as file:
@@ -21,12 +21,12 @@ def content(path: Path, beat: Beat) -> str:
 
 
 def files(directory: Path, patterns: list[str]) -> list[Path]:
-    """The files that the globs name."""
+    """Return the files that the globs name."""
     return sorted({path for pattern in patterns for path in directory.glob(pattern) if path.is_file()})
 
 
 def tree(path: Path, beat: Beat) -> str:
-    """A hash of a file, or of all files below a directory with their names."""
+    """Return a hash of a file, or of all files below a directory with their names."""
     if path.is_file():
         return content(path, beat)
     below = {str(file.relative_to(path)): content(file, beat) for file in files(path, ["**/*"])}

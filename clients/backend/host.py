@@ -70,7 +70,7 @@ class LocalBackendHost:
     def load(
         self, backend: Backend, variables: Mapping[str, str], programs: ProgramSearch | None = None
     ) -> LoadedProfile:
-        """The profile, judged on this host before anything runs; SettingsInvalid names file, line and field."""
+        """Return the profile, judged on this host before anything runs; SettingsInvalid names file, line and field."""
         if not backend.repo:
             raise SettingsInvalid(["BACKEND_REPO is not set: it names the backend's repository on the worker's host"])
         repo = Path(backend.repo).expanduser().absolute()
@@ -85,12 +85,12 @@ class LocalBackendHost:
         return load_profile(repo, backend.profile, self._environ, built_in, wanted)
 
     def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:
-        """What a deploy of the clients needs of the profile, judged no further; SettingsInvalid."""
+        """Return what a deploy of the clients needs of the profile, judged no further; SettingsInvalid."""
         repo = Path(backend.repo).expanduser().absolute() if backend.repo else None
         return profile_facts(repo, backend.profile, self._environ, {**variables, **self._built_in(str(repo or ""))})
 
     def step_at(self, key: str, moment: int) -> str:
-        """The step that was started last before this moment, in nanoseconds of the epoch; empty where none was."""
+        """Return the step started last before a moment, in nanoseconds of the epoch; empty when there is none."""
         started = [one for one in all_started(self._folder(key)) if one.order <= moment]
         return started[-1].step.name if started else ""
 
@@ -163,7 +163,7 @@ class LocalBackendHost:
         return deleted
 
     def observe(self, key: str) -> list[StepStatus]:
-        """The steps that stay, as they stand now; quick."""
+        """Return the present state of the steps that stay; quick."""
         folder = self._folder(key)
         records = [started for started in all_started(folder) if started.step.stays]
         reports = self._processes(key).reports() if records else {}
@@ -179,7 +179,7 @@ class LocalBackendHost:
         return found
 
     def read_log(self, request: LogRequest, beat: Beat) -> LogChunk:
-        """A piece of a log, clean; SettingsInvalid names the steps that have one."""
+        """Return a piece of a log without control characters; SettingsInvalid names the steps that have a log."""
         folder = self._folder(request.profile)
         logs = sorted(path.stem for path in (folder / "logs").glob("*.log"))
         known = _NAME.fullmatch(request.step) is not None
@@ -189,7 +189,7 @@ class LocalBackendHost:
         return read_chunk(StepFiles(folder, request.step).log, request, beat)
 
     def _settled(self, profile: Profile, repo: Path, variables: Mapping[str, str]) -> set[str]:
-        """The steps that a set-up would find done or running, or whose outputs it would adopt."""
+        """Return the steps that a set-up would find done or running, or whose outputs it would adopt."""
         folder = self._folder(profile.name)
         known, found = {**recorded_values(folder), **variables}, set[str]()
         running = {row.name for row in self.observe(profile.name) if row.state is StepState.RUNNING}
@@ -314,7 +314,7 @@ def _directory(repo: str, name: str, step: str) -> Path:
 
 
 def _down(processes: Processes) -> str:
-    """The log ends of processes that should run and do not: why a wait may never end."""
+    """Return the log ends of processes that should run and do not: why a wait may never end."""
     bad = sorted(name for name, state in processes.states().items() if state in {"FATAL", "BACKOFF", "EXITED"})
     return "\n".join(f"process {name} is down: {tail(processes.log(name))}" for name in bad)
 

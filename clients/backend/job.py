@@ -1,4 +1,4 @@
-"""One step of a backend, ready to be done on this host: texts expanded, paths absolute, environment complete."""
+"""Step of a backend, ready for this host: texts expanded, paths absolute, environment complete."""
 
 import hashlib
 import os
@@ -57,7 +57,7 @@ class StepFiles(NamedTuple):
 
     @property
     def cookie(self) -> str:
-        """What every process of the step carries in its environment; another state directory has another one."""
+        """Return the cookie in the environment of every process of the step; it differs for each state directory."""
         whole = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
         return f"{self.folder.name}/{self.name}@{whole}"
 

@@ -87,7 +87,7 @@ def _marks(place: StepFiles) -> Path:
 
 
 def _newest_last(directory: Path, pattern: str) -> list[Path]:
-    """The files that the pattern names; a plain path is one, too."""
+    """Return the files that the pattern names, the newest last; a plain path is a pattern, too."""
     absolute = pattern.startswith("/")
     top, inner = (Path("/"), pattern.lstrip("/")) if absolute else (directory, pattern)
     found: list[tuple[int, Path]] = []

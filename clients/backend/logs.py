@@ -17,13 +17,13 @@ _TRACE = re.compile(r"\++ \S")  # of `set -x`: a sign for each level, a blank, t
 
 
 def tail(path: Path) -> str:
-    """The last lines, empty when there is no log."""
+    """Return the last lines, empty when there is no log."""
     lines = [line[:_LINE] for line in _end(path).splitlines() if line.strip()]
     return "\n".join(lines[-_LINES:])
 
 
 def last_line(path: Path) -> str:
-    """The last line that is not blank, nor a trace of a shell with `set -x`."""
+    """Return the last line that is neither blank nor a trace of a shell with `set -x`."""
     lines = [line.strip() for line in _end(path).splitlines()]
     said = [line for line in lines if line and not _TRACE.match(line)]
     return said[-1][:_LINE] if said else ""

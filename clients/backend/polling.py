@@ -10,7 +10,7 @@ _BEAT_SECONDS = 1.0
 
 
 class PollingInterval:
-    """One wait."""
+    """Interval between two polls of one wait."""
 
     def __init__(self, beat: Beat, first: float = 0.02, last: float = 0.5) -> None:
         """Seconds of the first and of the longest pause."""

@@ -24,7 +24,7 @@ _RELEASE_SECONDS = 10.0  # for the end of what is left of the step's earlier pro
 
 
 class PortListener(NamedTuple):
-    """Who listens; `pid` is 0 for a process of another user."""
+    """Process that listens on a port; `pid` is 0 for a process of another user."""
 
     address: str
     port: int
@@ -32,7 +32,7 @@ class PortListener(NamedTuple):
 
 
 def listeners(job: Job) -> dict[int, list[PortListener]]:
-    """Who listens on each port that the step declares."""
+    """Return the processes that listen on each port that the step declares."""
     wanted = {_number(job, text) for text in job.step.ports}
     found: dict[int, list[PortListener]] = {port: [] for port in sorted(wanted)}
     if wanted:
@@ -58,7 +58,7 @@ def check_free(job: Job, own: Collection[int], beat: Beat, *, starting: bool = F
 
 
 def silent(job: Job) -> list[str]:
-    """The declared ports on which nobody listens yet."""
+    """Return the declared ports on which no process listens yet."""
     return [f"port {port}" for port, found in listeners(job).items() if not found]
 
 

@@ -67,7 +67,7 @@ def _tcp(host: str, port: int) -> Probe:
 
 
 def _only_loopback(host: str, port: int) -> str:
-    """What to add when somebody listens at that port of this machine, and not at this address of it."""
+    """Return a clause when the port is open on this machine's loopback address only, else an empty text."""
     own = {one.address for addresses in psutil.net_if_addrs().values() for one in addresses}
     if host not in own or is_loopback(host):
         return ""

@@ -29,7 +29,7 @@ def load_profile(
     built_in: Mapping[str, str],
     searched: Searched = lambda *_: (),
 ) -> LoadedProfile:
-    """The profile at `wanted`: a file, the name of a bundled one, by default the repository's own; SettingsInvalid.
+    """Return the profile at `wanted`: a file, a bundled name, by default the repository's own; SettingsInvalid.
 
     `built_in` holds the built-in variables that the caller knows; BACKEND_REPO, BACKEND_DATA and CIRCUIT_DIR are
     completed. `searched` names the steps whose programs are looked for.
@@ -61,7 +61,7 @@ def load_profile(
 def profile_facts(
     repo: Path | None, wanted: str, environ: Mapping[str, str], built_in: Mapping[str, str]
 ) -> ProfileFacts:
-    """What a deploy of the clients needs of the profile, whatever a set-up may lack on this host; SettingsInvalid.
+    """Return what a deploy of the clients needs of the profile, whatever a set-up would miss here; SettingsInvalid.
 
     Without a repository only a bundled profile can be read.
     """

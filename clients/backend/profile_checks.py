@@ -1,4 +1,4 @@
-"""What only the backend's host can say of a profile: programs, functions, files, links, and steps left out."""
+"""Checks of a profile that only the backend's host can make: programs, functions, files, links, left-out steps."""
 
 import difflib
 import shutil
@@ -36,7 +36,7 @@ def host_faults(
 
 
 def left_out(profile: Profile, repo: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """The steps whose `when` does not hold now, and why."""
+    """Return the steps whose `when` does not hold now, with the reason."""
     found = {}
     for step in profile.steps:
         if step.when and (why := _untrue(step.when, foreseen(step, variables).when or step.when, repo)):
@@ -68,7 +68,7 @@ def _exists(path: Path) -> bool:
 
 
 class _Host:
-    """One look at the host."""
+    """Check of one profile on this host."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from planning.backend.expansion import expand, names
 
 
 def declared_data(profile: Profile, variables: Mapping[str, str], repo: Path, data: Path) -> list[Path]:
-    """The paths that steps and profile declare and that exist; Refused when one is not the backend's own."""
+    """Return the declared paths that exist; Refused when one is not the backend's own."""
     handed_on = {name for step in profile.steps for name in step.values}
     patterns = [pattern for step in profile.steps for pattern in step.purge] + profile.purge
     found: dict[Path, None] = {}

@@ -1,4 +1,4 @@
-"""What is recorded of a backend, so that it can be observed, stopped and purged without its profile. No secrets."""
+"""Records of a backend, by which it is observed, stopped and purged without its profile. No secrets."""
 
 import os
 import time
@@ -27,7 +27,7 @@ class Started(Message):
 
 
 def own(folder: Path, repo: str) -> None:
-    """The folder belongs to this repository from now on; Refused when it is another's."""
+    """Mark the folder as this repository's; Refused when it is another's."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = folder / f"{_OWNER}.{os.getpid()}.{time.monotonic_ns()}"
     if not (folder / _OWNER).exists():
@@ -75,7 +75,7 @@ def note_stopped(place: StepFiles) -> None:
 
 
 def read_started(place: StepFiles) -> Started | None:
-    """What is recorded of a step; None when it was never started."""
+    """Return the record of a step; None when it was never started."""
     found = runner.read(place.started)
     return Started.model_validate(found) if found else None
 
@@ -87,7 +87,7 @@ def all_started(folder: Path) -> list[Started]:
 
 
 def latest_first(records: list[Started]) -> list[Started]:
-    """What was started later, or needs another, comes before it: a step done again alone does not change that."""
+    """Order the steps so that one that was started later, or needs another, comes before it."""
     by_name = {one.step.name: one for one in records}
     if circle([one.step for one in records]):  # records of two versions of the profile
         return records[::-1]

@@ -8,7 +8,7 @@ from domain.errors import CredentialsMissing
 
 
 def resolved(names: list[str], references: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """The value of each name; CredentialsMissing names all that cannot be resolved, and never a value.
+    """Return the value of each name; CredentialsMissing names all that cannot be resolved, and never a value.
 
     A reference is `env:NAME` of the worker's environment, where empty means unset, or `file:PATH`, whose last line
     break does not count.

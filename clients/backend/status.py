@@ -23,7 +23,7 @@ _LOOP_STARTS, _LOOP_SECONDS, _STEADY_SECONDS = 3, 60, 10  # so many starts in th
 def observed(
     started: Started, place: StepFiles, report: ProcessReport | None, table: list[Seen], env: Mapping[str, str]
 ) -> StepStatus:
-    """One step that stays; `report` is the supervisor's, `table` all processes of the host."""
+    """Return the state of a step that stays; `report` is the supervisor's, `table` all processes of the host."""
     if started.stopped:
         state, detail, seconds = StepState.STOPPED, "stopped", 0.0
     elif started.step.process:

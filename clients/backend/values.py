@@ -41,7 +41,7 @@ def recorded_values(folder: Path) -> dict[str, str]:
 
 
 def _look(job: Job, value: Value) -> tuple[str | None, str]:
-    """The text, and where it was looked for."""
+    """Return the text, and where it was searched."""
     if value.variable:
         return _content(job.place.handed / value.variable), f"the shell of function {job.step.function}"
     if value.log:

@@ -41,7 +41,7 @@ def ensure_base(
     progress: Callable[[str], None],
     dockerfile: str = DEFAULT_DOCKERFILE,
 ) -> str:
-    """The name of the image that this context builds, built now unless the Engine of `environ` has it.
+    """Return the name of the image of this context, built now unless the Engine of `environ` has it.
 
     `progress` gets a line at least every second and may raise, which ends the build. Raises ImageInputMissing,
     PermanentError or Unavailable with code BASE_BUILD and the end of the log, and Unavailable with DOCKER_DOWN.
@@ -57,14 +57,14 @@ def ensure_base(
 
 
 def built_base(environ: Mapping[str, str], context: Context) -> str:
-    """The name of the image that was built of this context; empty when the Engine has none."""
+    """Return the name of the image that was built of this context; empty when the Engine has none."""
     with connected(environ, _SECONDS) as client:
         name = image_name(context)
         return name if _is_built(client, name, context) else ""
 
 
 def image_name(context: Context) -> str:
-    """What the image of this context is tagged."""
+    """Return the tag of the image of this context."""
     return f"{BASE_REPOSITORY}:{context.identity[:16]}"
 
 
@@ -80,7 +80,7 @@ class _Stopped(Exception):
 
 
 class _Build:
-    """One build, in a thread of its own: a step that says nothing for long can neither hide nor hold up its end."""
+    """Build in a thread of its own, so that a silent step neither hides nor delays its end."""
 
     def __init__(self, client: docker.DockerClient, context: Context, name: str) -> None:
         self._client = client
@@ -149,7 +149,7 @@ class _Build:
             self._said = line[:_LINE]
 
     def _stop(self) -> None:
-        """The Engine ends a build whose client has gone, and removes its container."""
+        """Stop the build: the Engine ends one whose client has gone, and removes its container."""
         self._stopping.set()
         for response in self._responses:
             with contextlib.suppress(OSError, AttributeError, DockerException):  # it has ended by itself

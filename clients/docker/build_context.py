@@ -49,7 +49,7 @@ class Context(NamedTuple):
         return hashlib.sha256(f"{self.digest} {self.dockerfile}".encode()).hexdigest()
 
     def stream(self, check: Callable[[], None]) -> Iterator[bytes]:
-        """The tar, read again; Unavailable before its last bytes when it is not what was packed."""
+        """Yield the tar, read again; Unavailable before its last bytes when the content changed."""
         running, last = hashlib.sha256(), b""
         for chunk in _read(self.pieces, self.setting):
             check()
@@ -98,7 +98,7 @@ def _root(repo: str, base_context: str, setting: str) -> Path:
 
 
 def _require(root: Path, dockerfile: str, setting: str) -> None:
-    """The Dockerfile is there; its name may be another, as upstream's prover.docker."""
+    """Raise ImageInputMissing when the Dockerfile, of whatever name, does not exist."""
     if (root / dockerfile).is_file():
         return
     there = sorted(path.name for path in root.iterdir() if path.is_file())
@@ -112,7 +112,7 @@ def _require(root: Path, dockerfile: str, setting: str) -> None:
 
 
 def _names(root: Path, dockerfile: str, setting: str) -> list[str]:
-    """What .dockerignore leaves, with the directories above it, each before what is in it."""
+    """Return the paths that .dockerignore leaves, each directory before its content."""
     try:
         lines = [line.strip() for line in (root / _IGNORE).read_text().splitlines()]
     except FileNotFoundError:

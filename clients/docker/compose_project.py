@@ -1,4 +1,4 @@
-"""What the Docker Engine knows of a compose project: containers, networks and volumes that carry its name."""
+"""Compose project in the Docker Engine: containers, networks and volumes that carry its name."""
 
 import time
 from datetime import datetime
@@ -17,13 +17,13 @@ _SHOWN = 300  # characters of each
 
 
 class Project(NamedTuple):
-    """One project in an open connection; its errors are those of the connection."""
+    """Compose project in an open connection, whose errors it raises."""
 
     engine: docker.DockerClient
     name: str
 
     def containers(self) -> list[Container]:
-        """Those of its services, without one-off ones; what vanishes meanwhile is left out."""
+        """Return the containers of its services, without one-off ones and those that vanish meanwhile."""
         found = []
         for one in self.engine.api.containers(all=True, filters=self._filters(f"{_LABEL}.oneoff=False")):
             try:
@@ -33,7 +33,7 @@ class Project(NamedTuple):
         return found
 
     def places(self) -> set[Path]:
-        """The directories that its containers were made from."""
+        """Return the directories that its containers were made from."""
         labels = [one.get("Labels") or {} for one in self.engine.api.containers(all=True, filters=self._filters())]
         named = {found for one in labels if (found := one.get(f"{_LABEL}.project.working_dir"))}
         return {Path(place).resolve() for place in named}
@@ -48,7 +48,7 @@ class Project(NamedTuple):
         return found
 
     def log(self, one: Container | None) -> str:
-        """The last lines of a container, fit to be shown."""
+        """Return the last printable lines of a container."""
         if one is None:
             return ""
         try:

@@ -16,7 +16,7 @@ _TLS = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 @contextlib.contextmanager
 def connected(environ: Mapping[str, str], seconds: float) -> Iterator[docker.DockerClient]:
-    """The Engine that DOCKER_HOST names, with TLS where DOCKER_TLS_VERIFY says so; `seconds` for each answer."""
+    """Connect to the Engine of DOCKER_HOST, with TLS by DOCKER_TLS_VERIFY; `seconds` for each answer."""
     shown = environ.get("DOCKER_HOST") or DEFAULT_HOST
     named = {"DOCKER_HOST": shown} | {name: environ[name] for name in _TLS if name in environ}
     try:
@@ -33,7 +33,7 @@ def connected(environ: Mapping[str, str], seconds: float) -> Iterator[docker.Doc
 
 
 def _probe(shown: str, seconds: float) -> None:
-    """The docker package leaks its socket when nobody listens, so knock first."""
+    """Probe the address first, since the docker package leaks its socket when nothing listens."""
     if shown.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as knock:
             knock.settimeout(seconds)

@@ -36,7 +36,7 @@ _PLATFORM = {"Architecture": "architecture", "Os": "os", "Variant": "variant"}
 
 
 class BaseImage(NamedTuple):
-    """What the prover image is built upon; layers by the digest of their uncompressed tar, lowest first."""
+    """Base of the prover image; layers by the digest of their uncompressed tar, lowest first."""
 
     id: str
     config: dict[str, Any]
@@ -52,7 +52,7 @@ class Engine:
         self.environ = {"DOCKER_HOST": host or DEFAULT_HOST}
 
     def base_image(self, name: str) -> BaseImage:
-        """The image by name; ImageInputMissing when the Engine does not have it."""
+        """Return the image by name; ImageInputMissing when the Engine does not have it."""
         with self._client() as client:
             found = self._inspected(client, name)
         layers = (found.get("RootFS") or {}).get("Layers") or []
@@ -69,7 +69,7 @@ class Engine:
 
     @contextlib.contextmanager
     def saved(self, image: BaseImage, folder: Path, progress: Callable[[int], None]) -> Iterator["Saved"]:
-        """The image's layers in a file without a name, so that nothing is left behind whatever happens."""
+        """Save the image's layers in a file without a name, so that nothing is left behind."""
         with contextlib.ExitStack() as files:
             file = files.enter_context(tempfile.TemporaryFile(dir=folder))
             with self._client() as client:
@@ -111,7 +111,7 @@ class Saved:
         self._members: dict[str, str] = dict(zip(image.layers, manifest["Layers"], strict=True))
 
     def layer(self, diff_id: str) -> Piece:
-        """The uncompressed layer."""
+        """Return the uncompressed layer."""
         member = self._archive.getmember(self._members[diff_id])
         while member.issym():  # the Engine stores equal layers once
             member = self._archive.getmember(posixpath.normpath(posixpath.join(member.name, "..", member.linkname)))

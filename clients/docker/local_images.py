@@ -23,7 +23,7 @@ class LocalImages:
         self._environ = environ
 
     def images(self, target: ImageTarget) -> list[StoredImage]:
-        """Base images that we built, and images tagged for this repository as the original script left them."""
+        """Return base images that we built, and images tagged for this repository by the original script."""
         names = [f"{host}/{target.repository}" for host in dict.fromkeys((target.push_host, target.pull_host))]
         names += [target.repository] if "docker.io" in (target.push_host, target.pull_host) else []
         with connected(self._environ, _SECONDS) as client:

@@ -23,7 +23,7 @@ Ask = Callable[..., GitResult]  # git in a directory: the directory, then its ar
 
 
 class Scope(NamedTuple):
-    """What counts as a change."""
+    """Definition of what counts as a change."""
 
     new: bool = True  # files that git does not track
     data: Sequence[str] = ()  # patterns of paths that never count, from the top of the tree
@@ -112,7 +112,7 @@ def _head(ask: Ask, place: Path) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    """A digest of one path's kind and content; never follows a link, never opens a pipe or device."""
+    """Return a digest of a path's kind and content, without following a link or opening a pipe or device."""
     try:
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode):

@@ -43,7 +43,7 @@ class Checkouts:
         return str(tree)
 
     def checkout(self, repo: str, ref: str, beat: Beat) -> Checkout:
-        """The commit that the ref names now, in a tree that differs in nothing that git tracks.
+        """Check out the commit that the ref names now, in a tree without tracked changes.
 
         SettingsInvalid, NotARepository, CredentialsRejected, Refused (SOURCE_UNSAFE, SOURCE_TOO_LARGE), Unavailable,
         and what `beat` raises, after which no git of ours runs any more.

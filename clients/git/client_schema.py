@@ -17,7 +17,7 @@ Ask = Callable[..., GitResult]  # git in a directory: the directory, then its ar
 
 
 def find_schema(ask: Ask, top: Path, commit: str, submodules: Mapping[str, str]) -> ConfigSchema | None:
-    """What the client takes at its pin; None where that cannot be told, as of a submodule not checked out."""
+    """Return the schema of the client at its pin; None where that is unknown, as of a missing submodule."""
     for place in client_schema.places(submodules)[:_LOOKED]:
         pin = submodules.get(place)
         if pin and not (top / place / ".git").exists():

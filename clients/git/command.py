@@ -56,7 +56,7 @@ class GitResult(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What it said, bytes that are no UTF-8 kept as Python keeps them in file names."""
+        """Output as text; bytes that are no UTF-8 are kept as Python keeps them in file names."""
         return self.out.decode(errors="surrogateescape")
 
 
@@ -84,7 +84,7 @@ class GitCommand:
         keep_open: Sequence[int] = (),
         said: bytes = b"",
     ) -> GitResult:
-        """The answer, whatever the status; Unavailable without git, Overrun, and what `watch` raises.
+        """Run git and return its result, whatever the status; Unavailable without git, Overrun, what `watch` raises.
 
         `keep_open` are descriptors that git inherits, so that a lock on them lasts as long as it runs; `said` is what
         it reads.
@@ -126,7 +126,7 @@ class GitCommand:
 
 
 def own_settings() -> list[tuple[str, str]]:
-    """What the worker's user or system configured about reaching remotes; empty where git cannot say.
+    """Return the user's and system's git settings about remotes; empty where git cannot read them.
 
     Handed on by environment and not by argument, for a helper's definition may hold what others must not read.
     """
@@ -150,7 +150,7 @@ def own_settings() -> list[tuple[str, str]]:
 
 
 def as_variables(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Settings as environment variables that git reads."""
+    """Return settings as environment variables that git reads."""
     found = {"GIT_CONFIG_COUNT": str(len(settings))}
     for number, (name, value) in enumerate(settings):
         found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}

@@ -11,7 +11,7 @@ UNSAFE = "SOURCE_UNSAFE"
 
 
 class Asked(NamedTuple):
-    """What was asked for, in the user's words."""
+    """Request in the user's words."""
 
     repo: str
     ref: str = ""
@@ -30,7 +30,7 @@ class _Kind(NamedTuple):
 
 
 def read(asked: Asked, complaint: str) -> ProverError:
-    """The error for this complaint; Unavailable when nothing is known of it, for most such troubles pass."""
+    """Return the error for git's message; Unavailable for an unknown one, since most of those are transient."""
     said = one_line(complaint, 300)
     for kind in _KINDS:
         if re.search(kind.pattern, complaint, re.IGNORECASE):
@@ -39,7 +39,7 @@ def read(asked: Asked, complaint: str) -> ProverError:
 
 
 def unsafe(asked: Asked, why: str, *, evidence: str = "") -> Refused:
-    """The repository would do more than hold files."""
+    """Return the refusal of a repository that would do more than hold files."""
     return Refused(
         why,
         on=asked.on,
@@ -51,7 +51,7 @@ def unsafe(asked: Asked, why: str, *, evidence: str = "") -> Refused:
 
 
 def no_ref(asked: Asked, why: str, evidence: str = "") -> NotARepository:
-    """The repository is there, and what was asked of it is not."""
+    """Return the error for a ref that the repository does not have."""
     return NotARepository(
         why,
         on=asked.on,

@@ -1,4 +1,4 @@
-"""What a checkout consists of: the commit that a ref names, resolved once, and the submodules that it pins."""
+"""Content of a checkout: the commit that a ref names, resolved once, and the submodules that it pins."""
 
 import re
 from pathlib import Path
@@ -97,7 +97,7 @@ class _Submodules:
     def of(
         self, parent: Clone, commit: str, entries: list[TreeEntry], asked: Asked, origin: str, *, depth: int = 1
     ) -> None:
-        """Those of this commit, of these entries, and theirs; relative URLs are relative to `origin`."""
+        """Return the submodules of this commit and theirs; relative URLs are relative to `origin`."""
         pins = tree.pins(entries)
         if not pins:
             return
@@ -120,7 +120,7 @@ class _Submodules:
         return clone, _check_out(clone, one.commit)
 
     def _sources(self, parent: Clone, one: Submodule) -> list[str]:
-        """A local repository's own checkout of it first: it needs no network, and has what was not pushed yet."""
+        """Return the sources of a submodule, a local checkout first: it needs no network and has unpushed commits."""
         own = Path(parent.source) / one.path
         local = not checks.is_url(parent.source) and own.resolve() == Path(parent.source).resolve() / one.path
         return [*([str(own)] if local and (own / ".git").exists() else []), one.url]

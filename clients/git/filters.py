@@ -14,7 +14,7 @@ _MANY = 500  # files; each submodule has one or two
 
 
 def without_filters(command: GitCommand, folders: Iterable[Path]) -> list[tuple[str, str]]:
-    """Settings that make those filters do nothing; `folders` are git's own, with what is kept in them of submodules."""
+    """Return settings that disable those filters; `folders` are git directories, those of submodules included."""
     drivers: set[str] = set()
     for folder in folders:
         for file in _files(folder):

@@ -1,4 +1,4 @@
-"""One git repository of the worker's own: fetched into, checked out, and mended after a death at any line."""
+"""Git repository of the worker: fetched into, checked out, and repaired after a kill at any line."""
 
 import contextlib
 import os
@@ -49,18 +49,18 @@ _ALL = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
 
 
 class Limits(NamedTuple):
-    """What one repository, submodules apart, may take."""
+    """Limits of one repository without its submodules."""
 
     seconds: float = 3600.0
     size: int = 20 * 10**9  # bytes, of what is fetched and of what is checked out
 
 
 class Broken(Exception):
-    """What is on disk cannot be used, and is made anew."""
+    """Error of a repository on disk that cannot be used and is created anew."""
 
 
 class Slot(NamedTuple):
-    """What the parts of one checkout share."""
+    """Values that the parts of one checkout share."""
 
     config: Path  # stands for the user's own git configuration
     lock: int  # descriptor; git inherits it where it writes to the work tree
@@ -107,13 +107,13 @@ class Clone:
         shutil.rmtree(self._slot.trash, ignore_errors=True)
 
     def remote_refs(self, names: Sequence[str]) -> dict[str, str]:
-        """Which of these full names the source has, with what they name."""
+        """Return those of the full ref names that the source has, with their objects."""
         answer = self._reach("ls-remote", "--", self.source, *names)
         pairs = (line.split("\t", 1) for line in answer.text.splitlines() if "\t" in line)
         return {name: commit for commit, name in pairs if name in names}
 
     def fetch(self, name: str) -> None:
-        """One ref or commit alone, without its history, as WANTED."""
+        """Fetch one ref or commit without its history, as WANTED."""
         self._fetch("--depth=1", "--", self.source, f"+{name}:{WANTED}")
 
     def fetch_all(self) -> None:
@@ -126,7 +126,7 @@ class Clone:
         self._local("update-ref", WANTED, commit)
 
     def commit(self, name: str) -> str:
-        """What a name stands for here; empty when it is none, or several."""
+        """Return the commit of a name; empty when it names none or several."""
         answer = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         return answer.text.strip() if answer.status == 0 else ""
 
@@ -182,7 +182,7 @@ class Clone:
         )
 
     def _reach(self, *arguments: str) -> GitResult:
-        """A command that talks to the source; the error says whether that may pass."""
+        """Run a command that talks to the source; the error tells transient from permanent."""
         variables = _reaching() if self._remote else {}
         try:
             answer = self._git.run(
@@ -252,7 +252,7 @@ def _damaged(complaint: str) -> bool:
 
 
 def _reaching() -> dict[str, str]:
-    """The worker's own ways to reach remotes; its credential helpers answer, and nobody is asked."""
+    """Return the worker's own settings to reach remotes; credential helpers answer, prompts are off."""
     settings = own_settings()
     own_ssh = any(name == "core.sshcommand" for name, _ in settings) or "GIT_SSH_COMMAND" in os.environ
     return as_variables(settings) | ({} if own_ssh or "GIT_SSH" in os.environ else {"GIT_SSH_COMMAND": _SSH})

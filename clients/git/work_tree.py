@@ -27,11 +27,11 @@ class GitSources:
     """Fulfils `domain.ports.Sources` on this machine."""
 
     def __init__(self, state_dir: Path, limits: Limits | None = None) -> None:
-        """What is checked out here is kept in `state_dir`, in `sources/`."""
+        """Keep checkouts in `state_dir`, in `sources/`."""
         self._checkouts = Checkouts(state_dir / "sources", limits)
 
     def checkout(self, repo: str, ref: str, beat: Beat) -> Checkout:
-        """A clean work tree of the repository (path or URL) at a ref; the errors of `clients.git.checkout`."""
+        """Return a clean work tree of the repository (path or URL) at a ref; the errors of `clients.git.checkout`."""
         return self._checkouts.checkout(repo, ref, beat)
 
     def located(self, repo: str, ref: str) -> str:
@@ -39,7 +39,7 @@ class GitSources:
         return self._checkouts.located(repo, ref)
 
     def resolve(self, repo: str, *, stage: str, allow_dirty: bool, data: Sequence[str] = ()) -> Source:
-        """The commit of HEAD, read once; NotARepository, DirtyTree, Unavailable when git takes over two minutes.
+        """Return the commit of HEAD; NotARepository, DirtyTree, Unavailable when git takes over two minutes.
 
         A stage set by hand is used as it is, and then neither a commit nor a clean tree is needed. What lies at the
         paths of `data` does not count as a change.
@@ -116,7 +116,7 @@ class _WorkTree:
             return ""
 
     def submodules(self, commit: str) -> dict[str, str]:
-        """The pins that the commit records, by path from the top of the tree."""
+        """Return the pins that the commit records, by path from the top of the tree."""
         listed = self._read("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit)
         pins = tree.pins(tree.entries(listed))
         self._trusted += [self.top / path for path in pins]

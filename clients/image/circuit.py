@@ -1,4 +1,4 @@
-"""Which files of the circuit directory go into the image, and which faults keep it from being built at all."""
+"""Files of the circuit directory that go into the image, and the faults that prevent a build."""
 
 import os
 import stat
@@ -24,7 +24,7 @@ _SHOWN = 20  # faults in one sentence
 
 
 def circuit_entries(repo: str, circuit_dir: str, schema: ConfigSchema = ConfigSchema.AUTO) -> list[LayerFile]:
-    """The files by suffix, executables by mode and the data beside them; ImageInputMissing names all faults.
+    """Return the files by suffix, executables by mode and the data beside them; ImageInputMissing names all faults.
 
     `schema` is what the client will be given; AUTO does not judge whether the files fit it.
     """
@@ -118,7 +118,7 @@ class _Found:
 
 
 def _check_schema(entries: Sequence[LayerFile], root: Path, circuit_dir: str, schema: ConfigSchema) -> None:
-    """The files and the configuration are of one time: before the client moved to another schema, or after."""
+    """Check that the files fit the schema of the client's configuration."""
     witness = any(entry.name == f"{_TARGET}/{_WITNESS}" and entry.mode & _EXECUTABLE for entry in entries)
     if schema is ConfigSchema.STRUCT and not witness and (root / _WITNESS).is_file():
         raise _missing(

@@ -1,4 +1,4 @@
-"""What is wrong with one file of a circuit: absent content, pointers, truncated keys; told without reading it whole."""
+"""Faults of one circuit file (absent content, pointers, truncated keys), found without reading it whole."""
 
 import os
 import re
@@ -92,7 +92,7 @@ def _constraints(file: BinaryIO, size: int) -> str:
 
 
 def _points(file: BinaryIO, size: int) -> str:
-    """A structured reference string: points of G1 and G2, each behind their number; other formats are not judged."""
+    """Check a structured reference string: points of G1 and G2 after their counts; other formats are not judged."""
     first = file.read(8)
     count = int.from_bytes(first, "big") if len(first) == 8 else 0  # noqa: PLR2004
     if not 1 < count <= _MOST_POINTS or count & (count - 1):
@@ -112,7 +112,7 @@ def _truncated(size: int, whole: int, *, least: bool = False) -> str:
 
 
 def shown(name: str) -> str:
-    """A file's name as people can read and journals can keep it, whatever bytes it has."""
+    """Return a file's name as printable text, whatever bytes it has."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 

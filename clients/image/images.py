@@ -23,7 +23,7 @@ class PushedImages:
         self._folder = state_dir / "images"
 
     def ensure(self, request: ImageRequest, beat: TransferBeat) -> Image:
-        """The image exists afterwards, under its tags and by digest, at both hosts as far as this worker can see.
+        """Make the image exist under its tags and by digest, at both hosts as far as this worker can see.
 
         Raises ImageInputMissing, TagTaken, CredentialsRejected, CredentialsMissing, PermanentError (REGISTRY_REFUSED,
         REGISTRY_TLS), Unavailable (DOCKER_DOWN, REGISTRY_DOWN) and what `beat` raises; then nothing of the transfer

@@ -37,7 +37,7 @@ class LocalImageStores:
         self._secrets = secrets
 
     def survey(self, request: ImagesRequest, beat: Beat) -> ImagesReport:
-        """The images; those removed are marked. A Docker Engine that is away is a warning.
+        """Return the images; those removed are marked. A Docker Engine that is away is a warning.
 
         Raises CredentialsMissing, CredentialsRejected, Unavailable (REGISTRY_DOWN), PermanentError (REGISTRY_NO_DELETE:
         then nothing was removed).
@@ -74,7 +74,7 @@ class LocalImageStores:
 
 
 class _Store:
-    """One repository at the push host."""
+    """Repository at the push host."""
 
     def __init__(self, secrets: Secrets, request: ImagesRequest, ranges: Sequence[str]) -> None:
         self._target = request.target
@@ -84,7 +84,7 @@ class _Store:
         self._own = threading.local()
 
     def stored_images(self, beat: Beat) -> tuple[list[StoredImage], dict[str, str]]:
-        """The images with a tag of ours, and the digests that others at the registry hold on to."""
+        """Return the images with a tag of ours, and the digests that other tags refer to."""
         where = f"{self._target.push_host}/{self._target.repository}"
         beat(f"listing the tags of {where}")
         tags = repository.tags(self._registry)
@@ -116,7 +116,7 @@ class _Store:
 
     @property
     def _registry(self) -> Registry:
-        """One for each thread: a token, and a connection at a time."""
+        """Return the client of this thread, with a token and connection of its own."""
         if not hasattr(self._own, "registry"):
             self._own.registry = Registry(
                 self._target.push_host,
@@ -144,7 +144,7 @@ def _stored(found: TagDescription, tags: list[str]) -> StoredImage:
 
 
 def _few(images: list[StoredImage], warnings: list[str]) -> list[StoredImage]:
-    """What was removed before what stays, when there are too many to tell of."""
+    """Return the first images to show, removed ones before those that stay."""
     if len(images) <= _SHOWN:
         return images
     warnings.append(f"There are {len(images)} images; {_SHOWN} of them are shown.")

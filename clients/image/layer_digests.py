@@ -25,14 +25,14 @@ class Reader:
         self._failed = threading.Event()
 
     def remembered(self, groups: Sequence[Sequence[LayerFile]]) -> list[Layer] | None:
-        """The layers without reading a file; None when one has to be read."""
+        """Return the layers without reading a file; None when one has to be read."""
         digests = [self._state.known(*_key(entries)) for entries in groups]
         if None in digests:
             return None
         return [_layer(entries, digest or "") for entries, digest in zip(groups, digests, strict=True)]
 
     def layers(self, groups: Sequence[Sequence[LayerFile]]) -> list[Layer]:
-        """The layers; Unavailable (IMAGE_INPUT) when a file changes while it is read."""
+        """Return the layers; Unavailable (IMAGE_INPUT) when a file changes while it is read."""
         known = [self._state.known(*_key(entries)) for entries in groups]
         unknown = [index for index, digest in enumerate(known) if digest is None]
         if unknown:

@@ -15,7 +15,7 @@ _LARGE = 16 << 20  # bytes; a file from this size on is a layer of its own, the 
 
 
 class LayerFile(NamedTuple):
-    """One file of the image; `also` is a second name for the same content, stored once."""
+    """File of the image; `also` is a second name for the same content, stored once."""
 
     path: Path
     name: str
@@ -31,19 +31,19 @@ class LayerFile(NamedTuple):
 
 
 def group(entries: Sequence[LayerFile]) -> list[list[LayerFile]]:
-    """Which files share a layer: each large one has its own, so that a changed key does not move the others."""
+    """Group the files by layer: each large one has its own, so that a changed key does not move the others."""
     ordered = sorted(entries, key=lambda entry: entry.name)
     small = [entry for entry in ordered if entry.size < _LARGE]
     return [*([small] if small else []), *([entry] for entry in ordered if entry.size >= _LARGE)]
 
 
 def title(entries: Sequence[LayerFile]) -> str:
-    """What people call this layer."""
+    """Return the name of the layer for users."""
     return entries[0].path.name if len(entries) == 1 else f"{len(entries)} circuit files"
 
 
 def pieces(entries: Sequence[LayerFile]) -> list[Piece]:
-    """The layer's content: tar headers, and the files themselves by path."""
+    """Return the layer's content: tar headers, and the files themselves by path."""
     found = [Piece(_directories(entries))]
     for entry in entries:
         found.append(Piece(_head(entry)))

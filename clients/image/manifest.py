@@ -47,7 +47,7 @@ class ImageDescription(NamedTuple):
 
 
 def describe(request: ImageRequest, base: BaseImage, bottom: Sequence[Layer], top: Sequence[Layer]) -> ImageDescription:
-    """The image of the base's layers and those on top of them."""
+    """Return the image of the base's layers and those on top of them."""
     base = base._replace(config=_for_clients(base.config, request.backend))
     known = json.dumps([base.layers, base.config, base.platform, [layer.digest for layer in top]])
     inputs = hashlib.sha256(known.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""One run of the image pipeline, from the inputs to a manifest under its tags.
+"""Run of the image pipeline, from the inputs to a manifest under its tags.
 
 The manifest is computed here from the inputs alone, so comparing its digest with the registry's says whether there is
 anything to do; with files and base as they were last time that takes two requests.
@@ -53,7 +53,7 @@ class Build:
         self._state = ImageState(folder, json.dumps([*key, backend.base_image, backend.base_context]))
 
     def run(self) -> Image:
-        """The image, at the registry."""
+        """Build and push the image, and return it."""
         try:
             return self._run()
         except OSError as error:
@@ -109,7 +109,7 @@ class Build:
     def _make(
         self, registry: Registry, ranges: Sequence[str], base: BaseImage, entries: Sequence[LayerFile]
     ) -> tuple[ImageDescription, str, bool]:
-        """The image as it is at the registry now, the digest that its tag named before, and whether it was sent."""
+        """Return the image at the registry, the digest that its tag named before, and whether it was sent."""
         self._told.say(f"waiting for another build for {self._target.push_host}/{self._target.repository}")
         with self._state.locked(self.connections.check) as lock, contextlib.ExitStack() as files:
             top = Reader(self._state, self._told).layers(group(entries))
@@ -141,7 +141,7 @@ class Build:
             self._verify(registry, tag, image.digest)
 
     def _remembered(self, base: BaseImage, entries: Sequence[LayerFile]) -> ImageDescription | None:
-        """The image as far as everything about its layers is known already."""
+        """Return the image when everything about its layers is known already, else None."""
         top = Reader(self._state, self._told).remembered(group(entries))
         sizes = [self._state.known("size", digest) for digest in base.layers]
         if top is None or None in sizes:
@@ -150,7 +150,7 @@ class Build:
         return describe(self._request, base, bottom, top)
 
     def _base_layers(self, registry: Registry, base: BaseImage, files: contextlib.ExitStack) -> list[Layer]:
-        """The base's layers; their content is fetched from the Engine only if the registry lacks one."""
+        """Return the base's layers; their content is fetched from the Engine only if the registry misses one."""
         sizes = {layer: registry.blob_size(layer) for layer in base.layers}
         if None not in sizes.values():
             found = [_base_layer(digest, size or 0) for digest, size in sizes.items()]
@@ -185,7 +185,7 @@ class Build:
         return registry.manifest_digest(names.image_twin(self._request.source.stage, image.digest)) == image.digest
 
     def _pending(self, layer: Layer) -> PendingBlob:
-        """A blob that another repository of this registry holds need not be sent."""
+        """Return the blob to upload, with a repository of this registry that may hold it already."""
         place = self._state.known("place", self._target.push_host, layer.digest) or ""
         source = place if place != self._target.repository else ""
         return PendingBlob(layer.digest, layer.title, layer.content or [], source)

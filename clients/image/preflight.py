@@ -31,7 +31,7 @@ class LocalImagePreflight:
         self._secrets = secrets
 
     def engine(self) -> str:
-        """It answers a ping; Unavailable."""
+        """Ping the Docker Engine; Unavailable."""
         with connected({"DOCKER_HOST": self._docker_host}, _SECONDS) as client:
             client.ping()
             version = client.version()["Version"]
@@ -42,19 +42,19 @@ class LocalImagePreflight:
         return base_config(self._engine.base_image(name).config)
 
     def base_context(self, repo: str, base_context: str, dockerfile: str) -> tuple[str, str]:
-        """A clause about the build context, and the name of the image that was built of it already, or nothing."""
+        """Return a clause about the build context, and the name of the image already built of it, or an empty one."""
         context = build_context.pack(repo, base_context, lambda _: None, dockerfile)
         told = f"{base_context}: {context.files} files, {size(context.size)}"
         return told, built_base({"DOCKER_HOST": self._docker_host}, context)
 
     def circuit(self, repo: str, circuit_dir: str, schema: ConfigSchema) -> str:
-        """Number and size of the files that the image would take; ImageInputMissing."""
+        """Return number and size of the files that the image would take; ImageInputMissing."""
         entries = circuit_entries(repo, circuit_dir, schema)
         total = sum(entry.size for entry in entries)
         return f"{len(entries)} files, {size(total)}"
 
     def push(self, target: ImageTarget) -> str:
-        """An upload was begun and ended; CredentialsRejected, Unavailable."""
+        """Begin and cancel an upload; CredentialsRejected, Unavailable."""
         login = self._secrets.login(target.push_auth, target.push_host)
         registry = self._registry(target.push_host, target.repository, login, "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD")
         ended = try_push(registry)
@@ -63,7 +63,7 @@ class LocalImagePreflight:
         return f"{user} may push to {target.push_host}/{target.repository}{rest}"
 
     def pull(self, target: ImageTarget, stage: str) -> str:
-        """The image of that stage was looked for; CredentialsRejected, Unavailable."""
+        """Look for the image of that stage; CredentialsRejected, Unavailable."""
         login = self._secrets.login(target.pull_auth, target.pull_host)
         registry = self._registry(target.pull_host, target.repository, login, _PULL_SETTINGS)
         digest = registry.manifest_digest(image_tag(stage))

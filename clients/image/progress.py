@@ -1,4 +1,4 @@
-"""What an image build says of itself while it runs; read from another thread."""
+"""Progress of an image build, read from another thread."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class ImageProgress:
         self._meter: transfer.Meter | None = None
 
     def now(self) -> tuple[str] | tuple[str, TransferProgress]:
-        """The details of a heartbeat."""
+        """Return the details of a heartbeat."""
         meter, text, trouble = self._meter, self._text, self._trouble
         if meter is None:
             return (text,)
@@ -34,7 +34,7 @@ class ImageProgress:
         self._meter, self._text = None, text
 
     def counter(self, text: str) -> Callable[[int], None]:
-        """Counts bytes of which nobody knows how many there are."""
+        """Return a counter of bytes whose total is unknown."""
 
         def count(done: int) -> None:
             self._check()

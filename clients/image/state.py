@@ -1,4 +1,4 @@
-"""What the image pipeline keeps on this host: one lock per set of inputs, uploads under way, and facts.
+"""State of the image pipeline on this host: one lock per set of inputs, uploads under way, and facts.
 
 Facts spare work and may be lost: digests of files by path, inode, size and times; sizes of layers; where blobs are.
 """
@@ -36,7 +36,7 @@ class ImageState:
         return file_lock.held(self._lock, waiting)
 
     def known(self, *key: object) -> str | None:
-        """What was remembered for this key."""
+        """Return what was remembered for a key."""
         return strings(self._facts).get(_short(key))
 
     def know(self, *key: object, value: str) -> None:
@@ -49,7 +49,7 @@ class ImageState:
         write(self._facts, json.dumps(dict([*facts.items(), (name, value)][-_KEPT:])))
 
     def forget(self, *key: object) -> None:
-        """It may not be true any more."""
+        """Forget a fact that may not be true any more."""
         facts = strings(self._facts)
         if facts.pop(_short(key), None) is not None:
             write(self._facts, json.dumps(facts))

@@ -1,4 +1,4 @@
-"""What a tag may come to name, and whether those who pull will find it."""
+"""Decision whether a tag may move, and whether nodes find the image that they pull."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ _SHOWN = 4  # layers that differ
 
 
 def judge(registry: Registry, request: ImageRequest, image: ImageDescription, tagged: str | None) -> str:
-    """The digest that the tag names now and will not name any more; TagTaken when a commit's tag may not move.
+    """Return the digest that the tag names before it moves; TagTaken when a commit's tag may not move.
 
     A tag set by hand moves; that of a commit only to an image that holds the same, or when forced.
     """
@@ -55,7 +55,7 @@ def difference(ours: Mapping[str, str], theirs: Mapping[str, str], other: str) -
 def pull_warnings(
     request: ImageRequest, digest: str, secrets: Secrets, ranges: Sequence[str], connections: ConnectionPool
 ) -> list[str]:
-    """What could not be found out about the way that nodes take; Unavailable (IMAGE_NOT_FOUND), CredentialsRejected.
+    """Return what is unknown about the nodes' pull; Unavailable (IMAGE_NOT_FOUND), CredentialsRejected.
 
     The digest is looked up at the pull host with the pull credentials, unless both are those of the push.
     """

@@ -28,7 +28,7 @@ Fetch = Callable[..., Response]
 
 
 class Challenge(NamedTuple):
-    """What a 401 asks for; `scheme` in lower case."""
+    """Challenge of a 401; `scheme` in lower case."""
 
     scheme: str
     parameters: dict[str, str]
@@ -72,7 +72,7 @@ class Authorizer:
         self._token: _Token | None = None
 
     def header(self, fetch: Fetch, *, mount_from: str = "") -> str:
-        """The value for the next request; empty as long as the registry has asked for none.
+        """Return the value for the next request; empty until the registry asks for one.
 
         Renews a token that is about to end. With `mount_from`, a repository, the token may also pull from there,
         if the realm lets us.
@@ -85,7 +85,7 @@ class Authorizer:
             return self._bearer(self._asked, {}, fetch, mount_from)
 
     def answer(self, asked: Challenge, fetch: Fetch, *, refused: str = "", mount_from: str = "") -> str:
-        """The value after a 401 that `refused` got; CredentialsRejected when there is no other, Unavailable."""
+        """Return the value after a 401 that `refused` got; CredentialsRejected when there is no other, Unavailable."""
         with self._lock:
             self._asked = asked
             if asked.scheme == "basic":
@@ -102,7 +102,7 @@ class Authorizer:
             return found
 
     def rejected(self, because: str) -> CredentialsRejected:
-        """The error that names the host and the settings, never the password."""
+        """Return the error that names the host and the settings, never the password."""
         user = "without credentials"
         if self._login:
             user = "with an identity token" if self._login.user == TOKEN_USER else f"as user {self._login.user}"

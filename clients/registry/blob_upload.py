@@ -33,11 +33,11 @@ class Journal(Protocol):
         ...
 
     def keep(self, digest: str, location: str) -> None:
-        """It goes on at this URL."""
+        """Keep the URL at which the upload continues."""
         ...
 
     def forget(self, digest: str) -> None:
-        """It is over."""
+        """Forget an upload that is over."""
         ...
 
 
@@ -50,7 +50,7 @@ class Blob(Protocol):
     source: str  # another repository of the registry that holds it; empty: none is known
 
     def payload(self, offset: int) -> Payload:
-        """The bytes from there on; whoever produces them may end them early."""
+        """Return the bytes from `offset` on; the producer may end them early."""
         ...
 
     def complete(self) -> bool:
@@ -58,7 +58,7 @@ class Blob(Protocol):
         ...
 
     def at(self, offset: int) -> None:
-        """The registry has so many bytes from before."""
+        """Note how many bytes the registry has from before."""
         ...
 
     def wait(self, error: Unavailable, troubles: int) -> None:
@@ -67,14 +67,14 @@ class Blob(Protocol):
 
 
 class Upload(NamedTuple):
-    """One upload as the registry knows it."""
+    """Upload as the registry knows it."""
 
     location: str
     offset: int  # bytes that it has
 
 
 def send(registry: Registry, blob: Blob, journal: Journal) -> bool:
-    """The blob is in the registry afterwards; False when its payload was ended early: it can be resumed then.
+    """Upload the blob; False when its payload was ended early, which can be resumed.
 
     Broken connections are outlasted as long as bytes get through; Unavailable, PermanentError, CredentialsRejected.
     """
@@ -180,7 +180,7 @@ def _filled(registry: Registry, blob: Blob, journal: Journal, upload: Upload) ->
 
 
 def _standing(registry: Registry, location: str) -> Upload | None:
-    """The upload as the registry has it now; None when it is lost."""
+    """Return the upload as the registry has it now; None when it is lost."""
     answer = registry.call("GET", location, expected=(200, _NO_CONTENT, _NOT_ALLOWED, *_GONE))
     if answer.status in {_NOT_ALLOWED, *_GONE}:
         return None

@@ -35,7 +35,7 @@ _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_LARGE, _TOO_MANY, _SERVER_ERROR = 40
 
 
 class Registry:
-    """One repository of one registry host."""
+    """Repository of a registry host."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Registry:
         what: str = "",
         mount_from: str = "",
     ) -> Response:
-        """One request, authorized; another status than expected is raised as what it means for people.
+        """Send an authorized request; raise the domain error of an unexpected status.
 
         `mount_from` is another repository that the request reads.
         """

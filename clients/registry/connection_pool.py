@@ -60,14 +60,14 @@ class ConnectionPool:
                 self._sockets.discard(sock)
 
     def keep(self, route: Hashable, connection: http.client.HTTPConnection) -> None:
-        """It has had its whole answer, and is open for another request on this route."""
+        """Keep a connection that has read its whole answer for another request on this route."""
         with self._lock:
             self._idle.append(_Idle(route, connection, time.monotonic()))
             if self._broken:
                 _close(self._idle)
 
     def spare(self, route: Hashable) -> http.client.HTTPConnection | None:
-        """One that was kept for this route and that the peer has not closed since; it is the caller's now."""
+        """Return a kept connection of this route that the peer has not closed; it belongs to the caller."""
         with self._lock:
             for found in [idle for idle in reversed(self._idle) if idle.route == route]:
                 self._idle.remove(found)

@@ -41,7 +41,7 @@ class Span(NamedTuple):
 
 
 def stamp(found: os.stat_result) -> Stamp:
-    """Changes when the file was changed, without reading it."""
+    """Return a stamp that changes with the file, without reading it."""
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
@@ -51,7 +51,7 @@ def length(pieces: Sequence[Piece]) -> int:
 
 
 def read(pieces: Sequence[Piece], start: int = 0) -> Iterator[bytes]:
-    """The bytes from `start` on, at most 1 MiB at a time; ContentChanged when a file is not what it was, or gone."""
+    """Yield the bytes from `start` on, at most 1 MiB at a time; ContentChanged when a file changed or is gone."""
     for piece, skipped in _rest(pieces, start):
         if piece.path:
             yield from _file(piece, skipped, _range)
@@ -86,7 +86,7 @@ def unpacked(found: Sequence[dict[str, Any]]) -> list[Piece]:
 
 
 def _rest(pieces: Sequence[Piece], start: int) -> Iterator[tuple[Piece, int]]:
-    """The pieces that are not over at `start`, and how much of each is."""
+    """Yield the pieces that reach beyond `start`, and the offset within each."""
     for piece in pieces:
         skipped = min(start, piece.length)
         start -= skipped

@@ -27,7 +27,7 @@ class RegistryLogin:
         self._password = password
 
     def reveal(self) -> str:
-        """The password, at the place of use only."""
+        """Return the password, at the place of use only."""
         return self._password
 
     def __repr__(self) -> str:
@@ -117,7 +117,7 @@ class WorkerSecrets:
 
 
 def _named(ref: str) -> str:
-    """The reference for a message; whoever wrote a password in its place must not read it in a history."""
+    """Return the reference for a message, masked when a password may stand in its place."""
     return ref if re.match(r"(env|file|kubernetes):|docker-config$", ref) else "(not a reference)"
 
 

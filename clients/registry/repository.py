@@ -1,4 +1,4 @@
-"""What one repository of a registry holds: its tags and the images behind them; and the removal of one image."""
+"""Tags and images of one repository of a registry, and the removal of an image."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _MOVED = (301, 302, 303, 307, 308)
 
 
 class TagDescription(NamedTuple):
-    """One manifest: the digest of an image or of an index of images, and what is known of it."""
+    """Manifest of an image or of an index of images, by digest."""
 
     digest: str
     size: int  # bytes: manifest, configuration and layers; of an index, of all its images
@@ -38,7 +38,7 @@ def tags(registry: Registry) -> list[str]:
 
 
 def describe(registry: Registry, digest: str) -> TagDescription | None:
-    """What a digest stands for; None when it is gone."""
+    """Return the description of a digest; None when it is gone."""
     answer = _get(registry, digest)
     if answer is None:
         return None
@@ -114,7 +114,7 @@ def _get(registry: Registry, reference: str) -> Response | None:
 
 
 def _blob(registry: Registry, digest: str) -> dict[str, Any]:
-    """A configuration; nothing of one that is gone, or that is none."""
+    """Return a configuration; empty when it is gone or no JSON object."""
     target = f"/v2/{registry.repository}/blobs/{digest}"
     for _ in range(_HOPS if digest else 0):
         answer = registry.call("GET", target, expected=(_OK, _NOT_FOUND, *_MOVED), what="a configuration")
@@ -126,7 +126,7 @@ def _blob(registry: Registry, digest: str) -> dict[str, Any]:
 
 
 def _part(found: Any) -> dict[str, Any]:
-    """What others wrote is not always what it should be."""
+    """Return a value of the expected type, else its empty value: other tools write manifests, too."""
     return found if isinstance(found, dict) else {}
 
 

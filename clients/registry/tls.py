@@ -42,7 +42,7 @@ def context(netloc: str, *, verify: bool) -> ssl.SSLContext:
 
 
 def explained(netloc: str, error: BaseException) -> PermanentError | None:
-    """What a failure of TLS means and how to mend it; None when another try may help, or it is another failure."""
+    """Return the cause and remedy of a TLS failure; None for other failures and those that a retry may cure."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _untrusted(netloc, error)
     reason = str(getattr(error, "reason", "") or "") if isinstance(error, ssl.SSLError) else ""

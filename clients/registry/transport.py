@@ -1,4 +1,4 @@
-"""One HTTP request to a registry, on a connection that another thread can break and that serves for the next one too.
+"""HTTP requests to a registry, on kept connections that another thread can cancel.
 
 A transfer of hours must end at once when it is cancelled, even while the peer does not read.
 """
@@ -69,7 +69,7 @@ class Transport:
         connections: ConnectionPool,
         seconds: float = _STALL_SECONDS,
     ) -> Response:
-        """One request; OSError or http.client.HTTPException when it fails."""
+        """Send one request; OSError or http.client.HTTPException when it fails."""
         connections.check()
         request = _Request(method, target, headers, payload)
         used = connections.spare(self)
@@ -147,7 +147,7 @@ def insecure(netloc: str, ranges: Sequence[str]) -> bool:
 
 
 def _exchange(connection: http.client.HTTPConnection, request: _Request, connections: ConnectionPool) -> Response:
-    """The connection is closed afterwards unless it serves for another request."""
+    """Send and read on one connection, and close it unless it can serve another request."""
     whole = True
     connection.putrequest(request.method, request.target, skip_accept_encoding=True)
     for name, value in {"User-Agent": "proverctl", **request.headers}.items():

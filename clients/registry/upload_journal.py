@@ -19,12 +19,12 @@ class UploadJournal:
         return self._read().get(digest, "")
 
     def keep(self, digest: str, location: str) -> None:
-        """It goes on at this URL."""
+        """Keep the URL at which the upload continues."""
         with self._lock:
             write(self.path, json.dumps({**self._read(), digest: location}))
 
     def forget(self, digest: str) -> None:
-        """It is over."""
+        """Forget an upload that is over."""
         with self._lock:
             left = {other: location for other, location in self._read().items() if other != digest}
             if left:

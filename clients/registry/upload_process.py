@@ -53,7 +53,7 @@ class _Caller:
         self._lock = threading.Lock()
 
     def order(self) -> dict[str, Any]:
-        """The first line, read unbuffered: a thread is about to read what follows."""
+        """Read the first line unbuffered, since a thread reads the rest."""
         line = b""
         while b"\n" not in line and (more := os.read(0, _PIPE)):
             line += more
@@ -68,14 +68,14 @@ class _Caller:
         self.connections.cancel()
 
     def tell(self, news: dict[str, Any]) -> None:
-        """One line of JSON."""
+        """Write one line of JSON."""
         with self._lock, contextlib.suppress(OSError):  # the caller is gone
             sys.stdout.write(json.dumps(news) + "\n")
             sys.stdout.flush()
 
 
 class _StreamedBlob:
-    """One blob of the order; ended early and well-formed on a stop or when it is not what was announced."""
+    """Blob of the order; its body ends early and well-formed on a stop or when the content changed."""
 
     def __init__(self, caller: _Caller, item: dict[str, Any]) -> None:
         self.digest: str = item["digest"]
@@ -148,7 +148,7 @@ class _StreamedBlob:
 
 
 def main() -> int:
-    """The order is the first line of standard input; any further line, or its end, means stop."""
+    """Run the order in the first line of standard input; any further line, or its end, means stop."""
     caller = _Caller()
     order = caller.order()
     threading.Thread(target=caller.listen, daemon=True).start()

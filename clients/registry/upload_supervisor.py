@@ -33,7 +33,7 @@ _ERRORS: dict[str, type[ProverError]] = {
 
 
 class PendingBlob(NamedTuple):
-    """One blob to upload."""
+    """Blob to upload."""
 
     digest: str
     title: str
@@ -56,7 +56,7 @@ class Listener(Protocol):
     """Receives the progress of an upload."""
 
     def moved(self, digest: str, done: int, *, resumed: bool) -> None:
-        """The registry has so many bytes of this blob; `resumed`: without any having been sent now."""
+        """Note how many bytes of a blob the registry has; `resumed`: none of them was sent now."""
         ...
 
     def troubled(self, digest: str, trouble: str) -> None:

@@ -1,4 +1,4 @@
-"""What a backend's programs may inherit from the worker: enough to build and run, none of its secrets."""
+"""Environment that a backend's programs inherit from the worker: enough to build and run, no secrets."""
 
 from collections.abc import Mapping
 
@@ -66,6 +66,6 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """The allowed part of the worker's environment, with a PATH in any case."""
+    """Return the allowed part of the worker's environment, always with a PATH."""
     kept = {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
     return {"PATH": _PATH} | kept

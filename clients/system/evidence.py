@@ -25,7 +25,7 @@ class EvidenceFiles:
         self.directory = state_dir / "evidence"
 
     def keep(self, name: str, content: Mapping[str, Any]) -> str:
-        """The path of the bundle, whole or not there at all; Unavailable when the disk does not take it."""
+        """Write the bundle atomically and return its path; Unavailable when the disk does not take it."""
         try:
             return str(self._write(_plain(name), content))
         except OSError as error:
@@ -55,14 +55,14 @@ class EvidenceFiles:
         return finished
 
     def _prune(self) -> None:
-        """The oldest go, and what a killed worker did not finish once it is older than a kept bundle."""
+        """Delete the oldest bundles, and unfinished ones older than a kept bundle."""
         found = sorted(self.directory.iterdir(), key=_written, reverse=True)
         for path in found[KEEP:]:
             path.unlink(missing_ok=True)
 
 
 def packed(content: Mapping[str, Any]) -> bytes:
-    """The bundle as gzipped JSON."""
+    """Return the bundle as gzipped JSON."""
     return gzip.compress(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
 
 

@@ -1,4 +1,4 @@
-"""One at a time on this host, by a file."""
+"""Mutual exclusion on this host, by a file."""
 
 import contextlib
 import fcntl

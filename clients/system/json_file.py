@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def strings(path: Path) -> dict[str, str]:
-    """The mapping in the file; empty when it is missing or is not one."""
+    """Return the mapping in the file; empty when it is missing or is not one."""
     try:
         found = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):

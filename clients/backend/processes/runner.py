@@ -29,7 +29,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def identity(pid: int) -> dict[str, Any] | None:
-    """What tells this process from any other that ever has the same pid; None when it is gone or a zombie."""
+    """Return the identity of a process among all that ever have its pid; None when it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -44,7 +44,7 @@ def boot() -> str:
 
 
 def cookie(pid: int) -> str:
-    """The step that a process belongs to, by its environment; empty when none or when it may not be read."""
+    """Return the step that a process belongs to, by its environment; empty when unknown or unreadable."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -139,7 +139,7 @@ def _signal(who: dict[str, Any], number: signal.Signals) -> None:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """A record, or None when there is none that can be read."""
+    """Return a record, or None when there is none that can be read."""
     try:
         found = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):

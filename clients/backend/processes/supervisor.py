@@ -47,7 +47,7 @@ _RUNNING = {"STARTING", "RUNNING", "BACKOFF"}
 
 
 class Definition(NamedTuple):
-    """What to run; `content` changes when the program or its inputs did, and then it is restarted.
+    """Definition of a process; a changed `content` (of the program or its inputs) restarts it.
 
     Of the environment only `own`, the step's part, counts: a worker started from another shell restarts nothing.
     """
@@ -91,7 +91,7 @@ class Processes:
     def start(
         self, wanted: Definition, beat: Beat, *, again: bool = False, first: Callable[[], None] = lambda: None
     ) -> str:
-        """The process runs as defined afterwards, once; a line about it. StepFailed with the end of its log.
+        """Start the process as defined, once, and return a line about it; StepFailed with the end of its log.
 
         `first` comes before a start or restart, and by raising prevents it.
         """
@@ -137,7 +137,7 @@ class Processes:
         return sorted(name for name, state in self.states().items() if state in _RUNNING)
 
     def states(self) -> dict[str, str]:
-        """The state of each process in supervisord's words; empty when it does not run."""
+        """Return the state of each process in supervisord's words; empty when supervisord does not run."""
         if not self._answers():
             return {}
         return {str(info["name"]): str(info["statename"]) for info in self._call("getAllProcessInfo")}
@@ -294,7 +294,7 @@ class Processes:
         return runner.alive(runner.read(self._identity(name)))
 
     def _end_orphan(self, name: str) -> None:
-        """A process whose supervisord was killed is known by its identity only."""
+        """End a process whose supervisord was killed; only its identity is known."""
         who = runner.read(self._identity(name))
         if who and runner.alive(who):
             runner.end(who, self._grace(name))
@@ -308,7 +308,7 @@ class Processes:
             pace.rest(lambda: f"{wanted.name}: starting; {last_line(self.log(wanted.name))}")
 
     def failure(self, wanted: Definition, state: str) -> StepFailed:
-        """What to say of a process that is down."""
+        """Return the diagnosis of a process that is down."""
         log = self.log(wanted.name)
         return StepFailed(
             f"process {wanted.name} does not stay up ({state.lower()})",

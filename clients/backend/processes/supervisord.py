@@ -66,7 +66,7 @@ class UnixSocketTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        """The one connection of a call."""
+        """Return the connection of a call."""
         self._made = _Connection(self._path)
         self._connection = host, self._made
         return self._made

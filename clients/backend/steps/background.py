@@ -16,7 +16,7 @@ Who = dict[str, Any]
 
 
 class Seen(NamedTuple):
-    """One process of this host."""
+    """Process of this host."""
 
     who: Who
     parent: int
@@ -27,7 +27,7 @@ class Seen(NamedTuple):
 
 
 class BackgroundStatus(NamedTuple):
-    """What of a step's declared processes and projects runs now."""
+    """Declared processes and projects of a step that run now."""
 
     running: list[list[Who]]  # by what is declared, the oldest first
     lacking: list[str]  # those of which nothing runs
@@ -54,7 +54,7 @@ def everything() -> list[Seen]:
 
 
 def look(job: Job, table: list[Seen] | None = None) -> BackgroundStatus:
-    """What runs of all that the step leaves."""
+    """Return the running ones of the processes and projects that the step leaves."""
     table = everything() if table is None else table
     running, lacking, on_their_way = [], [], []
     for left in job.step.leaves:
@@ -82,7 +82,7 @@ def record(place: StepFiles, found: BackgroundStatus) -> None:
 
 
 def recorded(place: StepFiles) -> list[Who]:
-    """Those remembered who still run."""
+    """Return the recorded processes that still run."""
     return [who for who in (runner.read(place.left) or {}).get("left", []) if runner.alive(who)]
 
 
@@ -122,7 +122,7 @@ def sweep(place: StepFiles, step: Step, repo: Path, beat: Beat) -> bool:
 
 
 def name(left: BackgroundProcess) -> str:
-    """What is declared, in a few words."""
+    """Return the declaration in a few words."""
     return f"compose project {left.compose.project}" if left.compose else f"{left.program} {left.arguments}".strip()
 
 

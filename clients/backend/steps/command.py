@@ -26,7 +26,7 @@ _FULL_TEXT = "No space left on device"
 
 
 class StepCommand:
-    """One command of a step."""
+    """Command of a step, with its record."""
 
     def __init__(self, job: Job, argv: list[str], meaning: list[str] | None = None) -> None:
         """`argv` is an argument list; texts are expanded. `meaning` stands for it where it holds text of our own."""
@@ -62,14 +62,14 @@ class StepCommand:
         return record is not None and _who(record) != self._over
 
     def mark(self, beat: Beat) -> str:
-        """A hash of all that decides what it does: arguments, environment (but secrets), directory and inputs."""
+        """Return a hash of arguments, environment (without secrets), directory and inputs."""
         beat(f"{self._job.step.name}: reading its inputs")
         paths = files(self._job.directory, self._job.step.inputs)
         inputs = {str(path.relative_to(self._job.directory)): content(path, beat) for path in paths}
         return fingerprint(self._meaning, self._job.step.env, str(self._job.directory), inputs)
 
     def finish(self, mark: str, beat: Beat, first: Callable[[], None] = lambda: None) -> dict[str, Any]:
-        """The record of a run that ended well; `first` comes before the start, while nobody else can start it."""
+        """Return the record of a successful run; `first` is called before the start, under the lock."""
         ended = self._ended(mark, beat, first)
         if ended["code"] != 0:
             self._take(ended)
@@ -91,7 +91,7 @@ class StepCommand:
         return self._status(StepState.DONE, detail or told or last_line(self._place.log), seconds)
 
     def give_up(self, ended: dict[str, Any]) -> None:
-        """The outcome is of no use: whoever asks from now on starts anew."""
+        """Give up the outcome: the next call starts the command again."""
         self._take(ended)
 
     def _take(self, ended: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ class StepCommand:
                 pace.rest(lambda: f"{self._job.step.name}: waiting for another start of it")
 
     def _wait(self, record: dict[str, Any], beat: Beat, instead: str) -> dict[str, Any]:
-        """The record of this run once it has ended; without a code when its recorder was killed."""
+        """Return the record of this run once it has ended; without a code when its recorder was killed."""
         pace = PollingInterval(beat)
         while True:
             # Liveness first: a run that ends between the two looks has its code in the record by then.
@@ -265,13 +265,13 @@ def stop_command(place: StepFiles, grace: float, beat: Beat) -> bool:
 
 
 def discard(place: StepFiles) -> None:
-    """The outcome of the last run is none for who starts the step next: it, or what it brought about, was stopped."""
+    """Discard the outcome of the last run, since it or its effect was stopped: the next start runs the step."""
     if record := runner.read(place.record):
         runner.write(place.record, {**record, "taken": True})
 
 
 def forget(place: StepFiles) -> None:
-    """The step has to run again, since what it brought about was stopped; the values that it handed on stay."""
+    """Forget that the step ran, since its effect was stopped; the values that it handed on stay."""
     if ran := runner.read(place.ran):
         runner.write(place.ran, {**ran, "fingerprint": ""})
 

@@ -34,7 +34,7 @@ _OURS_TO_SAY = ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME")
 
 
 def up(job: Job, beat: Beat, run: Run | None = None) -> StepStatus:
-    """The project is up and healthy afterwards; SettingsInvalid, Refused, StepFailed, Unavailable.
+    """Bring the project up and wait until it is healthy; SettingsInvalid, Refused, StepFailed, Unavailable.
 
     `run` brings an argument list to its end and raises StepFailed; what its beat raises has to end the command, too.
     """
@@ -50,7 +50,7 @@ def up(job: Job, beat: Beat, run: Run | None = None) -> StepStatus:
 
 
 def up_argv(step: Step, directory: Path, env: Mapping[str, str]) -> list[str]:
-    """What brings the step's project up, to be run with `environment(env)`: secrets are there and never here."""
+    """Return the command that brings the project up, for `environment(env)`, which alone has the secrets."""
     compose = _compose_of(step)
     program, _ = _program(env)
     argv = [*program, "--project-name", compose.project, "--file", str(directory / compose.file)]
@@ -58,7 +58,7 @@ def up_argv(step: Step, directory: Path, env: Mapping[str, str]) -> list[str]:
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of `docker compose`: which file and project is said by its arguments alone."""
+    """Return the environment of `docker compose`; file and project are arguments."""
     return {name: value for name, value in env.items() if name not in _OURS_TO_SAY} | _NO_REMOTE
 
 
@@ -270,7 +270,7 @@ def _plainly(job: Job, argv: list[str], beat: Beat) -> None:
 
 
 def _ended(argv: list[str], env: Mapping[str, str], log: Path, seconds: float, beat: Beat) -> int:
-    """The exit code, that of a kill after `seconds`; what `beat` raises ends it, too."""
+    """Return the exit code, that of a kill after `seconds`; what `beat` raises ends the process, too."""
     deadline, pace = time.monotonic() + seconds, PollingInterval(beat)
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own argument list

@@ -28,7 +28,7 @@ _ComposeLoader.add_multi_constructor("!", _untagged)
 
 
 def expected_services(top: Path) -> list[str]:
-    """The services that have a container when the project is up; SettingsInvalid with every problem, StepFailed."""
+    """Return the services that have a container when the project is up; SettingsInvalid, StepFailed."""
     if not top.is_file():
         raise StepFailed(
             f"there is no compose file {top.name}",

@@ -19,7 +19,7 @@ _DATA = "BACKEND_DATA"
 
 
 def write(job: Job) -> StepStatus:
-    """The file is there with content and mode afterwards; SKIPPED when it was; SettingsInvalid, StepFailed."""
+    """Write the file with content and mode; SKIPPED when it was so before; SettingsInvalid, StepFailed."""
     wanted = job.step.file
     if wanted is None:
         raise TypeError(f"step {job.step.name} writes no file")
@@ -42,7 +42,7 @@ def write(job: Job) -> StepStatus:
 
 
 def rendered(template: bytes, variables: Mapping[str, str]) -> tuple[bytes, list[tuple[int, str]]]:
-    """The template with `${NAME}` replaced and `$$` as `$`, all else as it is; line and name of what is not set."""
+    """Return the template with `${NAME}` replaced and `$$` as `$`, and line and name of each unset variable."""
     unknown = [
         (template.count(b"\n", 0, match.start()) + 1, match[1].decode())
         for match in _REFERENCE.finditer(template)
@@ -72,7 +72,7 @@ def _content(job: Job, wanted: Rendered) -> bytes:
 
 
 def _inside(job: Job, field: str, path: str) -> Path:
-    """The real path, once links on the way are followed: inside the repository or the backend's data."""
+    """Return the real path behind links, which is inside the repository or the backend's data."""
     named = job.directory / path
     real = named.parent.resolve() / named.name
     real = real.resolve() if field == "template" else real  # a link in place of the target itself is replaced
@@ -96,7 +96,7 @@ def _locked(job: Job) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _folder(job: Job, path: Path) -> Iterator[int]:
-    """The folder, made where it lacks; no step on the way may be a link, as the path is a real one."""
+    """Return the folder, created where it is missing; no part of the path may be a link."""
     top = next(top for top in _tops(job) if path.is_relative_to(top))
     top.mkdir(parents=True, exist_ok=True)
     at = os.open(top, _FOLDER)

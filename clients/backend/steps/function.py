@@ -63,7 +63,7 @@ def function_argv(job: Job, file: str, function: str) -> list[str]:
 
 
 def prepare_values(job: Job) -> None:
-    """An empty folder for the variables that the function hands on."""
+    """Create an empty folder for the variables that the function hands on."""
     shutil.rmtree(job.place.handed, ignore_errors=True)
     job.place.handed.mkdir(parents=True, mode=0o700)
 
@@ -109,7 +109,7 @@ def _prepare(job: Job, beat: Beat) -> None:
 
 
 def _running_already(job: Job, fingerprint: str, beat: Beat) -> StepStatus | None:
-    """The status when all that it leaves runs and nothing that decides about it changed; else None."""
+    """Return the status when all that the function leaves runs unchanged; else None."""
     found = look(job)
     ran: dict[str, Any] | None = runner.read(job.place.ran)
     if found.lacking != found.rising or (ran and ran["fingerprint"] != fingerprint):

@@ -22,7 +22,7 @@ _QUIET_STATES = {"STOPPED", "EXITED", "FATAL", "UNKNOWN"}
 
 
 class Process:
-    """One process step."""
+    """Step of kind process."""
 
     def __init__(
         self, job: Job, processes: Processes, inherited: Mapping[str, str], secrets: Mapping[str, str]
@@ -34,7 +34,7 @@ class Process:
         self._secrets = {name: _path(job, name, secrets[name]) for name in job.step.secrets}
 
     def run(self, beat: Beat, *, again: bool) -> StepStatus:
-        """It runs as defined, listens and is ready afterwards; StepFailed with the end of its log."""
+        """Run the process as defined until it listens and is ready; StepFailed with the end of its log."""
         began = time.monotonic()
         wanted = self._definition(beat)
         detail = self._processes.start(wanted, beat, again=again, first=lambda: self._first(beat))
@@ -96,7 +96,7 @@ class Process:
 
 
 def _program(job: Job) -> str:
-    """The program's absolute path: a relative one starts at the step's directory."""
+    """Return the program's absolute path; a relative one starts at the step's directory."""
     name = job.step.process[0]
     found = str(job.directory / name) if "/" in name else shutil.which(name, path=job.env["PATH"])
     if not found or not Path(found).is_file():

@@ -12,7 +12,7 @@ from planning.backend.programs import COMPOSE, programs
 
 
 def missing_programs(step: Step, env: Mapping[str, str]) -> list[tuple[FieldPath, str]]:
-    """Those that are not on PATH, each with the field that names it."""
+    """Return the programs that are not on PATH, each with the field that names it."""
     found = []
     for path, program in programs(step):
         # One with a directory may be made by an earlier step.

@@ -28,7 +28,7 @@ _ADVICE = {
 
 
 def argv(step: Step) -> list[str]:
-    """What checks them out: those of the step, or all, and theirs; to be run in the repository."""
+    """Return the git command that checks out the step's submodules, or all, recursively; run in the repository."""
     paths = step.submodules.paths if step.submodules else []
     # Said by name: a `merge` or `rebase` in somebody's configuration would leave the pinned commits.
     return ["git", "submodule", "update", "--init", "--recursive", "--checkout", "--", *paths]
@@ -43,7 +43,7 @@ def environment() -> dict[str, str]:
 
 
 def advice(log_tail: str) -> str:
-    """What to do about the last thing git said; something in any case."""
+    """Return the remedy for git's last message; never empty."""
     for pattern, remedy in _ADVICE.items():
         if re.search(pattern, log_tail, re.IGNORECASE):
             return remedy

@@ -46,7 +46,7 @@ def lacks(job: Job, wait: Wait) -> str | None:
 
 
 def subject(wait: Wait) -> str:
-    """The condition in words, without credentials."""
+    """Return the condition in words, without credentials."""
     if wait.log is not None:
         where = f"file {wait.log.file}" if wait.log.file else f"the log of {wait.log.step or 'the step'}"
         words = f"a line with {wait.log.match!r} in {where}"
