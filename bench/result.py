@@ -27,7 +27,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Result:
-    """What `python -m bench NAME --json` prints; `ratio` is ours over the best peer's, by p50."""
+    """Output of `python -m bench NAME --json`; `ratio` is ours over the best peer's, by p50."""
 
     metric: str
     unit: str

@@ -1,4 +1,4 @@
-"""What can be asked of a running deployment, and what came of it."""
+"""Requests to a running deployment, and their outcomes."""
 
 from enum import StrEnum
 
@@ -71,7 +71,7 @@ class Kind(StrEnum):
 
 
 class Command(Message):
-    """One accepted command in the inbox; exactly one of the four payloads is set, as `kind` says."""
+    """Accepted command in the inbox; exactly one of the four payloads is set, as `kind` says."""
 
     id: str
     kind: Kind
@@ -112,7 +112,7 @@ class Verdict(StrEnum):
 
 
 class Outcome(Message):
-    """What came of one command; kept by command id across continue-as-new."""
+    """Outcome of one command; kept by command id across continue-as-new."""
 
     command_id: str
     kind: Kind

@@ -1,4 +1,4 @@
-"""What is wrong and what to do about it, in one shape from the cluster to the CLI and the Temporal UI."""
+"""Finding and its remedy, in one shape from the cluster to the CLI and the Temporal UI."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from domain.model import Message
 
 
 class Severity(StrEnum):
-    """Who has to act next."""
+    """Severity of a finding: who has to act next."""
 
     PROGRESS = "progress"  # nobody: it is slow, not stuck
     TRANSIENT = "transient"  # nobody yet: we retry
@@ -17,7 +17,7 @@ class Severity(StrEnum):
 
 
 class Choice(StrEnum):
-    """What a person can answer when a rollout needs one."""
+    """Answer that a person can give when a rollout needs one."""
 
     RETRY = "retry"  # try again, with fresh patience
     FEWER = "fewer"  # go on with as many clients as fit now
@@ -26,7 +26,7 @@ class Choice(StrEnum):
 
 
 class Diagnosis(Message):
-    """One finding: `CODE: what on object (n of m pods, since t). Evidence. Because. Do. Still serving: x/y.`
+    """Finding: `CODE: what on object (n of m pods, since t). Evidence. Because. Do. Still serving: x/y.`
 
     `code` is one of the stable words of docs/diagnoses.md; `evidence` is verbatim text of the system that
     complained, already scrubbed.
@@ -44,7 +44,7 @@ class Diagnosis(Message):
     serving: str = ""  # `x/y`: clients of any release that still serve; empty when that says nothing
 
     def __str__(self) -> str:
-        """The finding as operators read it, on one line."""
+        """Return the finding as operators read it, on one line."""
         head = f"{self.code}: {self.what}" + (f" on {self.on}" if self.on else "")
         head += f", since {self.since}" if self.since else ""
         parts = [head]

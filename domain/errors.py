@@ -30,7 +30,7 @@ from domain.diagnosis import Diagnosis, Severity
 
 
 class ProverError(Exception):
-    """What failed, on which object, why, and what to do; `code` is the stable word users search for."""
+    """Error with what failed, on which object, why, and what to do; `code` is the stable word users search for."""
 
     code: ClassVar[str] = "ERROR"
     severity: ClassVar[Severity] = Severity.FATAL
@@ -38,7 +38,7 @@ class ProverError(Exception):
     def __init__(
         self, what: str, *, on: str = "", because: str = "", do: str = "", evidence: str = "", code: str = ""
     ) -> None:
-        """`what` is a clause without a final stop; `do` names a command or a setting."""
+        """Take `what` as a clause without a final stop; `do` names a command or a setting."""
         self.diagnosis = Diagnosis(
             code=code or self.code,
             what=what,
@@ -56,13 +56,13 @@ class PermanentError(ProverError):
 
 
 class SettingsInvalid(PermanentError):
-    """One or more settings are wrong; `problems` are complete sentences, each naming its setting."""
+    """Error of one or more settings; `problems` are complete sentences, each naming its setting."""
 
     code = "SETTINGS"
     severity = Severity.INVALID
 
     def __init__(self, problems: list[str]) -> None:
-        """Takes every problem found, so that the user mends them in one go."""
+        """Take every problem found, so that the user corrects them at once."""
         self.problems = problems
         super().__init__("; ".join(problems))
 

@@ -7,7 +7,7 @@ from domain.status import Release
 
 
 class LayerProgress(Message):
-    """One layer on its way."""
+    """Progress of one layer."""
 
     title: str
     done: int  # bytes
@@ -48,7 +48,7 @@ class ImagesRequest(Message):
 
 
 class StoredImage(Message):
-    """One image: in the registry by its tags, or in the Docker Engine."""
+    """Image in the registry by its tags, or in the Docker Engine."""
 
     place: str  # registry, engine
     digest: str
@@ -63,7 +63,7 @@ class StoredImage(Message):
 
 
 class ImagesReport(Message):
-    """Those at the registry, then those in the Docker Engine, newest first each."""
+    """Images at the registry, then in the Docker Engine, newest first each."""
 
     images: list[StoredImage] = []
     removed: int = 0

@@ -25,12 +25,12 @@ SEARCH_NAMESPACE = "ProverNamespace"
 
 
 def deployment_id(cluster: str, namespace: str) -> str:
-    """The workflow id that makes "one prover cluster per namespace" true."""
+    """Return the workflow id that makes "one prover cluster per namespace" true."""
     return f"prover-cluster/{cluster}/{namespace}"
 
 
 def backend_id(host: str, profile: str) -> str:
-    """The workflow id of one backend on one host."""
+    """Return the workflow id of one backend on one host."""
     return f"prover-backend/{host}/{profile}"
 
 
@@ -50,15 +50,15 @@ def host_queue(host: str) -> str:
 
 
 def host_watch_queue(host: str) -> str:
-    """The watch of each backend on a host; async, so that it takes no slot from the steps."""
+    """Return the queue of the backend watches on a host; async, so that they take no slot from the steps."""
     return f"prover-host-watch.{host}"
 
 
 def image_tag(stage: str) -> str:
-    """The tag of the prover image of one stage."""
+    """Return the tag of the prover image of one stage."""
     return f"client-{stage}"
 
 
 def image_twin(stage: str, digest: str) -> str:
-    """A second tag of the same image that never moves: with the first eight digits of its digest."""
+    """Return a second tag of the same image that never moves: with the first eight digits of its digest."""
     return f"{image_tag(stage)}-{digest.removeprefix('sha256:')[:8]}"

@@ -1,4 +1,4 @@
-"""What activities need from the world; `clients/` fulfils it for real, tests with small fakes.
+"""Protocols that activities use; `clients/` implements them, and tests have small fakes.
 
 All methods block and raise the errors of `domain.errors`. `beat` is called at least every few seconds with a short
 text of progress; it raises when the activity was cancelled.
@@ -35,14 +35,14 @@ class Sources(Protocol):
     """Reads a git repository."""
 
     def checkout(self, repo: str, ref: str, beat: Beat) -> Checkout:
-        """A clean work tree of the repository (path or URL) at a ref; NotARepository, Unavailable.
+        """Return a clean work tree of the repository (path or URL) at a ref; NotARepository, Unavailable.
 
         Files that git does not track stay, so that keys which were made once need not be made again.
         """
         ...
 
     def located(self, repo: str, ref: str) -> str:
-        """The directory of a checkout made before, as it is; NotARepository when there was none."""
+        """Return the directory of a checkout made before, as it is; NotARepository when there was none."""
         ...
 
     def resolve(self, repo: str, *, stage: str, allow_dirty: bool, data: Sequence[str] = ()) -> Source:
@@ -58,7 +58,7 @@ class Images(Protocol):
     """Builds and pushes prover images."""
 
     def ensure(self, request: ImageRequest, beat: TransferBeat) -> Image:
-        """The image of this commit exists in the registry afterwards, built only when it is not there.
+        """Make the image of this commit exist in the registry, built only when it is missing.
 
         What `beat` raises leaves uploads to be resumed by the next call.
         """
@@ -95,25 +95,25 @@ class Login(Protocol):
     user: str
 
     def reveal(self) -> str:
-        """The password, at the place of use only."""
+        """Return the password, at the place of use only."""
         ...
 
 
 class Cluster(Protocol):
-    """One Kubernetes cluster, by its JSON objects."""
+    """Kubernetes cluster, by its JSON objects."""
 
     def uid(self) -> str:
-        """The fence: `<UID of kube-system's namespace>@ca-<hash>`, the UID empty where unreadable."""
+        """Return the identity `<UID of kube-system's namespace>@ca-<hash>`, the UID empty where unreadable."""
         ...
 
     def get(self, kind: str, name: str, namespace: str = "") -> Manifest | None:
-        """The object or None; kinds: Namespace, Deployment, ConfigMap, Service, EndpointSlice, …"""
+        """Return the object or None; kinds: Namespace, Deployment, ConfigMap, Service, EndpointSlice, …"""
         ...
 
     def find(
         self, kind: str, namespace: str = "", *, selector: str = "", fields: str = "", slim: Slim | None = None
     ) -> list[Manifest]:
-        """The objects; an empty namespace means all of them (Forbidden when rights lack).
+        """Return the objects; an empty namespace means all of them (Forbidden when rights lack).
 
         `selector` is by labels, `fields` by fields. They come page by page, and `slim` takes each one's place.
         """
@@ -128,11 +128,11 @@ class Cluster(Protocol):
         ...
 
     def missing(self, namespace: str, rights: list[Right]) -> list[Right]:
-        """Those of the rights that this worker lacks in the namespace (empty: cluster-wide)."""
+        """Return those of the rights that this worker lacks in the namespace (empty: cluster-wide)."""
         ...
 
     def changes(self, namespace: str, stop: Callable[[], bool]) -> Iterable[None]:
-        """Yields once at once and then whenever Deployment, ReplicaSets, Pods or Events of the namespace changed.
+        """Yield at once and then whenever Deployment, ReplicaSets, Pods or Events of the namespace changed.
 
         Also yields at least every few seconds, so that the caller can heartbeat. Lists again after a 410 or a lost
         connection.
@@ -140,7 +140,7 @@ class Cluster(Protocol):
         ...
 
     def follow(self, namespace: str, deploy_name: str, stop: Callable[[], bool]) -> Iterable[Snapshot | None]:
-        """The watched parts of a snapshot, from one list a kind and watches; never by polling.
+        """Yield the watched parts of a snapshot, from one list a kind and watches; never by polling.
 
         Yields as soon as every kind was listed, at once after each change (a burst counts as one), and at least every
         few seconds, so that the caller can heartbeat. None while the API server is away or nothing was listed yet.
@@ -149,7 +149,7 @@ class Cluster(Protocol):
         ...
 
     def logs(self, pod: str, namespace: str, *, previous: bool = False, lines: int = 20) -> str:
-        """The tail of what the client in a pod said, scrubbed; empty where there is none, or no right to read it."""
+        """Return the end of a client's log, scrubbed; empty where there is none, or no right to read it."""
         ...
 
     def events(self, namespace: str) -> list[Manifest]:
@@ -166,13 +166,13 @@ class Trials(Protocol):
 
 
 class ImagePreflight(Protocol):
-    """What building, pushing and pulling an image stands on; looked at from the backend host, leaving nothing.
+    """Preflight of building, pushing and pulling an image on the backend host; it leaves nothing behind.
 
     Each method raises what the build would raise; an answer is a clause for people where nothing else is said.
     """
 
     def engine(self) -> str:
-        """The Docker Engine answers; Unavailable."""
+        """Ping the Docker Engine; Unavailable."""
         ...
 
     def base_image(self, name: str) -> BaseConfig:
@@ -180,19 +180,19 @@ class ImagePreflight(Protocol):
         ...
 
     def base_context(self, repo: str, base_context: str, dockerfile: str) -> tuple[str, str]:
-        """A clause about what the base image is built of, and the image's name, empty unless it was built already."""
+        """Return a clause about the build context, and the image's name, empty unless it was built already."""
         ...
 
     def circuit(self, repo: str, circuit_dir: str, schema: ConfigSchema) -> str:
-        """The files that the image would take, which must fit the client's schema; ImageInputMissing."""
+        """Return the files that the image would take, which must fit the client's schema; ImageInputMissing."""
         ...
 
     def push(self, target: ImageTarget) -> str:
-        """The registry lets us begin an upload, which is ended at once; CredentialsRejected, Unavailable."""
+        """Begin an upload and cancel it at once; CredentialsRejected, Unavailable."""
         ...
 
     def pull(self, target: ImageTarget, stage: str) -> str:
-        """The registry answers a look for the image of that stage; CredentialsRejected, Unavailable."""
+        """Look for the image of that stage at the registry; CredentialsRejected, Unavailable."""
         ...
 
 
@@ -200,7 +200,7 @@ class Evidence(Protocol):
     """Keeps evidence bundles on this host, outside Temporal's history."""
 
     def keep(self, name: str, content: Mapping[str, Any]) -> str:
-        """The path of the new bundle, named after `name`; Unavailable when the disk does not take it."""
+        """Write a bundle named after `name` and return its path; Unavailable when the disk does not take it."""
         ...
 
 
@@ -210,11 +210,11 @@ class Watches(Protocol):
     def observations(
         self, namespace: str, deploy_name: str, stage: str, explain: Explain | None = None
     ) -> AsyncGenerator[Observation, None]:
-        """The current observation and then each one that differs; `explain` is asked before each while clients run."""
+        """Yield the current observation and then each that differs; `explain` runs before each while clients run."""
         ...
 
     def capacity(self) -> AsyncGenerator[None, None]:
-        """Yields at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
+        """Yield at once, whenever nodes or provers of any namespace changed, and at least every few seconds."""
         ...
 
 
@@ -224,18 +224,18 @@ class BackendHost(Protocol):
     def load(
         self, backend: Backend, variables: Mapping[str, str], programs: ProgramSearch | None = None
     ) -> LoadedProfile:
-        """The profile, judged on this host before anything runs; SettingsInvalid names file, line and field.
+        """Return the profile, judged on this host before anything runs; SettingsInvalid names file, line and field.
 
         Programs are looked for as `programs` says: not at all where no step is to be run.
         """
         ...
 
     def facts(self, backend: Backend, variables: Mapping[str, str]) -> ProfileFacts:
-        """What a deploy of the clients needs of the profile, whatever a set-up may lack; SettingsInvalid."""
+        """Return what a deploy of the clients needs of the profile, whatever a set-up would miss; SettingsInvalid."""
         ...
 
     def step_at(self, key: str, moment: int) -> str:
-        """The step that was started last before this moment, in nanoseconds of the epoch; empty where none was."""
+        """Return the step started last before a moment, in nanoseconds of the epoch; empty when there is none."""
         ...
 
     def run(self, request: StepRequest, beat: Beat) -> StepStatus:
@@ -257,9 +257,9 @@ class BackendHost(Protocol):
         ...
 
     def observe(self, key: str) -> list[StepStatus]:
-        """The steps that stay, as they stand now; quick."""
+        """Return the steps that stay, as they stand now; quick."""
         ...
 
     def read_log(self, request: LogRequest, beat: Beat) -> LogChunk:
-        """A piece of a log, clean; waits up to `request.wait` seconds for more."""
+        """Return a piece of a log, clean; waits up to `request.wait` seconds for more."""
         ...

@@ -56,7 +56,7 @@ class Wait(Document):
 
     @property
     def kind(self) -> str:
-        """Which condition."""
+        """Name of the condition."""
         return given(self, tuple(Wait.model_fields))[0]
 
 
@@ -139,7 +139,7 @@ class When(Document):
 
 
 class Counterpart(Document):
-    """What undoes a step when the backend is stopped, before its processes are ended; exactly one."""
+    """Action that undoes a step when the backend is stopped, before its processes are ended; exactly one."""
 
     command: list[str] = []
     function: str = ""
@@ -160,7 +160,7 @@ class Restart(StrEnum):
 
 
 class Step(Document):
-    """One step; exactly one of the fields of KINDS says what it does."""
+    """Step; exactly one of the fields of KINDS says what it does."""
 
     name: str = Field(pattern=NAME)
     needs: list[str] = []
@@ -213,7 +213,7 @@ class Step(Document):
 
     @property
     def kind(self) -> str:
-        """One of KINDS."""
+        """Kind of the step, one of KINDS."""
         return given(self, KINDS)[0]
 
     @property
@@ -254,7 +254,7 @@ class StepState(StrEnum):
 
 
 class StepStatus(Message):
-    """One row of the backend's status."""
+    """Row of the backend's status."""
 
     name: str
     kind: str
@@ -264,7 +264,7 @@ class StepStatus(Message):
 
 
 def given(model: Document, fields: tuple[str, ...]) -> list[str]:
-    """Those of the fields that say something; an empty mapping of a nested document does."""
+    """Return the fields that are set; an empty mapping of a nested document is."""
     found = []
     for field in fields:
         value = getattr(model, field)

@@ -1,4 +1,4 @@
-"""What the user wants: one frozen model that travels from the CLI into the workflow. No secrets, only references."""
+"""Wanted deployment: one frozen model from the CLI to the workflow. No secrets, only references."""
 
 from enum import StrEnum
 
@@ -73,7 +73,7 @@ class Backend(Message):
         return bool(self.ref) or "://" in self.repo
 
     def checked_out(self, directory: str) -> "Backend":
-        """The same with its source there."""
+        """Return the backend with its source in that directory."""
         return self.model_copy(update={"repo": directory, "ref": ""})
 
     @property
@@ -102,7 +102,7 @@ class ConfigSchema(StrEnum):
 
 
 class BackendMode(StrEnum):
-    """What to do with the backend before the cluster."""
+    """Mode of the backend, which is brought up before the clients."""
 
     NONE = "none"  # deploy: a coordinator already runs
     REAL = "real"  # setup-all: nothing is simulated
@@ -110,7 +110,7 @@ class BackendMode(StrEnum):
 
 
 class OnFailure(StrEnum):
-    """What a permanent failure of a deploy leads to."""
+    """Reaction to a permanent failure of a deploy."""
 
     HOLD = "hold"  # park with the diagnosis
     REMOVE = "remove"  # tear down what was applied, then fail
@@ -118,7 +118,7 @@ class OnFailure(StrEnum):
 
 
 class Shortage(StrEnum):
-    """What to do when fewer clients fit than are wanted."""
+    """Policy when fewer clients fit than are wanted."""
 
     REFUSE = "refuse"  # with the numbers, changing nothing
     WAIT = "wait"  # durably, up to `wait_for_nodes` seconds
@@ -127,7 +127,7 @@ class Shortage(StrEnum):
 
 
 class ClusterSpec(Message):
-    """One prover cluster as the user wants it; see docs/operations.md for each setting."""
+    """Deployment as the user wants it; see docs/operations.md for each setting."""
 
     cluster: str = "default"
     namespace: str = "default"

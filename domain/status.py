@@ -1,4 +1,4 @@
-"""What can be said about a deployment: the answer of query `status`, of `proverctl status -o json`, and of the UI."""
+"""Status of a deployment: the answer of query `status`, of `proverctl status -o json`, and of the UI."""
 
 from enum import StrEnum
 
@@ -29,7 +29,7 @@ PODS_MATTER = {Phase.ROLLING_OUT, Phase.ROLLING_BACK, Phase.SERVING, Phase.DEGRA
 
 
 class Pod(Message):
-    """One prove-client as Kubernetes sees it."""
+    """Pod of a prove-client as Kubernetes sees it."""
 
     name: str
     node: str = ""
@@ -53,7 +53,7 @@ class Observation(Message):
 
 
 class Release(Message):
-    """What is, or was, deployed."""
+    """Release that is, or was, deployed."""
 
     revision: int = 0
     stage: str = ""
@@ -83,7 +83,7 @@ class Retry(Message):
 
 
 class Question(Message):
-    """What a person must decide before a command goes on; without an answer the default is taken at the deadline."""
+    """Question to a person before a command continues; without an answer the default is taken at the deadline."""
 
     id: str
     command_id: str  # of the command that waits
@@ -120,5 +120,5 @@ class Status(Message):
 
     @property
     def finding(self) -> Diagnosis | None:
-        """What is wrong with what is wanted now; the troubles of pods that a command is about to replace are not."""
+        """Finding about the wanted release; pods that a command is about to replace do not count."""
         return self.diagnosis or (self.observed.diagnosis if self.phase in PODS_MATTER else None)

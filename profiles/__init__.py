@@ -11,7 +11,7 @@ def is_name(wanted: str) -> bool:
 
 
 def bundled(name: str) -> Path | None:
-    """The file of this profile, None when there is none of this name."""
+    """Return the file of this profile, None when there is none of this name."""
     return _ROOM / f"{name}.yaml" if name in names() else None
 
 

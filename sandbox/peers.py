@@ -1,4 +1,4 @@
-"""What people use instead of us, built on request from pinned modules: the other side of benchmarks."""
+"""Programs that people use instead of ours, built on request from pinned modules for benchmarks."""
 
 from pathlib import Path
 

@@ -88,7 +88,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Settings:
-    """One world. Its /16 is cut into: .0 the bridge, .1-.31 Docker networks, .64-.127 pods, .128-.255 Services."""
+    """World settings. The /16 is divided: .0 the bridge, .1-.31 Docker networks, .64-.127 pods, .128-.255 Services."""
 
     name: str = "world"
     nodes: int = 2
@@ -133,7 +133,7 @@ class Settings:
 
     @property
     def env_file(self) -> Path:
-        """What proverctl and the tests read to find this world."""
+        """File that proverctl and the tests read to find this world."""
         return self.state / "world.env"
 
     @property

@@ -1,4 +1,4 @@
-"""One deployment that something is wrong with, rendered by the product, in a namespace of its own; and what we say."""
+"""Faulty deployment, rendered by the product in a namespace of its own, and our diagnosis of it."""
 
 import contextlib
 import time

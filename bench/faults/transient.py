@@ -33,7 +33,7 @@ _ORDER = [Severity.PROGRESS, Severity.TRANSIENT, Severity.NEEDS_HUMAN, Severity.
 
 @dataclass
 class _Run:
-    """One hindered rollout and what was said about it."""
+    """Hindered rollout and its diagnoses."""
 
     kind: str
     seconds: float = _ENOUGH
@@ -48,7 +48,7 @@ class _Run:
 
 
 class _Suite:
-    """What the runs share."""
+    """Values that the runs share."""
 
     def __init__(self, world: World, registry: str, closing: str) -> None:
         self.world = world
@@ -146,7 +146,7 @@ class _Suite:
 
 
 def run(world: World) -> Result:
-    """One sample a run: 1 when it was called fatal and then completed, else 0."""
+    """Return one sample a run: 1 when it was called fatal and then completed, else 0."""
     settings = Settings.from_environment()
     start = time.monotonic()
     with (

@@ -1,4 +1,4 @@
-"""What a change costs: nothing new, a new commit, a new client, one key of eight; seconds and bytes to the registry.
+"""Cost of a change (nothing new, a new commit, a new client, one key of eight): seconds and bytes sent.
 
 Ours, classic `docker build` and `docker push`, and `crane append` each keep their caches and do the same change in
 turn, through one counting proxy to one registry. Each has a repository of its own. Crane needs a new client in the
@@ -36,7 +36,7 @@ class Cost(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """What all contestants build from at one time."""
+    """Inputs that all contestants build from."""
 
     base: str
     commit: int

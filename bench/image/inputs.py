@@ -1,4 +1,4 @@
-"""What the image benchmarks build from: incompressible keys on disk, base images in the Engine, and who asks.
+"""Inputs of the image benchmarks: incompressible keys on disk, base images in the Engine, and requests.
 
 The key directory is complete for the product, which refuses one without circuit, monomial key and verification key.
 """

@@ -1,4 +1,4 @@
-"""What people use instead: classic `docker build` and `docker push` by the Engine, and `crane append`.
+"""Peers: classic `docker build` and `docker push` by the Engine, and `crane append`.
 
 Both get the best case: the context of the build is streamed to the Engine without a copy on disk, the commit comes in
 a last line so that Docker's cache of the keys holds, and crane finds its layers as tar files that were made before,
@@ -88,7 +88,7 @@ class Crane:
         folder.mkdir()
 
     def pack(self, keys: Keys, paths: Iterable[Path] = ()) -> None:
-        """One tar file a key: of these keys, or of all and of the small files."""
+        """Write one tar file a key: of these keys, or of all and of the small files."""
         chosen = list(paths)
         small = [path for path in keys.folder.iterdir() if path not in keys.paths]
         for members in [[path] for path in chosen or keys.paths] + ([] if chosen else [small]):

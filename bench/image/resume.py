@@ -73,7 +73,7 @@ def run(world: World, size: int = _SIZE) -> Result:
 
 
 class _Bench:
-    """One layer, sent again and again to registries with nothing in them."""
+    """Benchmark of one layer, sent repeatedly to empty registries."""
 
     def __init__(self, world: World, folder: Path, keys: Keys, base: str, docker: Docker, crane: Crane) -> None:
         self._world = world

@@ -1,4 +1,4 @@
-"""Who hears that a rollout is done, and when: a witness at the API server, and the programs that people wait with."""
+"""Observers of the end of a rollout: a watch at the API server, and the programs that people wait with."""
 
 import json
 import os

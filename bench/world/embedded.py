@@ -22,7 +22,7 @@ class World:
 
     @cached_property
     def env(self) -> dict[str, str]:
-        """What world.env says."""
+        """Variables of world.env."""
         return {key: value for key, value in dotenv_values(self.env_file).items() if value is not None}
 
     @property

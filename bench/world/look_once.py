@@ -18,7 +18,7 @@ _KIB = 1024
 
 
 def main(kubeconfig: str, key_value: str) -> None:
-    """One process, for memory that was used once is not given back."""
+    """Measure in a process of its own, since used memory is not given back."""
     key, _, value = key_value.partition("=")
     pair = KeyValue(key=key, value=value)
     spec = ClusterSpec(

@@ -97,7 +97,7 @@ class _Submodules:
     def of(
         self, parent: Clone, commit: str, entries: list[TreeEntry], asked: Asked, origin: str, *, depth: int = 1
     ) -> None:
-        """Return the submodules of this commit and theirs; relative URLs are relative to `origin`."""
+        """Fetch the submodules of this commit and theirs; relative URLs are relative to `origin`."""
         pins = tree.pins(entries)
         if not pins:
             return

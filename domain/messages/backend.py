@@ -7,7 +7,7 @@ from domain.spec import Backend, BackendMode, ClusterSpec
 
 
 class BackendReport(Message):
-    """What came of bringing the backend to its desired state."""
+    """State of the backend after a change, and its finding."""
 
     workflow_id: str
     profile: str
@@ -57,7 +57,7 @@ class LoadedProfile(Message):
 
 
 class ProfileFacts(Message):
-    """What a deploy of the clients has to know of a profile; all empty where there is none."""
+    """Parts of a profile that a deploy of the clients uses; all empty where there is none."""
 
     name: str = ""
     data: list[str] = []  # patterns of paths in the repository that are no sources

@@ -17,7 +17,7 @@ class ImageRequest(Message):
 
 
 class BaseConfig(Message):
-    """What the configuration of an image says of its container."""
+    """Container settings in the configuration of an image."""
 
     user: str = ""  # empty or 0 means root
     entrypoint: list[str] = []

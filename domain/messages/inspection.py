@@ -20,7 +20,7 @@ class CheckVerdict(StrEnum):
 
 
 class Check(Message):
-    """One check of the preflight: what was looked at, what was found, and the remedy."""
+    """Check of the preflight: its subject, its result and the remedy."""
 
     name: str  # e.g. "registry push"
     verdict: CheckVerdict
@@ -29,7 +29,7 @@ class Check(Message):
 
 
 class PreflightRequest(Message):
-    """What is about to be deployed; the host's and the cluster's checks are two activities."""
+    """Deploy that is checked; the host's and the cluster's checks are two activities."""
 
     spec: ClusterSpec
     deployment_id: str
@@ -53,7 +53,7 @@ class PreflightReport(Message):
 
 
 class Action(StrEnum):
-    """What a plan says of one object."""
+    """Action of a plan on one object."""
 
     CREATE = "create"
     CHANGE = "change"
@@ -65,7 +65,7 @@ class Action(StrEnum):
 
 
 class ObjectChange(Message):
-    """One object of a plan; `lines` is a unified diff of its YAML, secrets masked."""
+    """Object of a plan; `lines` is a unified diff of its YAML, secrets masked."""
 
     kind: str
     name: str
@@ -83,7 +83,7 @@ class PlanRequest(Message):
 
 
 class PlanReport(Message):
-    """What a deploy would change and what that costs."""
+    """Changes that a deploy would make, and their cost."""
 
     changes: list[ObjectChange] = []
     replaced: int = 0  # pods that a rollout would replace

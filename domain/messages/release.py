@@ -14,7 +14,7 @@ class TargetRequest(Message):
 
 
 class Target(Message):
-    """What is there already."""
+    """Objects that exist already."""
 
     cluster_uid: str
     namespace_exists: bool = True
@@ -35,7 +35,7 @@ class ApplyRequest(Message):
 
 
 class Applied(Message):
-    """What was written."""
+    """Result of an apply."""
 
     config_hash: str
     generation: int  # of the Deployment, for the rollout wait

@@ -5,7 +5,7 @@ from domain.spec import Backend, ConfigSchema
 
 
 class SourceRequest(Message):
-    """Which tree to read."""
+    """Request for the tree to read."""
 
     repo: str
     stage: str = ""  # set by hand; empty: short commit
@@ -16,7 +16,7 @@ class SourceRequest(Message):
 
 
 class Source(Message):
-    """One commit, pinned: every later step uses this and never reads HEAD again (trap 13)."""
+    """Pinned commit: every later step uses this and never reads HEAD again."""
 
     commit: str  # 40 hex digits; empty when STAGE is set by hand and there is no repository
     stage: str

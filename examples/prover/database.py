@@ -79,7 +79,7 @@ def is_open_to_all(path: Path) -> bool:
 
 
 def reachable_binaries() -> Path:
-    """The wheel's binaries, or a copy of them where the unprivileged user can reach it."""
+    """Return the wheel's binaries, or a copy of them where the unprivileged user can reach it."""
     binaries = wheel_binaries()
     if os.geteuid() != 0 or is_open_to_all(binaries / "postgres"):
         return binaries

@@ -18,7 +18,7 @@ class ProjectStatus(StrEnum):
 
 
 class Container(NamedTuple):
-    """What the Engine says of one container of a project."""
+    """Container of a project as the Engine describes it."""
 
     id: str
     service: str
@@ -34,7 +34,7 @@ class Container(NamedTuple):
 
 
 def looping(one: Container, restarts_before: int) -> str:
-    """What to say of a container that starts again and again; empty when it does not."""
+    """Return the clause about a container in a restart loop; empty when it is in none."""
     again = one.restarts - restarts_before
     return f"is restarted again and again ({again} times so far{_code(one)})" if again >= _RESTARTS else ""
 
@@ -64,7 +64,7 @@ def _awaited_services(containers: Sequence[Container]) -> frozenset[str]:
 def judge_project(
     containers: Sequence[Container], expected: Sequence[str], restarts_before: Mapping[str, int] | None = None
 ) -> tuple[ProjectStatus, str, Container | None]:
-    """The worst standing, its reason in words, and the container meant; `restarts_before` by container id.
+    """Return the worst status, its reason, and the container meant; `restarts_before` by container id.
 
     Without it restarts count as old ones.
     """

@@ -31,7 +31,7 @@ class Judgement(NamedTuple):
 
 
 def judge(document: object) -> Judgement:
-    """What is refused in it and which files have to be judged, too; `document` is as parsed."""
+    """Return what is refused in the parsed `document`, and which further files have to be judged."""
     if document is None:
         return Judgement([], [], [])
     if not isinstance(document, dict):
@@ -56,7 +56,7 @@ def version_of(text: str) -> tuple[int, ...]:
 
 
 def version_warnings(version: Sequence[int]) -> list[str]:
-    """What to say about this version of compose; nothing from OLDEST on."""
+    """Return a warning about this version of compose; none from OLDEST on."""
     if tuple(version) >= OLDEST:
         return []
     shown = ".".join(map(str, version)) or "of unknown version"

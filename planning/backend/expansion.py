@@ -53,14 +53,14 @@ _EXPRESSIONS = (
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """The text with `${NAME}` replaced and `$$` as `$`; SettingsInvalid names what is not set."""
+    """Return the text with `${NAME}` replaced and `$$` as `$`; SettingsInvalid names what is not set."""
     if missing := [name for name in names(text) if name not in variables]:
         raise SettingsInvalid([f"variable {name} is used in {text!r} but not set" for name in missing])
     return _REFERENCE.sub(lambda match: "$" if match[1] is None else variables[match[1]], text)
 
 
 def expanded(step: Step, variables: Mapping[str, str]) -> Step:
-    """The step with every text filled in; SettingsInvalid names all variables that are not set, at once.
+    """Return the step with every text filled in; SettingsInvalid names all variables that are not set, at once.
 
     In a regular expression a value stands for itself, whatever characters it holds.
     """
@@ -68,12 +68,12 @@ def expanded(step: Step, variables: Mapping[str, str]) -> Step:
 
 
 def expanded_functions(functions: Functions, variables: Mapping[str, str]) -> Functions:
-    """The same for the file of functions and their environment."""
+    """Return the same for the file of functions and their environment."""
     return _filled(functions, variables, "functions")
 
 
 def foreseen(step: Step, variables: Mapping[str, str]) -> Step:
-    """The step with those texts filled in that need these variables alone; others, of later values, stay as written."""
+    """Return the step with the texts filled in that need these variables alone; others stay as written."""
     unknown = {name: f"${{{name}}}" for _, text in texts(step) for name in names(text) if name not in variables}
     return _filled(step, {**variables, **unknown}, f"step {step.name}")
 
@@ -81,7 +81,7 @@ def foreseen(step: Step, variables: Mapping[str, str]) -> Step:
 def settled(
     declared: Mapping[str, str | None], environ: Mapping[str, str], built_in: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables a step may use: built in, else from the worker's environment, else the profile's default.
+    """Return the variables a step may use: built in, else from the worker's environment, else the profile's default.
 
     Only declared names are read from the environment; an empty value there means unset.
     """
@@ -102,7 +102,7 @@ def texts(document: Document) -> list[tuple[FieldPath, str]]:
 
 
 def names(text: str) -> list[str]:
-    """The names that the text refers to, in its order."""
+    """Return the names that the text refers to, in its order."""
     return [match[1] for match in _REFERENCE.finditer(text) if match[1] is not None]
 
 
@@ -135,7 +135,7 @@ def _filled(document: D, variables: Mapping[str, str], subject: str) -> D:
 
 
 def _mapped(data: Any, fill: Callable[[FieldPath, str], str], path: FieldPath = ()) -> Any:
-    """The same data with each text replaced by what `fill` makes of it."""
+    """Return the same data with each text replaced by what `fill` makes of it."""
     if isinstance(data, dict):
         return {key: _mapped(value, fill, (*path, key)) for key, value in data.items()}
     if isinstance(data, list):

@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-
 
 
 def form_faults(step: Step, data: str = DATA) -> Iterator[ProfileFault]:
-    """What no value of a variable that is still unknown can mend; `data` is how BACKEND_DATA reads in these texts."""
+    """Return faults that no value of an unknown variable can cure; `data` is BACKEND_DATA in these texts."""
     for path, text in texts(step):
         if clause := _clause(path, text, data):
             yield ProfileFault(path, f"step {step.name}: {clause}")

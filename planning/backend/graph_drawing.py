@@ -7,7 +7,7 @@ from planning.backend.steps import in_order
 
 
 def as_text(profile: Profile) -> str:
-    """The steps in layers: those of one layer need steps of earlier ones only, and may run at the same time."""
+    """Return the steps in layers: those of one layer need steps of earlier ones only, and may run at the same time."""
     lines = []
     for number, layer in enumerate(layers(profile.steps), 1):
         lines += [f"layer {number}", *(f"  {_line(step)}" for step in layer)]
@@ -15,7 +15,7 @@ def as_text(profile: Profile) -> str:
 
 
 def as_mermaid(profile: Profile) -> str:
-    """A flowchart; an arrow goes from a step to those that need it."""
+    """Return a flowchart; an arrow goes from a step to those that need it."""
     ids = {step.name: f"s{number}" for number, step in enumerate(profile.steps)}  # a name may be a word of Mermaid's
     lines = ["flowchart TD"]
     for step in profile.steps:

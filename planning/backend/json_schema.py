@@ -13,7 +13,7 @@ from domain.profile import KINDS, Counterpart, Profile, Wait, When
 
 
 def schema() -> str:
-    """The schema as JSON."""
+    """Return the schema as JSON."""
     found: dict[str, Any] = Profile.model_json_schema()
     exactly_one: dict[str, Sequence[str]] = {
         "Step": KINDS,

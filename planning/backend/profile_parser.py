@@ -74,7 +74,7 @@ for _tag, _form, _first in (
 
 
 def read(text: str, source: str) -> ProfileText:
-    """The profile in this text; SettingsInvalid when it is no YAML that could be one."""
+    """Return the profile in this text; SettingsInvalid when it is no YAML that could be one."""
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise SettingsInvalid([f"{source} is larger than {MAX_BYTES >> 20} MiB"])
     try:
@@ -107,7 +107,7 @@ def _check_events(text: str, source: str) -> None:
 
 
 def _lines(node: yaml.Node | None, source: str) -> tuple[dict[FieldPath, int], list[ProfileFault]]:
-    """The line of each field by its path, and fields that are written twice, of which YAML would drop one."""
+    """Return the line of each field by its path, and fields that are written twice, of which YAML would drop one."""
     found: dict[FieldPath, int] = {}
     doubles: list[ProfileFault] = []
 
@@ -132,7 +132,7 @@ def _lines(node: yaml.Node | None, source: str) -> tuple[dict[FieldPath, int], l
 
 
 def _judged(content: Any) -> tuple[Profile | None, list[ProfileFault]]:
-    """The profile, without fields that do not exist, so that the rest can be judged too; None when it has no form."""
+    """Return the profile without unknown fields, so that the rest can be judged; None when it has no form."""
     try:
         return Profile.model_validate(content), []
     except ValidationError as error:

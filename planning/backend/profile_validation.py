@@ -29,7 +29,7 @@ def faults(profile: Profile) -> list[ProfileFault]:
 
 
 def known_names(profile: Profile, step: Step) -> set[str]:
-    """The names that a step's texts may refer to: declared, built in, and handed on by what it needs."""
+    """Return the names that a step's texts may refer to: declared, built in, and handed on by what it needs."""
     handed = {name for one in needed(profile.steps, step) if one.name != step.name for name in one.values}
     return {*BUILT_IN, *profile.variables, *handed}
 
@@ -112,7 +112,7 @@ def _whole_clause(text: str) -> str:
 
 
 def _double_values(profile: Profile) -> Iterator[ProfileFault]:
-    """One value from two steps is fine only when never both of them run."""
+    """Yield the values that two steps hand on, unless only one of them ever runs."""
     givers: dict[str, list[Step]] = {}
     for index, step in enumerate(profile.steps):
         for name in step.values:

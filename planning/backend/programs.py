@@ -1,4 +1,4 @@
-"""Which programs a step calls, and of which steps they are looked for before anything runs."""
+"""Programs that steps call, and the steps whose programs are looked for before anything runs."""
 
 from collections.abc import Collection, Iterator
 
@@ -11,7 +11,7 @@ COMPOSE = "docker compose"  # the plugin, or the program docker-compose
 
 
 def programs(step: Step) -> Iterator[tuple[FieldPath, str]]:
-    """What the step runs, and the field that says so."""
+    """Yield the programs that the step runs, each with the field that names it."""
     if step.command:
         yield ("command",), "bash" if isinstance(step.command, str) else step.command[0]
     if step.process:
@@ -33,7 +33,7 @@ def programs(step: Step) -> Iterator[tuple[FieldPath, str]]:
 
 
 def searched(profile: Profile, search: ProgramSearch, left_out: Collection[str], settled: Collection[str]) -> list[str]:
-    """The steps whose programs are looked for: those that will run and whose failure would stop the set-up.
+    """Return the steps whose programs are looked for: those that will run and whose failure would stop the set-up.
 
     `settled` steps are done, adopted or running. One that needs a step which will run, and keeps a record, may run too.
     """

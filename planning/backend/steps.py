@@ -12,7 +12,7 @@ from domain.profile import Profile, Step, StepState, StepStatus
 
 
 class Ran(Message):
-    """What is recorded of a step that succeeded; of one with outputs also that a run of it began."""
+    """Record of a step that succeeded; of one with outputs also that a run of it began."""
 
     fingerprint: str  # empty: a run began and has not succeeded, so the outputs may be incomplete
     seconds: float = 0.0
@@ -22,12 +22,12 @@ class Ran(Message):
 
 
 def chosen(profile: Profile, *, simulated: bool) -> list[Step]:
-    """The steps to run, each after all that it needs; those of run-all only when `simulated`."""
+    """Return the steps to run, each after all that it needs; those of run-all only when `simulated`."""
     return in_order([step for step in profile.steps if simulated or not step.simulated])
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
-    """The steps, each after all that it needs, else as written; SettingsInvalid on a circle."""
+    """Return the steps, each after all that it needs, else as written; SettingsInvalid on a circle."""
     known = {step.name for step in steps}
     done: set[str] = set()
     ordered: list[Step] = []
@@ -56,7 +56,7 @@ def needed(steps: Sequence[Step], step: Step) -> list[Step]:
 
 
 def optional_warnings(steps: Sequence[Step], rows: Sequence[StepStatus]) -> list[str]:
-    """A warning about each optional step that failed: its reason, and the command that tries it again."""
+    """Return a warning about each optional step that failed: its reason, and the command that tries it again."""
     optional = {step.name for step in steps if step.optional}
     return [
         f"optional step {row.name} failed, all else goes on. {row.detail.rstrip('. ')}. "
@@ -67,7 +67,7 @@ def optional_warnings(steps: Sequence[Step], rows: Sequence[StepStatus]) -> list
 
 
 def circle(steps: Sequence[Step]) -> list[str]:
-    """The names of one circle in which each step needs the next; empty when there is none."""
+    """Return the names of one circle in which each step needs the next; empty when there is none."""
     stuck = {step.name: step.needs for step in steps}
     while free := [name for name, needs in stuck.items() if not any(need in stuck for need in needs)]:
         stuck = {name: needs for name, needs in stuck.items() if name not in free}
@@ -78,13 +78,13 @@ def circle(steps: Sequence[Step]) -> list[str]:
 
 
 def circle_text(names: Sequence[str]) -> str:
-    """The clause about a circle."""
+    """Return the clause about a circle."""
     named = "needs itself" if len(names) == 1 else "need each other in a circle"
     return f"step{'s' if len(names) > 1 else ''} {', '.join(names)} {named}"
 
 
 def fingerprint(argv: Sequence[str], env: Mapping[str, str], directory: str, inputs: Mapping[str, str]) -> str:
-    """A hash of all that decides what a step does; `inputs` maps a path to a hash of its content."""
+    """Return a hash of all that decides what a step does; `inputs` maps a path to a hash of its content."""
     meaning = json.dumps([list(argv), sorted(env.items()), directory, sorted(inputs.items())])
     return hashlib.sha256(meaning.encode()).hexdigest()
 

@@ -34,7 +34,7 @@ class Complaint(NamedTuple):
 
     @property
     def upstream(self) -> str:
-        """What COORDINATOR_SERV names, when clients use that."""
+        """Upstream of COORDINATOR_SERV, when clients use it."""
         return coordinator_way.override(self.view.deployment)
 
 

@@ -17,7 +17,7 @@ def may_hold_data(directory: str, patterns: Sequence[str]) -> bool:
 
 
 def within(patterns: Sequence[str], base: str) -> list[str]:
-    """The relative patterns of one step, seen from the repository."""
+    """Return the relative patterns of one step, seen from the repository."""
     return [f"{base.rstrip('/')}/{pattern}" if base else pattern for pattern in patterns]
 
 

@@ -17,7 +17,7 @@ _ODD = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class TreeEntry(NamedTuple):
-    """One line of a tree; `size` in bytes, 0 where git knows none."""
+    """Line of a tree; `size` in bytes, 0 where git knows none."""
 
     mode: str
     object: str
@@ -77,7 +77,7 @@ def modules_fault(found: Iterable[TreeEntry]) -> str:
 
 
 def submodules(listed: Mapping[str, str], wanted: Mapping[str, str], parent: str) -> tuple[list[Submodule], list[str]]:
-    """Those that are to be checked out, and a sentence for each that must not.
+    """Return the submodules to check out, and a sentence for each that must not be.
 
     `listed` is what `.gitmodules` says (`name.path`, `name.url`), `wanted` the pins; a pin that is not listed there is
     left out, as git itself does. `parent` is the repository's own URL or directory.

@@ -22,7 +22,7 @@ def base_config(config: Mapping[str, Any]) -> BaseConfig:
 
 
 def client_config(base: BaseConfig, backend: Backend) -> BaseConfig:
-    """What the prover image is given in place of the base's configuration.
+    """Return the container settings of the prover image in place of the base's.
 
     A command of its own stays: ENTRYPOINT or CMD that is more than a shell. A shell without a command would read its
     input, which a pod has none of, and end at once. A program by a relative path stays the one of the base's WORKDIR.
@@ -44,7 +44,7 @@ def client_config(base: BaseConfig, backend: Backend) -> BaseConfig:
 
 
 def remarks(base: BaseConfig, backend: Backend) -> str:
-    """A clause on what the container runs, and what was not the base's own; for the preflight."""
+    """Return a clause on what the container runs, and what was not the base's own; for the preflight."""
     given = client_config(base, backend)
     said = f"clients run {_shown([*given.entrypoint, *given.command])} in {given.workdir}"
     if backend.client_command:

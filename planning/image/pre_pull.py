@@ -45,7 +45,7 @@ class NodePull(Enum):
 
 
 class Pull(NamedTuple):
-    """One node: `trouble` is what is wrong, possibly in passing; `seconds` are those of the pull, so far or in all."""
+    """Pull by one node: `trouble` may be transient; `seconds` are those of the pull, so far or in all."""
 
     node: str
     state: NodePull
@@ -62,12 +62,12 @@ class Chosen(NamedTuple):
 
 
 def app(spec: ClusterSpec) -> str:
-    """The label `app` of the pods, which is never the clients'."""
+    """Return the label `app` of the pods, which is never the clients'."""
     return _APP if spec.deploy_name != _APP else f"{_APP}-pods"
 
 
 def name(deployment_id: str, image: str, node_name: str) -> str:
-    """The same for the same pull, so that what a killed worker began is found again."""
+    """Return the pod name, equal for an equal pull, so that the pod of a killed worker is found again."""
     told = hashlib.sha256(f"{deployment_id}\n{image}\n{node_name}".encode()).hexdigest()[:12]
     digest = image.partition("@sha256:")[2][:8] or hashlib.sha256(image.encode()).hexdigest()[:8]
     return f"{names.DEPLOYMENT}-pull-{digest}-{told}"
@@ -106,7 +106,7 @@ def choose(
 def pod(
     spec: ClusterSpec, owner: str, named: str, place: tuple[str, str], *, deployment: Manifest, pull_secret: bool
 ) -> Manifest:
-    """A pod that does nothing but need the image; `place` is image and node.
+    """Return a pod that does nothing but need the image; `place` is image and node.
 
     It goes with the Deployment, by Kubernetes' own garbage collection. It has neither the clients' `app` nor their
     role: nobody counts it as a client, and it keeps none off its node.
@@ -255,7 +255,7 @@ def place_of(pod: Manifest) -> Manifest:
 
 
 def beside_others(secret: Manifest, old: Manifest | None) -> Manifest:
-    """The new Secret with the credentials that the old one has for other hosts: clients that serve may need them."""
+    """Return the new Secret with the old credentials for other hosts, which serving clients may need."""
     known = _hosts(old) | _hosts(secret)
     content = base64.b64encode(json.dumps({"auths": known}).encode()).decode()
     return secret | {"data": {_KEY: content}}

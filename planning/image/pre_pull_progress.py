@@ -40,13 +40,13 @@ class Tally:
         return self.todo[0] if self.todo and len(self.running) < AT_ONCE else ""
 
     def begin(self, node: str, now: float) -> None:
-        """A pod was made for it."""
+        """Note that the pod of a node was created."""
         self.todo.remove(node)
         self.running[node] = Pull(node, NodePull.PULLING)
         self._unseen[node] = now
 
     def saw(self, pull: Pull) -> bool:
-        """What its pod shows, also one that an earlier run made; whether the pod has done its duty."""
+        """Note the state of a node's pod and return whether the pod is done."""
         node = pull.node
         self._unseen.pop(node, None)
         if node in self.todo:
@@ -83,7 +83,7 @@ class Tally:
         self.todo = []
 
     def progress(self) -> str:
-        """One line for the heartbeat, e.g. `image on 3 of 8 nodes; node-4 pulls for 42 s`."""
+        """Return one line for the heartbeat, e.g. `image on 3 of 8 nodes; node-4 pulls for 42 s`."""
         parts = [f"image on {len(self._pulled)} of {self._asked} nodes"]
         pulling = sorted(self.running.values(), key=lambda pull: (-pull.seconds, pull.node))
         if len(pulling) > _NAMED:

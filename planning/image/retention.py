@@ -17,7 +17,7 @@ _UNRECORDED = {Phase.PREPARING, Phase.BACKEND, Phase.IMAGE, Phase.WAITING}
 def judged(
     images: Sequence[StoredImage], named: Mapping[str, list[str]], keep: int, pinned: Mapping[str, str]
 ) -> list[StoredImage]:
-    """The images, newest first in each place, with who names them and why they stay.
+    """Return the images, newest first in each place, with who names them and why they stay.
 
     `named` has digests and tags; `pinned` has digests that something else at the registry holds on to, and what. The
     newest `keep` stay in each place, prover images and base images apart. An image whose age nobody knows counts as
@@ -42,7 +42,7 @@ def is_client(image: StoredImage) -> bool:
 
 
 def moment(text: str) -> str:
-    """A time as images have it, in UTC to the second; empty when it is none, or says nothing."""
+    """Return a time as images have it, in UTC to the second; empty when it is none, or says nothing."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -54,12 +54,12 @@ def moment(text: str) -> str:
 
 
 def from_epoch(seconds: float) -> str:
-    """The same of a time in seconds since 1970."""
+    """Return the time of seconds since 1970, in the same form."""
     return moment(datetime.fromtimestamp(seconds, UTC).isoformat())
 
 
 def naming(deployment: str, status: Status) -> dict[str, list[str]]:
-    """The digests and tags that a deployment may still go to or come back to, and by what they are named."""
+    """Return the digests and tags that a deployment may still go to or come back to, and by what they are named."""
     found: dict[str, list[str]] = {}
     for release in (*status.releases, status.release, status.serving):
         if release is None:
@@ -73,7 +73,7 @@ def naming(deployment: str, status: Status) -> dict[str, list[str]]:
 
 
 def merged(findings: Sequence[Mapping[str, list[str]]]) -> dict[str, list[str]]:
-    """What several deployments name, with a few namers of each image."""
+    """Return the images that several deployments name, with a few of the names."""
     found: dict[str, list[str]] = {}
     for finding in findings:
         for reference, who in finding.items():
@@ -94,7 +94,7 @@ def _references(release: Release) -> list[str]:
 
 
 def _tag(reference: str) -> str:
-    """What stands after the last colon; a bare tag is one already."""
+    """Return the part after the last colon; a bare tag is returned as it is."""
     return reference.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
 
 
@@ -123,5 +123,5 @@ def _kept(image: StoredImage, namers: Sequence[str], pinned: Mapping[str, str], 
 
 
 def _age(image: StoredImage) -> tuple[str, bool, list[str]]:
-    """A stage set by hand may have several images of one commit: the one that its tag names now is the newest."""
+    """Return the sort key by age; of several images of a stage set by hand, the tagged one is the newest."""
     return image.created, names.image_tag(image.stage) in map(_tag, image.tags), sorted(image.tags)

@@ -37,7 +37,7 @@ class Meter:
         self._lock = Lock()
 
     def at(self, key: str, done: int, now: float, *, resumed: bool = False) -> None:
-        """The layer is at byte `done`; `resumed`: those bytes were there before (a resumed upload, a known blob).
+        """Note that a layer is at byte `done`; `resumed`: those bytes were there before.
 
         KeyError for a layer that the meter was not told of.
         """
@@ -91,7 +91,7 @@ class _Flow:
 
 
 class _Layer:
-    """One of them."""
+    """State of one layer."""
 
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total, self.done = title, total, 0
@@ -119,7 +119,7 @@ class _Layer:
 
 
 def sentence(progress: TransferProgress) -> str:
-    """What a heartbeat says of it.
+    """Return the sentence of a heartbeat.
 
     Such as `pushing 9 layers, 2 done: 12.4 of 38.0 GB, 310 MB/s, about 1 min 20 s left; mon.key 61 %`.
     """
@@ -148,7 +148,7 @@ def left(progress: LayerProgress | TransferProgress) -> str:
 
 
 def _legible(title: str) -> str:
-    """The name of somebody's file need not be text, and a heartbeat must be."""
+    """Return a file name as valid text, which a heartbeat must be."""
     return one_line(title.encode("utf-8", "replace").decode(), TITLE)
 
 

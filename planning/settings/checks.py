@@ -55,21 +55,21 @@ def text(_value: str) -> str:
 
 
 def namespace(value: str) -> str:
-    """A DNS-1123 label, as Kubernetes names namespaces."""
+    """Check a DNS-1123 label, as Kubernetes names namespaces."""
     if re.fullmatch(_DNS_LABEL, value):
         return ""
     return f"is not a namespace: give lower case letters, digits and '-', at most {MAX_LABEL}, no '-' at either end"
 
 
 def plain_name(value: str) -> str:
-    """A name that becomes part of a task queue and a workflow id."""
+    """Check a name that becomes part of a task queue and a workflow id."""
     if len(value) <= MAX_LABEL and _LABEL_VALUE.fullmatch(value):
         return ""
     return f"is not a name: give letters, digits, '-', '_' and '.', at most {MAX_LABEL}, and no '/'"
 
 
 def label_value(value: str) -> str:
-    """The value of a Kubernetes label."""
+    """Check the value of a Kubernetes label."""
     if len(value) <= MAX_LABEL and _LABEL_VALUE.fullmatch(value):
         return ""
     return f"is not a label value: give letters, digits, '-', '_' and '.', at most {MAX_LABEL}, none of -_. at an end"
@@ -86,19 +86,19 @@ def stage(value: str) -> str:
 
 
 def circuit(value: str) -> str:
-    """The name of a circuit as the coordinator's table holds it."""
+    """Check the name of a circuit as the coordinator's table holds it."""
     if len(value) <= MAX_CIRCUIT and _LABEL_VALUE.fullmatch(value):
         return ""
     return f"is not a circuit name: give letters, digits, '-', '_' and '.', at most {MAX_CIRCUIT}"
 
 
 def port(value: str) -> str:
-    """A decimal number; planning.endpoint judges its range."""
+    """Check a decimal number; planning.endpoint judges its range."""
     return "" if _integer(value) is not None else "is not a TCP port: give a number from 1 to 65535"
 
 
 def replicas(value: str) -> str:
-    """The number of prove-clients."""
+    """Check the number of prove-clients."""
     number = _integer(value)
     if number is not None and 0 <= number <= MAX_REPLICAS:
         return ""
@@ -113,7 +113,7 @@ def duration(value: str) -> str:
 
 
 def seconds(value: str) -> int:
-    """The seconds of a duration that passed its check."""
+    """Return the seconds of a duration that passed its check."""
     match = _DURATION.fullmatch(value)
     if match is None:
         raise ValueError(value)
@@ -130,7 +130,7 @@ def max_unavailable(value: str) -> str:
 
 
 def share(value: str) -> str:
-    """A share of the replicas."""
+    """Check a share of the replicas."""
     if re.fullmatch(r"0(\.[0-9]+)?|1(\.0+)?|\.[0-9]+", value, re.ASCII):
         return ""
     return "is not a share: give a number from 0 to 1, such as 0.5"
@@ -142,7 +142,7 @@ def boolean(value: str) -> str:
 
 
 def one_of(*words: str) -> Check:
-    """One of a closed set of words."""
+    """Return a check for one of a closed set of words."""
 
     def check(value: str) -> str:
         return "" if value in words else f"is not known: give one of {', '.join(words)}"
@@ -174,7 +174,7 @@ def split_repository(value: str) -> tuple[str, str]:
 
 
 def repository(value: str) -> str:
-    """A repository with an optional host in front, without tag and digest."""
+    """Check a repository with an optional host in front, without tag and digest."""
     host, path = split_repository(value)
     if "://" in value:
         return "is a URL: give host and path alone, such as fluidex.com/prover-cluster"
@@ -227,7 +227,7 @@ def taint(value: str) -> str:
 
 
 def relative_path(value: str) -> str:
-    """A directory inside the backend repository."""
+    """Check a directory inside the backend repository."""
     if value.startswith("/") or ".." in value.split("/"):
         return "leaves the repository: give a path relative to BACKEND_REPO, without '..'"
     return ""
@@ -239,7 +239,7 @@ def is_url(value: str) -> bool:
 
 
 def git_repository(value: str) -> str:
-    """A directory on the backend host, or an https or ssh URL without credentials."""
+    """Check a directory on the backend host, or an https or ssh URL without credentials."""
     if not is_url(value):
         return _git_directory(value)
     scheme, _, rest = value.partition("://")
@@ -264,14 +264,14 @@ def _git_directory(value: str) -> str:
 
 
 def git_ref(value: str) -> str:
-    """A commit, tag or branch that git cannot take for an option or an expression."""
+    """Check a commit, tag or branch that git cannot take for an option or an expression."""
     if _GIT_REF.fullmatch(value) and ".." not in value and not value.endswith((".lock", "/", ".")):
         return ""
     return "is no commit, tag or branch: give letters, digits and ._/- with no '..', and none of ._/- in front"
 
 
 def cpu(value: str) -> str:
-    """A Kubernetes quantity of cores."""
+    """Check a Kubernetes quantity of cores."""
     cores = _amount(value)
     if cores is not None and MIN_CORES <= cores <= MAX_CORES:
         return ""
@@ -279,7 +279,7 @@ def cpu(value: str) -> str:
 
 
 def memory(value: str) -> str:
-    """A Kubernetes quantity of bytes; `512m` is legal there and means half a byte."""
+    """Check a Kubernetes quantity of bytes; `512m` is legal there and means half a byte."""
     amount = _amount(value)
     if amount is not None and MIN_MEMORY <= amount < MAX_MEMORY:
         return ""
@@ -301,13 +301,13 @@ def extended_resources(value: str) -> str:
 
 
 def resources(value: str) -> dict[str, str]:
-    """The pairs of a value that passed its check."""
+    """Return the pairs of a value that passed its check."""
     pairs = (part.strip().partition("=") for part in value.split(",") if part.strip())
     return {name: number for name, _, number in pairs}
 
 
 def upstream(value: str) -> str:
-    """A URL that clients can be given; credentials would end up in the pod's environment."""
+    """Check a URL that clients can be given; credentials would end up in the pod's environment."""
     try:
         url = urlsplit(value)
         url_port = url.port
@@ -328,7 +328,7 @@ def _plain_url(url: SplitResult) -> bool:
 
 
 def _integer(value: str) -> int | None:
-    """A decimal integer; Python's int() would also take underscores, spaces and other scripts' digits."""
+    """Return a decimal integer; Python's int() would also take underscores, spaces and other scripts' digits."""
     return int(value) if re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII) else None
 
 

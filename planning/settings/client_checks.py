@@ -4,7 +4,7 @@ import shlex
 
 
 def command(value: str) -> str:
-    """A program with arguments, as a shell would split it; no shell runs it."""
+    """Check a program with arguments, as a shell would split it; no shell runs it."""
     try:
         parts = shlex.split(value)
     except ValueError as error:
@@ -13,14 +13,14 @@ def command(value: str) -> str:
 
 
 def directory(value: str) -> str:
-    """An absolute directory in the image."""
+    """Check an absolute directory in the image."""
     if value.startswith("/") and ".." not in value.split("/"):
         return ""
     return "is not an absolute directory of the image: give one such as /opt"
 
 
 def file_within(value: str) -> str:
-    """A file within a directory."""
+    """Check a file within a directory."""
     if value.startswith("/") or ".." in value.split("/") or value.endswith("/"):
         return "leaves the directory: give a file's path relative to PROVER_BASE_CONTEXT, without '..'"
     return ""

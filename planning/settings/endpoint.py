@@ -20,7 +20,7 @@ def problems(ip: str, port: int) -> list[str]:
 
 
 def resolve(current: Endpoint, command: ResetEndpoint) -> Endpoint:
-    """The endpoint after this command; a part that it does not name stays as it is."""
+    """Return the endpoint after this command; a part that it does not name stays as it is."""
     return Endpoint(ip=command.ip or current.ip, port=current.port if command.port is None else command.port)
 
 
@@ -57,7 +57,7 @@ def require_effect(spec: ClusterSpec) -> None:
 
 
 def canonical(ip: str) -> str:
-    """The address as Kubernetes writes it: `2001:DB8:0::1` and `2001:db8::1` are one endpoint; ValueError."""
+    """Return the address as Kubernetes writes it: `2001:DB8:0::1` and `2001:db8::1` are one endpoint; ValueError."""
     return str(ip_address(ip))
 
 

@@ -1,4 +1,4 @@
-"""What one setting is. Imports nothing but the standard library, so that `proverctl --help` stays fast."""
+"""Definition of a setting. Only the standard library is imported, so that `proverctl --help` stays fast."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from planning.settings.checks import Check
 
 
 class Setting(NamedTuple):
-    """One setting; `default` is text as a user would write it, empty when there is none."""
+    """Setting; `default` is text as a user would write it, empty when there is none."""
 
     name: str  # of the variable
     flag: str  # empty: never a flag, for it is a secret

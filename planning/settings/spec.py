@@ -51,7 +51,7 @@ Values = Mapping[str, str]
 
 
 def cluster_spec(values: Values, *, mode: BackendMode = BackendMode.NONE, seen_on: str = "") -> ClusterSpec:
-    """The spec of these settings; `seen_on` names the machine that holds IMAGE_AUTH_*; SettingsInvalid."""
+    """Return the spec of these settings; `seen_on` names the machine that holds IMAGE_AUTH_*; SettingsInvalid."""
     wrong = problems(values)
     if wrong:
         raise SettingsInvalid(wrong)
@@ -91,7 +91,7 @@ def cluster_spec(values: Values, *, mode: BackendMode = BackendMode.NONE, seen_o
 
 
 def shortage(values: Values) -> tuple[Shortage, int]:
-    """What to do with too few nodes, and for how many seconds to wait for them; SettingsInvalid."""
+    """Return the policy for too few nodes, and the seconds to wait for them; SettingsInvalid."""
     get = _SettingsReader(values)
     wrong = problems(values, SHORTAGE) + _contradiction(get)
     if wrong:
@@ -119,7 +119,7 @@ def place(values: Values) -> tuple[str, str]:
 
 
 def bare_spec(values: Values) -> ClusterSpec:
-    """A spec for looking at a cluster or tearing down: neither coordinator nor image; SettingsInvalid."""
+    """Return a spec for looking at a cluster or tearing down: neither coordinator nor image; SettingsInvalid."""
     wrong = problems(values, BARE)
     if wrong:
         raise SettingsInvalid(wrong)
@@ -142,7 +142,7 @@ def bare_spec(values: Values) -> ClusterSpec:
 
 
 def backend_spec(values: Values) -> ClusterSpec:
-    """A spec for a backend alone: no image, and a coordinator only where the profile wants one; SettingsInvalid."""
+    """Return a spec for a backend alone: no image, a coordinator only where the profile has one; SettingsInvalid."""
     get = _SettingsReader(values)
     wrong = problems(values, BACKEND)
     if get("COORDINATOR_EP"):
@@ -162,7 +162,7 @@ def backend_spec(values: Values) -> ClusterSpec:
 
 
 def images_spec(values: Values, *, seen_on: str = "") -> ClusterSpec:
-    """A spec for the images that are kept: repository, hosts and backend host, no coordinator; SettingsInvalid."""
+    """Return a spec for the kept images: repository, hosts and backend host, no coordinator; SettingsInvalid."""
     get = _SettingsReader(values)
     wrong = problems(values, IMAGES) + _missing(get) + _half_pair(get)
     if wrong:
@@ -171,7 +171,7 @@ def images_spec(values: Values, *, seen_on: str = "") -> ClusterSpec:
 
 
 def profile_name(name: str) -> str:
-    """The name of a backend's profile, given in place of the profile itself; SettingsInvalid."""
+    """Return the name of a backend's profile, given in place of the profile itself; SettingsInvalid."""
     if not re.fullmatch(NAME, name):
         raise SettingsInvalid(
             [f"--name={_shown(name)} is no name of a profile: lower-case letters, digits and dashes."]
@@ -180,7 +180,7 @@ def profile_name(name: str) -> str:
 
 
 def count(value: str, name: str) -> int:
-    """A number of something, which the user gives by this flag; SettingsInvalid."""
+    """Return the number that the user gives by a flag; SettingsInvalid."""
     if not re.fullmatch(r"[0-9]{1,6}", value):
         raise SettingsInvalid([f"{name}={_shown(value)} must be a whole number from 0 to 999999."])
     return int(value)
@@ -197,7 +197,7 @@ def account(values: Values, name: str, namespace: str | None) -> tuple[str, str]
 
 
 def new_endpoint(values: Values) -> ResetEndpoint:
-    """The endpoint to reset to; without COORDINATOR_PORT the port stays as it is; SettingsInvalid."""
+    """Return the endpoint to reset to; without COORDINATOR_PORT the port stays as it is; SettingsInvalid."""
     get = _SettingsReader(values)
     wrong = problems(values, ["COORDINATOR_EP", "COORDINATOR_PORT"])
     wrong += _endpoint_problems(get, wrong)
@@ -208,7 +208,7 @@ def new_endpoint(values: Values) -> ResetEndpoint:
 
 
 def replicas(value: str, name: str = "N") -> int:
-    """A number of clients, which the user knows under this name; SettingsInvalid."""
+    """Return a number of clients, which the user knows under this name; SettingsInvalid."""
     problem = _problem(BY_NAME["CLIENT_REPLICAS"], value)
     if problem:
         raise SettingsInvalid([problem.replace("CLIENT_REPLICAS=", f"{name}=", 1)])
@@ -216,7 +216,7 @@ def replicas(value: str, name: str = "N") -> int:
 
 
 def warnings(spec: ClusterSpec) -> list[str]:
-    """What is allowed and yet unwise, one sentence each."""
+    """Return warnings about allowed but unwise settings, one sentence each."""
     found = []
     if spec.namespace == "default":
         found.append("CLUSTER_NS is `default`: a namespace of its own keeps the clients apart; set CLUSTER_NS.")
@@ -252,7 +252,7 @@ def _problem(setting: Setting, value: str) -> str:
 
 
 def _shown(value: str) -> str:
-    """The value, escaped and cut, without the credentials that somebody put into a URL."""
+    """Return the value, escaped and cut, without the credentials that somebody put into a URL."""
     cut = value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
     return repr(re.sub(r"(^|//)[^/@]*@", r"\1***@", cut))
 
@@ -270,12 +270,12 @@ def _endpoint_problems(get: _SettingsReader, found: list[str]) -> list[str]:
 
 
 def _address(get: _SettingsReader) -> str:
-    """The coordinator's, or none."""
+    """Return the coordinator's address, or None."""
     return endpoint.canonical(get("COORDINATOR_EP")) if get("COORDINATOR_EP") else ""
 
 
 def _port(get: _SettingsReader) -> int:
-    """The port, or the default where it is no number, which is reported elsewhere."""
+    """Return the port, or the default where it is no number, which is reported elsewhere."""
     port = get("COORDINATOR_PORT")
     return int(BY_NAME["COORDINATOR_PORT"].default if checks.port(port) else port)
 
@@ -316,7 +316,7 @@ def _image_target(get: _SettingsReader, seen_on: str) -> ImageTarget:
 
 
 def _auth(get: _SettingsReader, name: str, seen_on: str) -> SecretRef | None:
-    """An explicit reference wins; Docker's own configuration may be anonymous, the others must resolve."""
+    """Return the reference to credentials: an explicit one first; Docker's own configuration may be anonymous."""
     if get(name):
         return SecretRef(ref=get(name), required=get(name) != "docker-config")
     if get("IMAGE_AUTH_USER"):

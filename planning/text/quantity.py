@@ -15,7 +15,7 @@ _TENTH = Decimal("0.1")
 
 @lru_cache(maxsize=4096)  # the nodes of a large cluster are of few sizes
 def amount(quantity: str) -> Decimal:
-    """The quantity as a number: cores, or bytes; ValueError when it is none."""
+    """Return the quantity as a number: cores, or bytes; ValueError when it is none."""
     found = _SHAPE.fullmatch(quantity)
     if found is None:
         raise ValueError(f"{quantity!r} is not a Kubernetes quantity")
@@ -24,7 +24,7 @@ def amount(quantity: str) -> Decimal:
 
 
 def shown(value: Decimal, resource: str) -> str:
-    """The number as people write it, never more than it is: bytes in the largest unit that leaves digits, else 3.5."""
+    """Return the number as people write it, rounded down: bytes in the largest unit with digits, else 3.5."""
     if resource.rpartition(".")[2] not in _IN_BYTES:
         return _plain(value.quantize(_SMALL["m"], rounding="ROUND_FLOOR"))
     for unit, factor in reversed(_BINARY.items()):

@@ -1,4 +1,4 @@
-"""What is mounted where; a world's mounts are those under its state directory."""
+"""Mounts of this machine; a world's mounts are those under its state directory."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""Which processes on this machine belong to a world, read from /proc alone so that it works after any crash."""
+"""Processes of a world, read from /proc alone so that it works after any crash."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _UPPER_DIR = re.compile(r"(?:upperdir|lowerdir)=([^,: ]+)")
 
 @dataclass(frozen=True)
 class Process:
-    """What /proc says about one living process."""
+    """Living process as /proc describes it."""
 
     pid: int
     parent: int

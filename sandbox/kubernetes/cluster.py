@@ -1,4 +1,4 @@
-"""What must be inside the cluster before the product comes: rights of the servers, labels and taints of the nodes."""
+"""Objects that the cluster needs first: rights of the servers, labels and taints of the nodes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What supervision needs to know about one long-lived process of the world."""
+"""Definition of a supervised process of the world."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from sandbox.host.readiness import Probe
 
 @dataclass(frozen=True)
 class Program:
-    """One process: how it starts, when it serves, and which addresses it needs for itself."""
+    """Process: how it starts, when it serves, and which addresses it needs for itself."""
 
     name: str
     command: tuple[str, ...]
