@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates the namespace and the search attributes of the workflows; safe to run again.
+# Create the namespace and the search attributes of the workflows; safe to run again.
 set -eu
 
 if ! temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" >/dev/null 2>&1; then

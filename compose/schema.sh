@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates both of Temporal's databases and brings their schemas to this version; safe to run again.
+# Create both databases of Temporal and upgrade their schemas to this version; safe to run again.
 set -eu
 
 for database in temporal temporal_visibility; do
