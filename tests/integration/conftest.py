@@ -5,7 +5,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from uuid import uuid4
 
 import pytest
@@ -16,6 +16,7 @@ from temporalio.service import RPCError
 import connection.client
 from clients.kubernetes.cluster import KubernetesCluster, connect
 from connection import search
+from domain import names
 from tests.support.command_line import BIN, KUBE, PATIENCE, Cli, Deployed
 from tests.support.temporal.workers import workers
 from tests.support.temporal.world import World
@@ -91,3 +92,6 @@ async def deployed(client: Client) -> AsyncIterator[Deployed]:
         for worker in workers(client, world, namespace):
             await stack.enter_async_context(worker)
         yield Deployed(world, ["-n", namespace, "--backend-host", namespace])
+        with suppress(RPCError):  # none was started, or it has ended
+            # Else the workers of a later test, which poll the same queues, would go on with it in their own world.
+            await client.get_workflow_handle(names.deployment_id("default", namespace)).terminate("the test has ended")
