@@ -55,9 +55,9 @@ def look(cluster: Cluster, request: DiagnoseRequest, beat: Beat, reach: Reach | 
     waits = spec.shortage is Shortage.AUTOSCALE
     observed = rollout_status.observe(snapshot, app=app, stage=stage, image=image, autoscale=waits)
     found = findings.findings(snapshot, app=app, stage=stage, image=image, autoscale=waits)
-    circuit = snapshot.circuit or explanation.clients_circuit(cluster, spec, deployment)
-    if client_work.receives_tasks(snapshot):
-        circuit = ""  # the coordinator knows it, whatever the configuration on the backend host says by now
+    circuit = ""  # where tasks arrive the coordinator knows it, whatever the backend host's configuration says by now
+    if not client_work.receives_tasks(snapshot):
+        circuit = snapshot.circuit or explanation.clients_circuit(cluster, spec, deployment)
     return Look(snapshot, observed, found[:MAX_FINDINGS] if observed.diagnosis else [], warnings, circuit)
 
 
