@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from planning.text.durations import duration
+
 _PROGRESS_SECONDS = 60
 _STOP_SECONDS = 90  # for the fixtures of an interrupted pytest, which stop workers and backends
 _SLOWEST_TESTS = 5  # of each stage
@@ -119,7 +121,7 @@ class Suite:
             del self._running[stage.name]
             self.results.append(result)
             text = log.read_text(errors="replace").rstrip()
-            self._say(f"--- {stage.name}: exit status {code} after {_duration(result.seconds)}\n{text}\n---")
+            self._say(f"--- {stage.name}: exit status {code} after {duration(result.seconds)}\n{text}\n---")
 
     def _report_progress(self) -> None:
         with self._lock:
@@ -127,19 +129,15 @@ class Suite:
         for name in names:
             lines = (self._logs / f"{name}.log").read_text(errors="replace").splitlines()
             last = next((line for line in reversed(lines) if line.strip()), "no output yet")
-            self._say(f"{name}: {_duration(time.monotonic() - self._started[name])}, {last[-100:]}")
+            self._say(f"{name}: {duration(time.monotonic() - self._started[name])}, {last[-100:]}")
 
 
 def table(results: Sequence[Result]) -> str:
     """Return the time and the outcome of every stage, one a line."""
     return "\n".join(
-        f"  {result.name:<24} {_duration(result.seconds):>9}  {'failed' if result.code else 'passed'}"
+        f"  {result.name:<24} {duration(result.seconds):>9}  {'failed' if result.code else 'passed'}"
         for result in results
     )
-
-
-def _duration(seconds: float) -> str:
-    return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -216,7 +214,7 @@ def main() -> int:
         suite.stop()
         for world in WORLDS:
             Suite(logs, _say).run([_sandbox("down", world)], [world])
-    total = _duration(time.monotonic() - start)
+    total = duration(time.monotonic() - start)
     _say(f"\nStage times, {total} in all:\n{table(suite.results)}")
     if interrupted:
         return 130

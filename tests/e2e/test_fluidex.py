@@ -22,9 +22,8 @@ from tests.support.backend.fluidex.stand_in import (
     build_provers,
     build_service,
     kill,
-    listens,
 )
-from tests.support.ports import free_port
+from tests.support.ports import free_port, listens
 from tests.support.product.installation import BIN, Product, polls, until
 
 PAGE = (REPOSITORY / "docs/fluidex.md").read_text()

@@ -20,7 +20,7 @@ from domain.kubernetes import Snapshot
 from planning.diagnosis import findings
 from sandbox.settings import REPOSITORY
 from tests.support.kubernetes import objects
-from tests.support.ports import free_port
+from tests.support.ports import free_port, listens
 
 EXAMPLE = REPOSITORY / "examples" / "prover"
 BINARIES = EXAMPLE / "build" / "bin"
@@ -136,12 +136,6 @@ def database_command(backend: Backend) -> list[str | Path]:
     """Command line of the database."""
     home, port = backend.home / "database", str(backend.database_port)
     return [sys.executable, EXAMPLE / "database.py", "--home", home, "--port", port]
-
-
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

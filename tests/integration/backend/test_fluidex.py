@@ -15,7 +15,8 @@ import yaml
 from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import StepState
 from tests.support.backend.driver import Driver
-from tests.support.backend.fluidex.stand_in import HERE, PORTS, Call, StandIn, kill, listens
+from tests.support.backend.fluidex.stand_in import HERE, PORTS, Call, StandIn, kill
+from tests.support.ports import listens
 
 _TABLE: dict[str, Any] = yaml.safe_load((HERE / "table.yaml").read_text())
 _ROWS: list[dict[str, Any]] = _TABLE["steps"]

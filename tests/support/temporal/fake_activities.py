@@ -263,6 +263,10 @@ class HostFakes:
             await asyncio.sleep(0.02)
 
 
+CRASH = Diagnosis(code="CRASH_LOOP", what="it crashes", severity=Severity.FATAL)
+CRASHING = Observation(exists=True, wanted=2, diagnosis=CRASH)
+
+
 def whole(replicas: int) -> Observation:
     """Return an observation with all clients ready."""
     return Observation(

@@ -10,9 +10,9 @@ from domain.commands import Scale, Verdict
 from domain.diagnosis import Diagnosis, Severity
 from domain.errors import CredentialsRejected, Forbidden, OwnedByAnother, Unavailable
 from domain.spec import OnFailure
-from domain.status import Observation, Phase
+from domain.status import Phase
 from planning.status.markdown import status_markdown
-from tests.support.temporal.fake_activities import whole
+from tests.support.temporal.fake_activities import CRASHING, whole
 from workflows.deployment.workflow import ProverClusterWorkflow
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from tests.support.temporal.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-BROKEN = Observation(
-    exists=True, wanted=2, diagnosis=Diagnosis(code="CRASH_LOOP", what="it crashes", severity=Severity.FATAL)
-)
 
 
 async def test_a_deploy_checks_before_it_changes_and_ends_serving(stage: "Stage", world: "World") -> None:
@@ -179,7 +176,7 @@ async def test_a_failed_upgrade_goes_back_to_the_last_good_release(stage: "Stage
     await stage.deploy("d1")
     await stage.outcome("d1")
     world.commit = "b" * 40
-    world.rollouts = [BROKEN]
+    world.rollouts = [CRASHING]
     await stage.deploy("d2")
     outcome = await stage.outcome("d2")
     assert (outcome.verdict, outcome.diagnosis and outcome.diagnosis.code) == (Verdict.FAILED, "CRASH_LOOP")
@@ -192,7 +189,7 @@ async def test_a_failed_upgrade_goes_back_to_the_last_good_release(stage: "Stage
 
 async def test_a_first_deploy_that_does_not_come_up_parks(stage: "Stage", world: "World") -> None:
     """There is nothing to roll back to; the pods stay for a look at them."""
-    world.rollouts = [BROKEN]
+    world.rollouts = [CRASHING]
     await stage.deploy()
     status = await stage.phase(Phase.PARKED)
     assert status.diagnosis is not None
@@ -201,9 +198,9 @@ async def test_a_first_deploy_that_does_not_come_up_parks(stage: "Stage", world:
 
 async def test_the_pods_of_a_parked_deploy_do_not_speak_for_the_next(stage: "Stage", world: "World") -> None:
     """What troubled them is the finding while parked, and neither while the next image is made nor while it starts."""
-    world.rollouts = [BROKEN]
+    world.rollouts = [CRASHING]
     await stage.deploy("d1")
-    assert (await stage.phase(Phase.PARKED)).finding == BROKEN.diagnosis
+    assert (await stage.phase(Phase.PARKED)).finding == CRASHING.diagnosis
     world.commit = "b" * 40
     world.faults["ensure_image"] = [world.hold]
     ready = asyncio.Event()
@@ -218,7 +215,7 @@ async def test_the_pods_of_a_parked_deploy_do_not_speak_for_the_next(stage: "Sta
 
 async def test_on_failure_remove_takes_everything_away_and_fails(stage: "Stage", world: "World") -> None:
     """The workflow closes as failed with the reason, and nothing is left."""
-    world.rollouts = [BROKEN]
+    world.rollouts = [CRASHING]
     await stage.deploy(on_failure=OnFailure.REMOVE)
     with pytest.raises(WorkflowFailureError) as raised:
         await stage.handle.result()
@@ -228,7 +225,7 @@ async def test_on_failure_remove_takes_everything_away_and_fails(stage: "Stage",
 
 async def test_on_failure_remove_parks_when_removing_fails_too(stage: "Stage", world: "World") -> None:
     """Both reasons are told, and the workflow stays for a person."""
-    world.rollouts = [BROKEN]
+    world.rollouts = [CRASHING]
     world.faults["remove_release"] = [Forbidden("may not delete", on="deployments")]
     await stage.deploy(on_failure=OnFailure.REMOVE)
     await stage.phase(Phase.PARKED)
@@ -239,7 +236,7 @@ async def test_on_failure_remove_parks_when_removing_fails_too(stage: "Stage", w
 
 async def test_on_failure_fail_leaves_the_objects_and_fails(stage: "Stage", world: "World") -> None:
     """The workflow closes as failed with the reason, the objects stay."""
-    world.rollouts = [BROKEN]
+    world.rollouts = [CRASHING]
     await stage.deploy(on_failure=OnFailure.FAIL)
     with pytest.raises(WorkflowFailureError):
         await stage.handle.result()

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from domain.commands import Given, ResetEndpoint, Scale, Verdict
-from domain.diagnosis import Diagnosis, Severity
+from domain.diagnosis import Diagnosis
 from domain.spec import Endpoint
 from domain.status import Observation, Phase
 from planning.plan import proofs
+from tests.support.temporal.fake_activities import CRASH, CRASHING
 from workflows.deployment.workflow import ProverClusterWorkflow as Cluster
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from tests.support.temporal.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-CRASH = Diagnosis(code="CRASH_LOOP", what="it crashes", severity=Severity.FATAL)
-BROKEN = Observation(exists=True, wanted=2, diagnosis=CRASH)
 
 
 def given(replicas: int = 2, ip: str = "10.0.0.9", *, flag: bool = False) -> dict[str, Given]:
@@ -76,7 +75,7 @@ async def test_a_setting_that_was_rolled_back_still_counts_as_changed(stage: "St
     await deployed(stage, "d1")
     await stage.ask(Cluster.scale, Scale(replicas=8), "scale-8")
     await stage.outcome("scale-8")
-    world.rollouts, world.commit = [BROKEN], "b" * 40
+    world.rollouts, world.commit = [CRASHING], "b" * 40
     await deployed(stage, "d2", replicas=4)
     assert world.applied is not None
     assert (world.applied.spec.replicas, world.applied.release.stage) == (8, "aaaaaaa")
@@ -86,7 +85,7 @@ async def test_a_setting_that_was_rolled_back_still_counts_as_changed(stage: "St
 
 async def test_scale_of_a_parked_first_deploy_is_kept(stage: "Stage", world: "World") -> None:
     """The image was wrong, the number right."""
-    world.rollouts = [BROKEN, BROKEN]
+    world.rollouts = [CRASHING, CRASHING]
     await deployed(stage, "d1")
     await stage.ask(Cluster.scale, Scale(replicas=1), "scale-1")
     await stage.outcome("scale-1")
@@ -105,7 +104,7 @@ async def test_a_failed_deploy_goes_back_to_the_last_release_without_a_finding(s
     await stage.outcome("s1")
     world.live = Observation(exists=True, wanted=1, diagnosis=CRASH)
     await stage.phase(Phase.DEGRADED)
-    world.rollouts, world.commit = [BROKEN], "c" * 40
+    world.rollouts, world.commit = [CRASHING], "c" * 40
     world.live = None
     await stage.deploy("worse", replicas=1)
     outcome = await stage.outcome("worse")
@@ -125,7 +124,7 @@ async def test_a_trouble_of_the_surroundings_spoils_no_release(stage: "Stage", w
     await stage.outcome("better")
     world.live = Observation(exists=True, wanted=2, diagnosis=Diagnosis(code=code, what="away"))
     await stage.phase(Phase.DEGRADED)
-    world.rollouts, world.commit, world.live = [BROKEN], "c" * 40, None
+    world.rollouts, world.commit, world.live = [CRASHING], "c" * 40, None
     await stage.deploy("worse")
     assert (await stage.outcome("worse")).message.split("; ")[-1] == "rolled back to stage bbbbbbb"
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from domain.commands import Scale, Verdict
-from domain.diagnosis import Diagnosis, Severity
 from domain.errors import OwnedByAnother, Unavailable
 from domain.spec import Endpoint
-from domain.status import Observation, Phase
+from domain.status import Phase
+from tests.support.temporal.fake_activities import CRASHING
 from workflows.deployment.workflow import ProverClusterWorkflow
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from tests.support.temporal.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-BROKEN = Observation(
-    exists=True, wanted=2, diagnosis=Diagnosis(code="CRASH_LOOP", what="it crashes", severity=Severity.FATAL)
-)
 
 
 async def test_nodes_are_given_time_to_learn_of_a_new_service(stage: "Stage", world: "World") -> None:
@@ -63,7 +60,7 @@ async def test_a_second_equal_deploy_during_a_retried_service_apply_makes_one_re
 
 async def test_a_refused_service_leaves_a_failed_release(stage: "Stage", world: "World") -> None:
     """Spec and release stay of one deploy, so that a later scale applies no mixture of two."""
-    world.rollouts = [BROKEN]
+    world.rollouts = [CRASHING]
     await stage.deploy()
     await stage.phase(Phase.PARKED)
     world.commit = "b" * 40

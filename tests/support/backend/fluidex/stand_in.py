@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,12 +272,6 @@ class StandIn:
         return subprocess.run(
             command, cwd=at or self.repo, env=self.environ, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
-
-
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def kill(pids: list[int]) -> None:
