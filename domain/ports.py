@@ -128,7 +128,7 @@ class Cluster(Protocol):
         ...
 
     def missing(self, namespace: str, rights: list[Right]) -> list[Right]:
-        """Return those of the rights that this worker lacks in the namespace (empty: cluster-wide)."""
+        """Return those of the rights that this worker misses in the namespace (empty: cluster-wide)."""
         ...
 
     def changes(self, namespace: str, stop: Callable[[], bool]) -> Iterable[None]:

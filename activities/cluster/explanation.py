@@ -20,7 +20,7 @@ MAX_LOGS = 2  # pods whose log is read: equal pods say equal things
 LOG_LINES = 80  # more than ten minutes of an idle client, which polls every ten seconds
 MAX_LOG = 12_000  # characters of one log
 EVERY = 60.0  # seconds between two readings for clients that run as wanted
-MAX_STRANGERS = 5  # nodes without the label that are looked up one by one
+MAX_UNLISTED = 5  # nodes without the label that are looked up one by one
 _ENDED = {"CRASH_LOOP", "OOM", "CANNOT_RUN", "EXIT_128"}
 _OF_NODES = {"NODE_NOT_READY", "OOM", "EVICTED", "SPOT", "TERMINATING_STUCK"}
 T = TypeVar("T")
@@ -99,8 +99,8 @@ class _ClusterReader:
         label = self._spec.node_label
         found = self._cluster.find("Node", selector=str(label), slim=self._slim_node)
         known = {objects.name(one) for one in found}
-        strangers = {objects.node_name(pod) for pod in self._snapshot.pods if not objects.ready(pod)} - known - {""}
-        others = (self._cluster.get("Node", name) for name in sorted(strangers)[:MAX_STRANGERS])
+        unlisted = {objects.node_name(pod) for pod in self._snapshot.pods if not objects.ready(pod)} - known - {""}
+        others = (self._cluster.get("Node", name) for name in sorted(unlisted)[:MAX_UNLISTED])
         return [*found, *(self._slim_node(one) for one in others if one)]
 
     def neighbours(self, nodes: list[Manifest]) -> list[Manifest]:

@@ -121,12 +121,12 @@ class PrePull:
         if login is not None:
             secret.write(login)
         self._follow(tally, deployment, stopping, pull_secret=login is not None)
-        if tally.hopeless:
-            tally.hopeless = pre_pull.explain(
-                tally.hopeless, self._spec, self._request.release, with_login=login is not None
+        if tally.failure:
+            tally.failure = pre_pull.explain(
+                tally.failure, self._spec, self._request.release, with_login=login is not None
             )
-        if tally.hopeless and login is not None:
-            secret.take_back(login, refused=tally.hopeless.code == "IMAGE_AUTH")
+        if tally.failure and login is not None:
+            secret.take_back(login, refused=tally.failure.code == "IMAGE_AUTH")
 
     def _follow(self, tally: Tally, deployment: Manifest, stopping: Callable[[], bool], *, pull_secret: bool) -> None:
         for snapshot in self._cluster.follow(self._spec.namespace, pre_pull.app(self._spec), stopping):
@@ -135,7 +135,7 @@ class PrePull:
                 continue
             self._outage.over()
             self._take(tally, snapshot)
-            if tally.hopeless or tally.over:
+            if tally.failure or tally.over:
                 return
             self._make_pods(tally, deployment, pull_secret=pull_secret)
             self._beat(tally.progress())

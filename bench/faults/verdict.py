@@ -161,9 +161,9 @@ def _helm(world: World, case: Case, helm: str) -> _Answer:
 def _kapp(world: World, case: Case, kapp: str) -> _Answer:
     with TemporaryDirectory() as home:
         command = [kapp, "deploy", "--app=bench", f"--namespace={case.namespace}", "--file=-", "--yes"]
-        patience = [f"--wait-timeout={_VERDICT_SECONDS}s", f"--kubeconfig={world.env['KUBECONFIG']}"]
+        flags = [f"--wait-timeout={_VERDICT_SECONDS}s", f"--kubeconfig={world.env['KUBECONFIG']}"]
         start = time.monotonic()
-        said = _say([*command, *patience], stdin=_text(case.manifests()), home=home)
+        said = _say([*command, *flags], stdin=_text(case.manifests()), home=home)
         return _Answer(time.monotonic() - start, said)
 
 

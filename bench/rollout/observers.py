@@ -43,9 +43,9 @@ class Witness:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def at(self, patience: float) -> float:
-        """Unix time; within `patience` seconds."""
-        if not self._seen.wait(patience):
+    def at(self, seconds: float) -> float:
+        """Unix time; within `seconds` seconds."""
+        if not self._seen.wait(seconds):
             raise RuntimeError(f"{self._path} was not complete in time")
         return self._at
 
@@ -97,16 +97,16 @@ class Report:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def at(self, patience: float) -> float:
-        """Unix time; within `patience` seconds."""
-        self._said.wait(patience)
+    def at(self, seconds: float) -> float:
+        """Unix time; within `seconds` seconds."""
+        self._said.wait(seconds)
         if not self._at:
             raise RuntimeError(f"no report of a rollout that is done:\n{''.join(self._lines)}")
         return self._at
 
-    def begun(self, patience: float) -> None:
+    def begun(self, seconds: float) -> None:
         """Return when it waits, as far as it says so."""
-        if self._begins and not self._begun.wait(patience):
+        if self._begins and not self._begun.wait(seconds):
             raise RuntimeError(f"it does not wait:\n{''.join(self._lines)}")
 
     def end(self) -> None:

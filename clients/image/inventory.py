@@ -20,7 +20,7 @@ from domain.ports import Beat, Secrets
 from planning.image import retention
 
 _AT_ONCE = 8  # questions to a registry; each is a connection of its own
-_PATIENCE = 20.0  # seconds for each answer
+_ANSWER_SECONDS = 20.0  # seconds for each answer
 _SHOWN = 400  # images in a report, so that it stays below 256 KiB
 _LABEL = "org.opencontainers.image"
 Asked = TypeVar("Asked")
@@ -124,7 +124,7 @@ class _Store:
                 self._login,
                 connections=ConnectionPool(),
                 insecure=self._insecure,
-                patience=_PATIENCE,
+                answer_seconds=_ANSWER_SECONDS,
             )
         found: Registry = self._own.registry
         return found

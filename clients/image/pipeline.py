@@ -102,7 +102,7 @@ class Build:
 
     def abandon(self) -> None:
         """End the uploads of the journal, as far as the registry answers; nothing while another build runs."""
-        with contextlib.suppress(ProverError, TimeoutError), self._state.locked(_patience(_ABANDON_SECONDS)):
+        with contextlib.suppress(ProverError, TimeoutError), self._state.locked(_until_deadline(_ABANDON_SECONDS)):
             if self._state.journal.digests():
                 self._sweep(self._registry(self._engine.insecure_ranges()), set())
 
@@ -210,7 +210,7 @@ def _base_layer(digest: str, size: int) -> Layer:
     return Layer(digest, "the base image", size)
 
 
-def _patience(seconds: float) -> Callable[[], None]:
+def _until_deadline(seconds: float) -> Callable[[], None]:
     deadline = time.monotonic() + seconds
 
     def waiting() -> None:

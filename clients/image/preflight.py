@@ -17,7 +17,7 @@ from planning.image.command import base_config
 from planning.text.sizes import size
 
 _SECONDS = 5  # for each answer of the Engine
-_PATIENCE = 10.0  # seconds for each answer of a registry
+_ANSWER_SECONDS = 10.0  # seconds for each answer of a registry
 _PULL_SETTINGS = "IMAGE_PULL_AUTH (by default IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD)"
 
 
@@ -78,6 +78,6 @@ class LocalImagePreflight:
             login,
             connections=ConnectionPool(),
             insecure=insecure(host, self._engine.insecure_ranges()),
-            patience=_PATIENCE,
+            answer_seconds=_ANSWER_SECONDS,
             settings=settings,
         )

@@ -67,7 +67,13 @@ def pull_warnings(
         login = secrets.login(target.pull_auth, host)
         plain = insecure(host, ranges)
         registry = Registry(
-            host, target.repository, login, connections=connections, insecure=plain, settings=PULL_SETTINGS, patience=20
+            host,
+            target.repository,
+            login,
+            connections=connections,
+            insecure=plain,
+            settings=PULL_SETTINGS,
+            answer_seconds=20,
         )
         found = registry.manifest_digest(digest)
     except CredentialsRejected:

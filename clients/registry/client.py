@@ -45,15 +45,15 @@ class Registry:
         *,
         connections: ConnectionPool,
         insecure: bool = False,
-        patience: float = 60.0,
+        answer_seconds: float = 60.0,
         settings: str = "IMAGE_AUTH_USER and IMAGE_AUTH_PASSWORD",
     ) -> None:
-        """`insecure`: as Docker, try TLS without verification and then plain HTTP; `patience` in seconds."""
+        """`insecure`: as Docker, try TLS without verification and then plain HTTP; `answer_seconds` in seconds."""
         self.host = host
         self.repository = f"library/{repository}" if host in _HUB and "/" not in repository else repository
         self._connections = connections
         self._insecure = insecure
-        self._patience = patience
+        self._answer_seconds = answer_seconds
         self._netloc = _HUB.get(host, host)
         self._authorizer = Authorizer(host, self.repository, login, plain_realm=insecure, settings=settings)
         self._transport: Transport | None = None
@@ -101,7 +101,9 @@ class Registry:
         `mount_from` is another repository that the request reads.
         """
         try:
-            answer = self._authorized(method, target, headers or {}, payload, seconds or self._patience, mount_from)
+            answer = self._authorized(
+                method, target, headers or {}, payload, seconds or self._answer_seconds, mount_from
+            )
         except (OSError, http.client.HTTPException) as error:
             raise explained(self._netloc, error) or self._unreachable(error, what) from error
         if answer.status not in expected:

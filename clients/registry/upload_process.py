@@ -25,7 +25,7 @@ from clients.registry.upload_journal import UploadJournal
 from domain.errors import ProverError, Unavailable
 from planning.text.sanitize import one_line
 
-_PATIENCE_SECONDS = 60.0  # for a registry that takes no byte; then the connection is given up and another one tried
+_STALL_SECONDS = 60.0  # for a registry that takes no byte; then the connection is given up and another one tried
 _END_SECONDS = 120.0  # after a stop, for bodies to end and be answered; then they are broken off
 _TELL_SECONDS = _LOOK_SECONDS = 0.2
 _AT_ONCE = 8  # layers; those that were sent wait for the registry's disk
@@ -160,7 +160,7 @@ def main() -> int:
         _Login(**order["login"]) if order["login"] else None,
         connections=caller.connections,
         insecure=order["insecure"],
-        patience=_PATIENCE_SECONDS,
+        answer_seconds=_STALL_SECONDS,
     )
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         ends = [pool.submit(_send, caller, registry, blob, journal) for blob in blobs]

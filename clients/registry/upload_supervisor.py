@@ -162,9 +162,9 @@ def _watch(
     while True:
         connections.check()
         if not select.select([output], [], [], _LOOK_SECONDS)[0]:
-            patience = _COMMIT_SECONDS if committing else _STALL_SECONDS
-            if time.monotonic() - last > patience:
-                raise _lost(address, f"it takes no bytes for {patience:.0f} s")
+            limit = _COMMIT_SECONDS if committing else _STALL_SECONDS
+            if time.monotonic() - last > limit:
+                raise _lost(address, f"it takes no bytes for {limit:.0f} s")
             continue
         line = output.readline()
         if not line:

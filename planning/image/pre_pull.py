@@ -41,7 +41,7 @@ class NodePull(Enum):
     PULLED = auto()
     LEFT_OUT = auto()  # it could not be had to pull, which says nothing against the image
     STUCK = auto()  # its registry has been away for long: hopeless if it is so for all
-    HOPELESS = auto()  # no client would get this image here
+    FAILED = auto()  # no client would get this image here
 
 
 class Pull(NamedTuple):
@@ -199,7 +199,7 @@ def _state(found: Diagnosis | None) -> NodePull:
     if not found.code.startswith("IMAGE_"):
         return NodePull.LEFT_OUT
     if found.severity is Severity.FATAL:
-        return NodePull.HOPELESS
+        return NodePull.FAILED
     # A cause that is not known may be the node's own, such as a disk that holds only one of the two images.
     return NodePull.STUCK if image_pull.explained(found.evidence) else NodePull.LEFT_OUT
 

@@ -27,7 +27,7 @@ class Tally:
         self._slowest = 0.0
         self._tries: dict[str, int] = {}
         self._unseen: dict[str, float] = {}
-        self.hopeless: Diagnosis | None = None  # no client would get this image: nothing else matters
+        self.failure: Diagnosis | None = None  # no client would get this image: nothing else matters
 
     @property
     def over(self) -> bool:
@@ -54,8 +54,8 @@ class Tally:
         self.running[node] = pull
         if pull.state is NodePull.PULLING:
             return False
-        if pull.state is NodePull.HOPELESS or (pull.state is NodePull.STUCK and not self._works_elsewhere()):
-            self.hopeless = self._told_of(pull)
+        if pull.state is NodePull.FAILED or (pull.state is NodePull.STUCK and not self._works_elsewhere()):
+            self.failure = self._told_of(pull)
             return False
         del self.running[node]
         if pull.state is NodePull.PULLED:
@@ -99,8 +99,8 @@ class Tally:
 
     def result(self, warnings: list[str]) -> PrePulled:
         """How it ended."""
-        if self.hopeless:
-            return PrePulled(nodes=self._asked, pulled=len(self._pulled), diagnosis=self.hopeless, warnings=warnings)
+        if self.failure:
+            return PrePulled(nodes=self._asked, pulled=len(self._pulled), diagnosis=self.failure, warnings=warnings)
         reasons = sorted(self._left_out.items(), key=lambda reason: -len(reason[1]))
         told = [
             f"The image was not pulled beforehand on {listed(sorted(nodes), shortage.SHOWN_NODES)}: {why.rstrip('. ')}."

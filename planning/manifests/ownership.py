@@ -71,11 +71,11 @@ def _require_objects(objects: list[Manifest], spec: ClusterSpec, owner: str) -> 
             because="exactly one prover cluster may live in a namespace, and nothing was changed",
             do=f"tear it down from there, {OTHER_NAMESPACE}",
         )
-    strangers = [found for found, mark in marked if not mark]
-    if strangers:
-        creators = sorted({maker for found in strangers for maker in makers(found)[:1]})
+    unmarked = [found for found, mark in marked if not mark]
+    if unmarked:
+        creators = sorted({maker for found in unmarked for maker in makers(found)[:1]})
         raise OwnedByAnother(
-            f"{', '.join(_title(found) for found in strangers)} exists and was not made by proverctl",
+            f"{', '.join(_title(found) for found in unmarked)} exists and was not made by proverctl",
             on=f"namespace {spec.namespace}",
             because=f"it was made by {', '.join(creators) or 'somebody else'}, and nothing was changed",
             do=f"remove it with the tool that made it, {OTHER_NAMESPACE}",

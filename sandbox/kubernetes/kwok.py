@@ -50,7 +50,7 @@ def kwok(settings: Settings) -> Program:
 
 
 def start_kwok(settings: Settings) -> None:
-    """Build kwok if the cache lacks it, start it in a running world, and wait until it serves."""
+    """Build kwok if it is not in the cache, start it in a running world, and wait until it serves."""
     ensure_binaries(settings, (KWOK,))
     with closing(Supervisor(settings)) as supervisor:
         supervisor.start("kwok")

@@ -79,7 +79,7 @@ def joined(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """Replace characters that the terminal's encoding lacks, since their escapes would be longer."""
+    """Replace characters that are not in the terminal's encoding, since their escapes would be longer."""
     return text.encode(sys.stderr.encoding, "replace").decode(sys.stderr.encoding)
 
 

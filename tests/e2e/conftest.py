@@ -1,4 +1,4 @@
-"""One installation per module; the modules share the nodes, so they run one after another."""
+"""Installation of each module; the modules share the nodes, so they run one after another."""
 
 from collections.abc import Iterator
 

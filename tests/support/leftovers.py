@@ -1,4 +1,4 @@
-"""What a test left running: processes that use its directories, and listeners on the ports that it drew."""
+"""Leftovers of a test: processes that use its directories, and listeners on the ports that it drew."""
 
 import time
 from collections.abc import Iterable, Iterator

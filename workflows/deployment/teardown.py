@@ -22,7 +22,7 @@ class TeardownWorkflow:
     @workflow.init
     def __init__(self, request: TeardownInput) -> None:
         """Nothing has happened yet."""
-        self._attempts = ActivityRunner(request.spec.retry_for, self._tell_parent)
+        self._runner = ActivityRunner(request.spec.retry_for, self._tell_parent)
         self._told = asyncio.Queue[Retry | None]()
 
     @workflow.run
@@ -43,7 +43,7 @@ class TeardownWorkflow:
     async def _remove(self, request: TeardownInput) -> Removed:
         spec = request.spec
         target = TargetRequest(spec=spec, deployment_id=request.deployment_id, cluster_uid=request.cluster_uid)
-        removed = await self._attempts.run(activities.REMOVE, target, spec)
+        removed = await self._runner.run(activities.REMOVE, target, spec)
         if not request.stop_backend:
             return removed
         report = await self._stop_backend(request, spec)
@@ -57,7 +57,7 @@ class TeardownWorkflow:
         name = request.profile_name
         if not name:
             asked = ProfileRequest(backend=spec.backend, variables=built_in(spec, spec.backend.circuit_dir))
-            name = (await self._attempts.run(activities.LOAD_PROFILE, asked, spec)).profile.name
+            name = (await self._runner.run(activities.LOAD_PROFILE, asked, spec)).profile.name
         stop = BackendInput(
             backend=spec.backend,
             spec=spec,
@@ -67,10 +67,10 @@ class TeardownWorkflow:
             purge=request.purge,
         )
         summary = f"{'stop and purge' if request.purge else 'stop'} the backend"
-        return await self._attempts.run(activities.CONVERGE_BACKEND, stop, spec, summary=summary)
+        return await self._runner.run(activities.CONVERGE_BACKEND, stop, spec, summary=summary)
 
     def _tell_parent(self) -> None:
-        self._told.put_nowait(self._attempts.retry)
+        self._told.put_nowait(self._runner.retry)
 
     async def _tell(self) -> None:
         """Tell the parent, which answers `status`, why the removal takes long."""

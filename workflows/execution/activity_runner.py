@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.status import Retry
     from workflows.execution import failure
     from workflows.execution.activities import Answer, Asked, Work, start_to_close
-    from workflows.execution.backoff import LONGEST_PAUSE, LONGEST_VIGIL_PAUSE, Backoff
+    from workflows.execution.backoff import LONGEST_PAUSE, LONGEST_WAIT_PAUSE, Backoff
     from workflows.execution.failure import Failure, Fault, Place
 
 ONCE = RetryPolicy(maximum_attempts=1)
@@ -85,20 +85,20 @@ class ActivityRunner:
         after a failure, `request` by default.
         """
         self.step = summary or work.title
-        patience = Backoff(self._retry_for, LONGEST_VIGIL_PAUSE if self._parent else LONGEST_PAUSE)
+        backoff = Backoff(self._retry_for, LONGEST_WAIT_PAUSE if self._parent else LONGEST_PAUSE)
         while True:
             began = workflow.now()
-            got = await self._once(work, request, spec, patience.unattended, lacking)
+            got = await self._once(work, request, spec, backoff.unattended, lacking)
             if self.interrupted:
                 raise Interrupted
             if not isinstance(got, Failure):
                 self._show(None)
                 return got
-            pause = None if got.fault is Fault.PERMANENT else patience.pause(got, began=began, now=workflow.now())
+            pause = None if got.fault is Fault.PERMANENT else backoff.pause(got, began=began, now=workflow.now())
             if pause is None:
                 self._show(None)
                 raise Stopped(got.diagnosis)
-            self._show(Retry(step=self.step, attempt=patience.attempt, diagnosis=got.diagnosis))
+            self._show(Retry(step=self.step, attempt=backoff.attempt, diagnosis=got.diagnosis))
             request = again or request
             await self.rest(pause)
 
@@ -115,13 +115,13 @@ class ActivityRunner:
 
         Failures that may pass are outlasted, too. Stopped or Interrupted.
         """
-        vigil = ActivityRunner(None, self._changed, self)
-        answer = asyncio.create_task(vigil.run(work, request, spec, summary=self.step))
+        waiter = ActivityRunner(None, self._changed, self)
+        answer = asyncio.create_task(waiter.run(work, request, spec, summary=self.step))
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: answer.done() or ended() or self.interrupted, timeout=seconds, timeout_summary=self.step
             )
-        vigil.interrupt()  # no more than a word to one that is done
+        waiter.interrupt()  # no more than a word to one that is done
         try:
             return await answer
         except Interrupted:

@@ -7,7 +7,7 @@ from workflows.execution.failure import Failure, Fault
 
 FIRST_PAUSE = 1.0  # seconds
 LONGEST_PAUSE = 30.0
-LONGEST_VIGIL_PAUSE = 300.0  # of waits of days: each try is a few events, and a history holds 50,000
+LONGEST_WAIT_PAUSE = 300.0  # of waits of days: each try is a few events, and a history holds 50,000
 LONGEST_WISH = 300.0  # a peer's Retry-After beyond this is cut
 FIRST_UNATTENDED = timedelta(seconds=15)  # before NO_WORKER is said; a free worker takes a step in milliseconds
 LONGEST_UNATTENDED = timedelta(hours=1)

@@ -19,16 +19,16 @@ class _Lookup:
     def __init__(self, spec: ClusterSpec) -> None:
         """`spec` says whom to ask, and how long to go on asking."""
         self._spec = spec
-        self._attempts = ActivityRunner(spec.retry_for, self._changed)
+        self._runner = ActivityRunner(spec.retry_for, self._changed)
 
     async def _ask(self, work: Work[Asked, Answer], request: Asked) -> Answer:
         try:
-            return await self._attempts.run(work, request, self._spec)
+            return await self._runner.run(work, request, self._spec)
         except Stopped as stop:
             raise rejection.rejection(stop.diagnosis) from None
 
     def _changed(self) -> None:
-        retry = self._attempts.retry
+        retry = self._runner.retry
         workflow.set_current_details(str(retry.diagnosis) if retry else "")
 
 
@@ -61,7 +61,7 @@ class ProfileWorkflow(_Lookup):
     @workflow.query
     def retry(self) -> Retry | None:
         """Why there is no answer yet."""
-        return self._attempts.retry
+        return self._runner.retry
 
 
 @workflow.defn
@@ -83,4 +83,4 @@ class LogWorkflow(_Lookup):
     @workflow.query
     def retry(self) -> Retry | None:
         """Why there is no answer yet."""
-        return self._attempts.retry
+        return self._runner.retry

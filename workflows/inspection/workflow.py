@@ -35,7 +35,7 @@ class InspectWorkflow:
     @workflow.init
     def __init__(self, request: InspectInput) -> None:
         """Asking is retried like a command."""
-        self._attempts = ActivityRunner(request.spec.retry_for, self._changed)
+        self._runner = ActivityRunner(request.spec.retry_for, self._changed)
 
     @workflow.run
     async def run(self, request: InspectInput) -> Inspection:
@@ -48,10 +48,10 @@ class InspectWorkflow:
     @workflow.query
     def retry(self) -> Retry | None:
         """Why there is no answer yet."""
-        return self._attempts.retry
+        return self._runner.retry
 
     async def _answer(self, request: InspectInput) -> Inspection:
-        spec, runner = request.spec, self._attempts
+        spec, runner = request.spec, self._runner
         if request.what == "nodes":
             nodes = NodesRequest(spec=spec, replicas=request.replicas)
             return Inspection(nodes=await runner.run(activities.CHECK_NODES, nodes, spec))
@@ -72,22 +72,22 @@ class InspectWorkflow:
         asked = PreflightRequest(
             spec=spec, deployment_id=spec.deployment_id, probe=request.probe, probe_image=request.probe_image
         )
-        host = await self._attempts.run(activities.PREFLIGHT_HOST, asked, spec)
+        host = await self._runner.run(activities.PREFLIGHT_HOST, asked, spec)
         known = asked.model_copy(update={"stage": host.stage, "image_user": host.image_user})
-        cluster = await self._attempts.run(activities.PREFLIGHT_CLUSTER, known, spec)
+        cluster = await self._runner.run(activities.PREFLIGHT_CLUSTER, known, spec)
         return host.model_copy(update={"checks": [*host.checks, *cluster.checks]})
 
     async def _diagnose(self, request: InspectInput) -> DiagnoseReport:
         """Return what is wrong in the cluster, and whether the backend is configured for the clients' circuit."""
         spec = request.spec
         asked = DiagnoseRequest(spec=spec, bundle=request.bundle)
-        report = await self._attempts.run(activities.DIAGNOSE, asked, spec)
+        report = await self._runner.run(activities.DIAGNOSE, asked, spec)
         if not (report.circuit and spec.backend.repo):
             return report
         why = f"the worker of the backend host {spec.backend.host} did not answer within {_HOST_SECONDS:.0f} s"
         try:
             circuits = circuit_request(spec, report.circuit)
-            source = await self._attempts.outlast(activities.RESOLVE_SOURCE, circuits, spec, seconds=_HOST_SECONDS)
+            source = await self._runner.outlast(activities.RESOLVE_SOURCE, circuits, spec, seconds=_HOST_SECONDS)
         except Stopped as stop:
             source, why = None, str(stop.diagnosis)
         if source is None:
@@ -110,16 +110,16 @@ class InspectWorkflow:
             replicas=spec.replicas,
         )
         asked = PlanRequest(spec=spec, release=release, deployment_id=spec.deployment_id)
-        report = await self._attempts.run(activities.PLAN, asked, spec)
+        report = await self._runner.run(activities.PLAN, asked, spec)
         return report.model_copy(update={"warnings": [*circuit_name.warnings(spec, source), *report.warnings]})
 
     async def _read_source(self, request: InspectInput) -> Source:
         spec = request.spec
         if spec.backend.apart:
             wanted = CheckoutRequest(repo=spec.backend.repo, ref=spec.backend.ref)
-            made = await self._attempts.run(activities.CHECKOUT_SOURCE, wanted, spec)
+            made = await self._runner.run(activities.CHECKOUT_SOURCE, wanted, spec)
             spec = spec.model_copy(update={"backend": spec.backend.checked_out(made.directory)})
-        return await self._attempts.run(activities.RESOLVE_SOURCE, source_request(spec), spec)
+        return await self._runner.run(activities.RESOLVE_SOURCE, source_request(spec), spec)
 
     def _with_schema(self, spec: ClusterSpec, source: Source) -> ClusterSpec:
         try:
@@ -128,5 +128,5 @@ class InspectWorkflow:
             raise Stopped(error.diagnosis) from None
 
     def _changed(self) -> None:
-        retry = self._attempts.retry
+        retry = self._runner.retry
         workflow.set_current_details(str(retry.diagnosis) if retry else "")

@@ -58,7 +58,7 @@ def own_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _registry(host: str, repository: str = _NEW, *, login: RegistryLogin = _LOGIN, insecure: bool = False) -> Registry:
-    return Registry(host, repository, login, connections=ConnectionPool(), insecure=insecure, patience=10)
+    return Registry(host, repository, login, connections=ConnectionPool(), insecure=insecure, answer_seconds=10)
 
 
 def _put(path: Path, source: Path) -> None:

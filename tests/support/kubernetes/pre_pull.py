@@ -20,7 +20,7 @@ LOGIN = RegistryLogin("user", "hunter2")
 PULLED: Manifest = {"phase": "Failed", "containerStatuses": [{"imageID": "sha256:1"}]}
 PULLING: Manifest = {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}
 NO_NAME = {"waiting": {"reason": "InvalidImageName", "message": "no"}}
-HOPELESS: Manifest = {"phase": "Pending", "containerStatuses": [{"state": NO_NAME}]}
+FAILED: Manifest = {"phase": "Pending", "containerStatuses": [{"state": NO_NAME}]}
 
 
 class Room:

@@ -98,7 +98,7 @@ async def test_a_diagnosis_compares_the_circuit_with_the_backend(stage: "Stage",
 
 
 async def test_a_diagnosis_finds_no_fault_in_a_circuit_that_the_backend_has(stage: "Stage", world: "World") -> None:
-    """One of several is enough; nothing is added."""
+    """Accept a circuit that is one of several; add nothing."""
     world.clients_circuit = "block"
     world.circuits = {"config/coordinator.yaml": ["block_2", "block"]}
     world.live = Observation(exists=True, wanted=2)

@@ -16,7 +16,7 @@ from domain.status import Release
 from tests.support.kubernetes.activities import ID, NS, OWNER, FakeSecrets, make_spec
 from tests.support.kubernetes.activities import Room as KubeRoom
 from tests.support.kubernetes.objects import IMAGE
-from tests.support.kubernetes.pre_pull import HOPELESS, LOGIN, PULLED, PULLING, Room
+from tests.support.kubernetes.pre_pull import FAILED, LOGIN, PULLED, PULLING, Room
 
 
 def test_each_node_pulls_once_and_nothing_is_left() -> None:
@@ -58,7 +58,7 @@ def test_without_a_deployment_nothing_is_to_be_replaced() -> None:
 def test_an_image_that_no_node_gets_is_told_and_the_pods_go() -> None:
     """With the number of nodes that said so."""
     room = Room()
-    room.end = HOPELESS
+    room.end = FAILED
     room.cluster.steps = [lambda: None]
     found = room.run().diagnosis
     assert found is not None
@@ -155,7 +155,7 @@ def test_the_pod_of_a_killed_run_goes_on() -> None:
 def test_what_failed_then_is_tried_afresh() -> None:
     """The registry, or the credentials, may have been mended since; pods for another image are of no use."""
     room = Room()
-    failed, other = room.leftover("n000", HOPELESS), room.leftover("n001", PULLING, IMAGE.replace("a" * 64, "c" * 64))
+    failed, other = room.leftover("n000", FAILED), room.leftover("n001", PULLING, IMAGE.replace("a" * 64, "c" * 64))
     room.cluster.steps = [lambda: None]
     assert room.run().model_dump(exclude_defaults=True) == {"nodes": 2, "pulled": 2}
     assert failed in room.made

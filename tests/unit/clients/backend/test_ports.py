@@ -66,7 +66,7 @@ def test_a_started_process_holds_its_ports(monkeypatch: pytest.MonkeyPatch, job:
 
 @pytest.mark.parametrize("cookie", ["", "other/step@0"])
 def test_a_foreign_process_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, job: Job, cookie: str) -> None:
-    """One look is enough: this process has another cookie or none, and its environment can be read."""
+    """Refuse at once: this process has another cookie or none, and its environment can be read."""
     holders = _Holders(1000, os.getpid())
     _holds(monkeypatch, holders, cookie)
     with pytest.raises(StepFailed) as caught:

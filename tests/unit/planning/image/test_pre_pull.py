@@ -183,9 +183,9 @@ def test_a_pull_takes_the_time_it_takes() -> None:
     ("message", "count", "age", "state", "code"),
     [
         (MISSING, 1, 20, NodePull.PULLING, "IMAGE_NOT_FOUND"),
-        (MISSING, 2, 20, NodePull.HOPELESS, "IMAGE_NOT_FOUND"),
+        (MISSING, 2, 20, NodePull.FAILED, "IMAGE_NOT_FOUND"),
         (DENIED, 1, 20, NodePull.PULLING, "IMAGE_AUTH"),
-        (DENIED, 2, 20, NodePull.HOPELESS, "IMAGE_AUTH"),
+        (DENIED, 2, 20, NodePull.FAILED, "IMAGE_AUTH"),
         (AWAY, 9, 300, NodePull.PULLING, "IMAGE_REGISTRY_DOWN"),
         (AWAY, 9, 700, NodePull.STUCK, "IMAGE_REGISTRY_DOWN"),
         (FULL, 9, 700, NodePull.LEFT_OUT, "IMAGE_REGISTRY_DOWN"),
@@ -204,7 +204,7 @@ def test_failed_pulls_are_judged_as_those_of_clients_are(
 def test_a_name_that_is_none_is_hopeless_at_once() -> None:
     """No registry is asked."""
     found = judged(waiting(reason="InvalidImageName", message="couldn't parse image reference"))
-    assert found.state is NodePull.HOPELESS
+    assert found.state is NodePull.FAILED
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_progress_says_what_is_wrong_meanwhile() -> None:
 def test_one_node_that_will_never_get_the_image_is_enough() -> None:
     """No client would run there: the rollout would stop at it."""
     made = tally("n1", "n2", having=("n0",))
-    assert not made.saw(Pull("n2", NodePull.HOPELESS, 1.0, NOT_THERE))
+    assert not made.saw(Pull("n2", NodePull.FAILED, 1.0, NOT_THERE))
     found = made.result([]).diagnosis
     assert found is not None
     assert (found.code, found.on) == (
@@ -75,7 +75,7 @@ def test_a_registry_that_is_away_for_one_node_stops_nothing(others: NodePull) ->
     made = tally("n1", "n2")
     made.saw(Pull("n1", others))
     assert made.saw(Pull("n2", NodePull.STUCK, 700, AWAY))
-    assert made.hopeless is None
+    assert made.failure is None
     made.saw(Pull("n1", NodePull.PULLED))
     assert made.result([]).warnings == [
         "The image was not pulled beforehand on n2: IMAGE_REGISTRY_DOWN: no answer.",
@@ -87,8 +87,8 @@ def test_a_registry_that_is_away_for_all_stops_the_rollout() -> None:
     made = tally("n1", "n2")
     made.saw(Pull("n1", NodePull.PULLING, 600, AWAY))
     made.saw(Pull("n2", NodePull.STUCK, 700, AWAY))
-    assert made.hopeless is not None
-    assert made.hopeless.on.startswith("node n2 (2 of 2 nodes)")
+    assert made.failure is not None
+    assert made.failure.on.startswith("node n2 (2 of 2 nodes)")
 
 
 def test_a_pod_that_somebody_removes_is_made_again_but_not_for_ever() -> None:

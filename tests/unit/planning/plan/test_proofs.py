@@ -1,4 +1,4 @@
-"""What is said of proofs in flight before a command ends the clients that compute them."""
+"""Warning about proofs in flight before a command ends the clients that compute them."""
 
 import pytest
 

@@ -52,7 +52,7 @@ TOLD = TransferProgress(
     ],
 )
 def test_bars_fit(columns: int, lines: list[str]) -> None:
-    """A narrow terminal lacks columns, the share last of all."""
+    """A narrow terminal leaves out columns, the share last of all."""
     found = bars(TOLD, columns, LINE_GLYPHS)
     assert found == lines
     assert max(width(line) for line in found) <= columns

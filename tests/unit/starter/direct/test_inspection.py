@@ -51,7 +51,7 @@ def test_diagnose_compares_the_circuit_with_a_repository_that_is_here(tmp_path: 
 
 @pytest.mark.usefixtures("live")
 def test_diagnose_warns_where_the_repository_is_elsewhere(tmp_path: Path) -> None:
-    """It compares nothing then."""
+    """Compare nothing where the repository is elsewhere."""
     report = direct(tmp_path, repo=str(tmp_path), host="other").diagnose(None)
     assert "NO_TASKS" not in [one.code for one in report.findings]
     [warning] = report.warnings

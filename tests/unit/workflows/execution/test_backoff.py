@@ -43,11 +43,11 @@ def timeout(kind: TimeoutType) -> TemporalTimeout:
     return TemporalTimeout("timed out", type=kind, last_heartbeat_details=[])
 
 
-def pauses(patience: Backoff, failure: Failure) -> list[float]:
+def pauses(backoff: Backoff, failure: Failure) -> list[float]:
     """Every pause until it gives up, at most 200, each attempt lasting no time."""
     now, found = START, list[float]()
     while len(found) < 200:
-        pause = patience.pause(failure, began=now, now=now)
+        pause = backoff.pause(failure, began=now, now=now)
         if pause is None:
             break
         found.append(pause)
@@ -70,11 +70,11 @@ def test_a_peers_own_wish_is_honoured() -> None:
 
 def test_an_attempt_that_worked_long_starts_the_clock_anew() -> None:
     """A push of hours that loses its registry near the end is not given up for the time it took."""
-    patience = Backoff(timedelta(seconds=60))
+    backoff = Backoff(timedelta(seconds=60))
     now = START
     for _ in range(5):
         began, now = now, now + timedelta(hours=1)
-        assert patience.pause(Failure(Fault.TRANSIENT, AWAY), began=began, now=now) == 1
+        assert backoff.pause(Failure(Fault.TRANSIENT, AWAY), began=began, now=now) == 1
 
 
 def test_dead_workers_cost_no_time_but_not_for_ever() -> None:
@@ -85,9 +85,9 @@ def test_dead_workers_cost_no_time_but_not_for_ever() -> None:
 
 def test_no_worker_is_waited_for_without_end_and_ever_more_patiently() -> None:
     """Each wait is an event in history."""
-    patience = Backoff(timedelta(seconds=1))
-    assert len(pauses(patience, Failure(Fault.UNATTENDED, AWAY))) == 200
-    assert timedelta(hours=1) == patience.unattended
+    backoff = Backoff(timedelta(seconds=1))
+    assert len(pauses(backoff, Failure(Fault.UNATTENDED, AWAY))) == 200
+    assert timedelta(hours=1) == backoff.unattended
 
 
 def test_the_watch_is_never_given_up() -> None:
